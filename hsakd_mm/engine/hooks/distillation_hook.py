@@ -1,0 +1,122 @@
+"""The teacher's life: built, loaded, checked, frozen, attached, never saved."""
+import glob
+import math
+import os
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+from hsakd_mm.checkpoint import load_checkpoint, load_strict, sha256
+from hsakd_mm.errors import UserError
+from hsakd_mm.registry import HOOKS, MODELS
+
+
+@HOOKS.register_module()
+class DistillationHook(Hook):
+    """Gives a student its teacher and keeps the teacher out of everything else.
+
+    The teacher is attached outside module registration, so that no checkpoint, optimizer group,
+    EMA copy or DDP bucket of the student can hold it. It runs in the student's autocast context
+    (``--amp``), that is in the same compute format, without gradient.
+
+    Args:
+        teacher (dict): Config of the teacher, as it was trained.
+        checkpoint (str): Its checkpoint, or its work directory, in which the best checkpoint is
+            taken and, where there is none, the last.
+        ramp_up_epochs (float): The distillation weight grows linearly from 0 to 1 over so many
+            epochs; 0 (the paper) means 1 from the start.
+        check (bool): Measure the teacher's top-1 accuracy on the validation set before training.
+            A teacher no better than chance then stops the run.
+
+    Raises:
+        UserError: No such checkpoint, a checkpoint of another network, a teacher no better than
+            chance, or a model that takes no teacher.
+    """
+
+    priority = 'VERY_HIGH'  # before hooks that look at the model, such as EMAHook
+
+    def __init__(self, teacher: dict, checkpoint: str, ramp_up_epochs: float = 0.,
+                 check: bool = True) -> None:
+        self.teacher_cfg = teacher
+        self.checkpoint = checkpoint
+        self.ramp_up_epochs = ramp_up_epochs
+        self.check = check
+
+    def before_run(self, runner) -> None:
+        student = _unwrap(runner.model)
+        if not hasattr(student, 'attach_teacher'):
+            raise UserError(f'DistillationHook needs a model that takes a teacher, and '
+                            f'{type(student).__name__} does not: remove the hook, or use a '
+                            f'method such as HSAKD.')
+        path = find_checkpoint(self.checkpoint)
+        teacher = MODELS.build(self.teacher_cfg)
+        load_strict(teacher, load_checkpoint(path)['state_dict'], source=path, what='teacher')
+        teacher.requires_grad_(False).eval()
+        teacher.to(next(student.parameters()).device)
+        student.attach_teacher(teacher)
+        runner.logger.info(f'Teacher: {type(teacher).__name__} from {path}, SHA-256 {sha256(path)}')
+
+    def before_train(self, runner) -> None:
+        if not self.check or runner.val_loop is None:
+            return
+        teacher = _unwrap(runner.model).teacher
+        top1, images = measure_top1(teacher, runner.val_dataloader)
+        classes = teacher.backbone.num_classes
+        runner.logger.info(f'Teacher: top-1 {top1:.2%} on the {images} validation images')
+        runner.message_hub.update_info('teacher_top1', top1)
+        # Three standard deviations of a guess: a lucky one on a small set is no teacher either.
+        chance = 1 / classes
+        bound = chance + 3 * math.sqrt(chance * (1 - chance) / images)
+        if top1 <= bound:
+            raise UserError(
+                f'the teacher names {top1:.2%} of {images} validation images correctly, which is '
+                f'no better than chance ({chance:.2%} for {classes} classes): check that '
+                f'{self.checkpoint} is a trained teacher, and that its classes and input '
+                f'normalisation are those of this data.')
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        if self.ramp_up_epochs:
+            epochs = runner.iter / len(runner.train_dataloader)
+            _unwrap(runner.model).distill_weight = min(1., epochs / self.ramp_up_epochs)
+
+
+@torch.no_grad()
+def measure_top1(model: nn.Module, dataloader) -> tuple:
+    """Top-1 accuracy of ``model`` over all ranks' shares of a loader, and the images counted.
+
+    A plain forward of the backbone. Samplers pad the last shares, so that with several ranks up
+    to a handful of images count twice: enough to tell a trained network from a wrong file.
+    """
+    counts = torch.zeros(2, dtype=torch.float64)
+    for batch in dataloader:
+        batch = model.data_preprocessor(batch, False)
+        correct = model.backbone(batch['inputs']).argmax(1) == batch['labels']
+        counts += torch.tensor([correct.sum().item(), len(correct)], dtype=torch.float64)
+    counts = counts.to(next(model.parameters()).device)  # NCCL reduces on the GPU only
+    all_reduce(counts)
+    return (counts[0] / counts[1]).item(), int(counts[1])
+
+
+def find_checkpoint(path: str) -> str:
+    """The file itself, or the best (else the last) checkpoint of a work directory."""
+    if os.path.isfile(path):
+        return path
+    best = sorted(glob.glob(os.path.join(path, 'best_*.pth')), key=os.path.getmtime)
+    if best:
+        return best[-1]
+    pointer = os.path.join(path, 'last_checkpoint')
+    if os.path.isfile(pointer):
+        with open(pointer) as file:
+            last = os.path.join(path, os.path.basename(file.read().strip()))
+        if os.path.isfile(last):
+            return last
+    raise UserError(f'a teacher checkpoint was expected at {path}, and there is none: train the '
+                    f'teacher first, or name its file with '
+                    f'--cfg-options default_hooks.distillation.checkpoint=FILE.')
+
+
+def _unwrap(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model

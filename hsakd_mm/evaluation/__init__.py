@@ -1,0 +1,3 @@
+from .accuracy import Accuracy, BranchAccuracy
+
+__all__ = ['Accuracy', 'BranchAccuracy']

@@ -1,0 +1,4 @@
+from .staged import StagedBackbone
+from .timm_backbone import TimmBackbone
+
+__all__ = ['StagedBackbone', 'TimmBackbone']

@@ -1,0 +1,3 @@
+from .tail import TailBranches
+
+__all__ = ['TailBranches']

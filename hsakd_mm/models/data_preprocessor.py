@@ -1,0 +1,30 @@
+"""uint8 images to normalised floats, on the device: a quarter of the bytes cross the bus."""
+import torch
+from mmengine.model import BaseDataPreprocessor
+
+from hsakd_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class ImagePreprocessor(BaseDataPreprocessor):
+    """Moves a batch to the device, casts its images to float and normalises them.
+
+    Args:
+        mean, std (Sequence[float]): Per channel, RGB, in units of 0..255.
+        channels_last (bool): Emit images in NHWC memory order; faster convolutions on GPUs.
+    """
+
+    def __init__(self, mean, std, channels_last: bool = False) -> None:
+        super().__init__(non_blocking=True)
+        self.channels_last = channels_last
+        for name, value in (('mean', mean), ('std', std)):
+            value = torch.tensor(value, dtype=torch.float32).view(-1, 1, 1)
+            self.register_buffer(name, value, persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """``inputs: uint8 [B, 3, H, W]`` -> float, the rest of the dict only moved."""
+        data = self.cast_data(data)
+        inputs = (data['inputs'].to(self.mean.dtype) - self.mean) / self.std
+        if self.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return {**data, 'inputs': inputs}

@@ -1,0 +1,3 @@
+from .kl import kl_loss
+
+__all__ = ['kl_loss']

@@ -1,0 +1,24 @@
+"""The distillation loss of Hinton et al., as every method here uses it."""
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def kl_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """``T² · KL(softmax(teacher / T) || softmax(student / T))``, mean over rows.
+
+    Over the B·M rows of all views this equals the paper's ``(1/M) Σ_j`` over an image's views
+    (HSAKD, eq. 6 and 8; ``DistillKL`` of the reference code). No gradient is stopped here: the
+    caller decides what is a target.
+
+    Args:
+        student_logits (Tensor): ``[R, K]``.
+        teacher_logits (Tensor): ``[R, K]``.
+        temperature (float): T.
+
+    Returns:
+        Tensor: A scalar, in nats.
+    """
+    log_student = F.log_softmax(student_logits / temperature, 1)
+    log_teacher = F.log_softmax(teacher_logits / temperature, 1)
+    loss = F.kl_div(log_student, log_teacher, reduction='batchmean', log_target=True)
+    return loss * temperature**2

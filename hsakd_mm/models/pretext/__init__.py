@@ -1,0 +1,3 @@
+from .rotation import Rotation
+
+__all__ = ['Rotation']

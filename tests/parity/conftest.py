@@ -1,0 +1,25 @@
+"""``pytest tests/parity --vectors DIR``: any folder of vectors instead of the committed ones."""
+from pathlib import Path
+
+import pytest
+
+OWN_VECTORS = Path(__file__).parent / 'vectors'
+
+
+def pytest_generate_tests(metafunc) -> None:
+    if 'vector_file' in metafunc.fixturenames:
+        folder = Path(metafunc.config.getoption('--vectors') or OWN_VECTORS)
+        files = sorted(folder.glob('*.json'))
+        if not files:
+            raise pytest.UsageError(f'--vectors expects a folder of *.json; {folder} has none.')
+        metafunc.parametrize('vector_file', files, ids=[file.stem for file in files],
+                             scope='module')
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    missing = sorted({report.nodeid.rpartition('[')[2].rstrip(']').split('-')[0]
+                      for report in terminalreporter.stats.get('skipped', ())
+                      if 'parity case missing' in str(report.longrepr)})
+    if missing:
+        terminalreporter.write_line(f'parity: not tested, networks missing here: '
+                                    f'{", ".join(missing)}')
