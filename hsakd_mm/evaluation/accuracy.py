@@ -67,11 +67,12 @@ class BranchAccuracy(BaseMetric):
 
 
 def _rank_of_label(scores: Tensor, labels: Tensor) -> Tensor:
-    """How many classes score above the labelled one, ``[B]``; ties count against it by index."""
+    """How many classes come before the labelled one, ``[B]``; of equals, the first comes first."""
     own = scores.gather(1, labels[:, None])
     index = torch.arange(scores.shape[1], device=scores.device)
-    above = ~(scores <= own) | ((scores == own) & (index < labels[:, None]))  # NaN is never right
-    return above.sum(1)
+    before = (scores > own) | ((scores == own) & (index < labels[:, None]))
+    never = torch.iinfo(torch.int64).max  # NaN compares as false everywhere, and is never right
+    return before.sum(1).masked_fill(own.isnan()[:, 0], never)
 
 
 def _percent(correct: Tensor) -> float:

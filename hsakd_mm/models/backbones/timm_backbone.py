@@ -2,7 +2,7 @@
 import difflib
 
 import timm
-from timm.models.resnet import ResNet
+from timm.models import is_model_in_modules
 from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
@@ -53,11 +53,11 @@ class TimmBackbone(StagedBackbone):
         super().__init__()
         self._create = dict(kwargs, model_name=model_name, num_classes=num_classes,
                             zero_init_last=zero_init_last)
-        net = create_timm_model(**self._create, pretrained=pretrained)
-        if not isinstance(net, ResNet):
+        if timm.is_model(model_name) and not is_model_in_modules(model_name, ['resnet']):
             raise UserError(f'TimmBackbone knows the stages of the ResNet family, and '
-                            f'{model_name!r} is a {type(net).__name__}: choose a ResNet, such as '
-                            f'resnet18, resnet34 or resnet50.')
+                            f'{model_name!r} is of another: choose a ResNet, such as resnet18, '
+                            f'resnet34 or resnet50.')
+        net = create_timm_model(**self._create, pretrained=pretrained)
         self.num_classes = num_classes
         info = {entry['module']: entry for entry in net.feature_info}
         self.strides = tuple(info[stage]['reduction'] for stage in self.stages)
