@@ -1,0 +1,7 @@
+"""The hand-off: export, strict loading into MMDetection, operator fallback, report.
+
+Importing this package touches neither mmdet nor mmcv; what needs them imports them when it runs.
+"""
+from .operators import provide_operators
+
+__all__ = ['provide_operators']

@@ -1,0 +1,122 @@
+"""``mmcv._ext`` on torchvision's kernels, for an mmcv that came without compiled operators.
+
+mmdet imports ``mmcv.ops`` unconditionally, and mmcv-lite has all of that package but the compiled
+module. mmcv only asks that each operator's name exists there, so a module of our own in its place
+is enough: the two operators of Faster R-CNN run on torchvision's kernels, which exist for the CPU
+and for CUDA wherever torchvision does, and every other name raises a sentence when it is called.
+"""
+import importlib.util
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+NAME = 'mmcv._ext'
+REMEDY = ('pip uninstall -y mmcv-lite && pip install ninja && '
+          'pip install --no-build-isolation --no-cache-dir mmcv==2.1.0')
+
+
+def provide_operators() -> bool:
+    """Put the stand-in where mmcv is installed without operators; imports neither mmcv nor mmdet.
+
+    Returns:
+        bool: Whether the stand-in is in use. Compiled operators are never replaced, not even
+        broken ones: theirs is then the error to be seen.
+    """
+    if NAME in sys.modules:
+        return isinstance(sys.modules[NAME], StandIn)
+    mmcv = importlib.util.find_spec('mmcv')
+    if mmcv is None or PathFinder.find_spec(NAME, mmcv.submodule_search_locations) is not None:
+        return False
+    sys.modules[NAME] = StandIn()
+    return True
+
+
+class StandIn(ModuleType):
+    """A module in which every public name exists; those that are not implemented raise if called.
+
+    It has a ``__spec__``, which mmengine's environment report looks up, but no loader: for
+    ``mmcv.utils.ext_loader.check_ops_exist`` the compiled operators remain absent.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(NAME, __doc__)
+        self.__spec__ = ModuleSpec(NAME, loader=None, origin=__file__)
+        for operator in (nms, roi_align_forward, roi_align_backward):
+            setattr(self, operator.__name__, operator)
+        # For the environment reports of mmcv and mmdet.
+        self.get_compiler_version = lambda: 'none: torchvision kernels stand in (hsakd_mm)'
+        self.get_compiling_cuda_version = lambda: 'not available'
+
+    def __getattr__(self, name: str):
+        if name.startswith('_'):
+            raise AttributeError(f'module {NAME!r} has no attribute {name!r}')
+        return _missing(name)
+
+
+def _missing(name: str, what: str = ''):
+    def operator(*args, **kwargs):
+        raise NotImplementedError(
+            f'the operator mmcv._ext.{name}{what} needs compiled mmcv, and the installed mmcv has '
+            f'no compiled operators (hsakd_mm stands in for nms and average roi_align only): use '
+            f'a model without it, or install mmcv with a C++ compiler (about 15 minutes): '
+            f'{REMEDY}')
+
+    operator.__name__ = name
+    return operator
+
+
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
+    """Indices of the boxes kept, best score first.
+
+    Args:
+        boxes (Tensor): ``[N, 4]`` as x1, y1, x2, y2.
+        scores (Tensor): ``[N]``.
+        iou_threshold (float): A box that overlaps a better one by more is dropped.
+        offset (int): 0, or 1 where the pixel of x2, y2 belongs to the box (width x2 - x1 + 1).
+    """
+    boxes, scores = _wide(boxes), _wide(scores)
+    if offset:
+        boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
+    return _kernels().nms(boxes, scores.to(boxes.dtype), iou_threshold)
+
+
+def roi_align_forward(input: Tensor, rois: Tensor, output: Tensor, argmax_y: Tensor,
+                      argmax_x: Tensor, aligned_height: int, aligned_width: int,
+                      spatial_scale: float, sampling_ratio: int, pool_mode: int,
+                      aligned: bool) -> None:
+    """Fill ``output [R, C, h, w]`` from ``input [B, C, H, W]`` and ``rois [R, 5]``."""
+    _only_average(pool_mode, 'roi_align_forward')
+    wide = _wide(input)
+    output.copy_(_kernels().roi_align(
+        wide, rois.to(wide.dtype), spatial_scale, aligned_height, aligned_width, sampling_ratio,
+        aligned))
+
+
+def roi_align_backward(grad_output: Tensor, rois: Tensor, argmax_y: Tensor, argmax_x: Tensor,
+                       grad_input: Tensor, aligned_height: int, aligned_width: int,
+                       spatial_scale: float, sampling_ratio: int, pool_mode: int,
+                       aligned: bool) -> None:
+    """Fill ``grad_input [B, C, H, W]`` from ``grad_output [R, C, h, w]``."""
+    _only_average(pool_mode, 'roi_align_backward')
+    wide = _wide(grad_output)
+    grad_input.copy_(_kernels()._roi_align_backward(
+        wide, rois.to(wide.dtype), spatial_scale, aligned_height, aligned_width,
+        *grad_input.shape, sampling_ratio, aligned))
+
+
+def _only_average(pool_mode: int, name: str) -> None:
+    if pool_mode != 1:
+        _missing(name, " with pool_mode='max'")()
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """float16 and bfloat16 as float32: not every kernel has them, and boxes lose pixels there."""
+    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+
+
+def _kernels():
+    import torchvision  # noqa: F401  registers torch.ops.torchvision; only detection needs it
+    return torch.ops.torchvision

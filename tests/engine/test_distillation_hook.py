@@ -1,0 +1,120 @@
+"""The teacher's life, seen through mmengine's Runner on real digits."""
+import copy
+
+import pytest
+import torch
+
+from hsakd_mm.checkpoint import load_checkpoint
+from hsakd_mm.errors import UserError
+from hsakd_mm.models.distillers.hsakd import HSAKDTeacher
+from hsakd_mm.models.distillers.plain import Classifier
+
+
+@pytest.fixture
+def teacher_file(config, tmp_path):
+    """A teacher that nobody trained, in a checkpoint of its own."""
+    torch.manual_seed(0)
+    cfg = config('teacher').model
+    teacher = HSAKDTeacher(cfg.backbone)
+    path = tmp_path / 'teacher.pth'
+    torch.save(dict(state_dict=teacher.state_dict(), meta={}), path)
+    return path
+
+
+def distil(config, teacher_file, **overrides):
+    return config('hsakd', **{'default_hooks.distillation.checkpoint': str(teacher_file),
+                              'default_hooks.distillation.check': False, **overrides})
+
+
+def test_twenty_steps_leave_the_teacher_alone(config, run, teacher_file) -> None:
+    cfg = distil(config, teacher_file, epochs=10)
+    cfg.custom_hooks = [dict(type='EMAHook')]
+    runner = run(cfg)
+    assert runner.iter == 20
+    student = runner.model
+
+    before = load_checkpoint(str(teacher_file))['state_dict']
+    after = student.teacher.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key].cpu()) for key in before)
+    assert not any(module.training for module in student.teacher.modules())
+
+    theirs = {id(parameter) for parameter in student.teacher.parameters()}
+    for group in runner.optim_wrapper.optimizer.param_groups:
+        assert not theirs & {id(parameter) for parameter in group['params']}
+    averaged = next(hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook').ema_model
+    own = sum(parameter.numel() for parameter in student.parameters())
+    assert sum(parameter.numel() for parameter in averaged.parameters()) == own
+
+    saved = load_checkpoint(f'{cfg.work_dir}/epoch_10.pth')
+    assert saved['state_dict'].keys() == student.state_dict().keys()
+    assert not [key for key in saved['ema_state_dict'] if 'teacher' in key]
+    assert len(saved['optimizer']['state']) == len(list(student.parameters()))
+
+
+def test_a_teacher_no_better_than_chance_stops_the_run(config, run, teacher_file) -> None:
+    cfg = distil(config, teacher_file, **{'default_hooks.distillation.check': True})
+    with pytest.raises(UserError, match=r'no better than chance \(10.00% for 10 classes\)'):
+        run(cfg)
+
+
+def test_the_trained_teacher_is_measured_and_taken_from_its_folder(config, run) -> None:
+    teacher = config('teacher', epochs=6)
+    for loader in (teacher.train_dataloader, teacher.val_dataloader):
+        loader.dataset.pop('indices')
+    run(teacher)
+    cfg = distil(config, teacher.work_dir, **{'default_hooks.distillation.check': True})
+    cfg.val_dataloader.dataset.pop('indices')
+    runner = run(cfg)
+    assert runner.message_hub.get_info('teacher_top1') > 0.2
+
+
+def test_ramp_up(config, run, teacher_file) -> None:
+    cfg = distil(config, teacher_file, epochs=2,
+                 **{'default_hooks.distillation.ramp_up_epochs': 4.})
+    assert run(cfg).model.distill_weight == pytest.approx(3 / 8)  # the fourth of two-step epochs
+
+
+def wrong_network(folder):
+    wide = dict(type='TimmBackbone', model_name='resnet18', num_classes=10)
+    return dict(state_dict=HSAKDTeacher(wide).state_dict())
+
+
+def no_branches(folder):
+    narrow = dict(type='TimmBackbone', model_name='resnet34', num_classes=10,
+                  channels=(8, 8, 16, 16))
+    return dict(state_dict=Classifier(narrow).state_dict())
+
+
+@pytest.mark.parametrize('content, said', [
+    (wrong_network, 'the teacher has .* tensors .* missing: .* of another shape: '),
+    (no_branches, 'missing: branches.0.stages'),
+    (lambda folder: {'epoch': 3}, 'holds no state dict'),
+])
+def test_refuses_another_checkpoint(config, run, tmp_path, content, said) -> None:
+    path = tmp_path / 'other.pth'
+    torch.save(content(tmp_path), path)
+    with pytest.raises(UserError, match=said):
+        run(distil(config, path))
+
+
+def test_refuses_what_is_no_checkpoint(config, run, tmp_path) -> None:
+    path = tmp_path / 'notes.pth'
+    path.write_text('not a checkpoint')
+    with pytest.raises(UserError, match='cannot be read as one'):
+        run(distil(config, path))
+    with pytest.raises(UserError, match='train the teacher first'):
+        run(distil(config, tmp_path / 'nowhere'))
+
+
+def test_refuses_a_model_that_takes_no_teacher(config, run, teacher_file) -> None:
+    hook = copy.deepcopy(distil(config, teacher_file).default_hooks.distillation)
+    plain = config('plain')
+    plain.default_hooks.distillation = hook
+    with pytest.raises(UserError, match='Classifier does not'):
+        run(plain)
+
+
+def test_number_of_classes(config, run) -> None:
+    with pytest.raises(UserError, match='the model has 7 classes, and the training data .* has 10'):
+        run(config('plain', **{'model.backbone.num_classes': 7}))
