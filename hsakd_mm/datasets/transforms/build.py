@@ -1,0 +1,30 @@
+"""Pipelines from configs, with a sentence for a name or an argument that does not exist."""
+import difflib
+from collections.abc import Callable, Sequence
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.registry import TRANSFORMS
+
+
+def build_transforms(pipeline: Sequence[dict | Callable]) -> list[Callable]:
+    """Build the transforms of a pipeline.
+
+    Raises:
+        UserError: An unknown type (the nearest names are given), or arguments it does not take.
+    """
+    return [_build(each) if isinstance(each, dict) else each for each in pipeline]
+
+
+def _build(config: dict) -> Callable:
+    name = config.get('type')
+    if isinstance(name, str) and TRANSFORMS.get(name) is None:
+        known = TRANSFORMS.module_dict
+        near = difflib.get_close_matches(name, known, n=3) or [
+            each for each in known if each.rpartition('/')[2] == name] or ['LoadImage']
+        raise UserError(f'there is no transform {name!r}: did you mean '
+                        f'{" or ".join(map(repr, near))}?')
+    try:
+        return TRANSFORMS.build(config)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'the transform {name!r} cannot be built with the arguments given '
+                        f'({error}): correct them in the pipeline.') from error

@@ -1,0 +1,39 @@
+"""Every transform of ``torchvision.transforms.v2`` as ``type='torchvision/<Name>'``.
+
+They act on ``results['img']``; the arguments are torchvision's, with an interpolation given by its
+name ('bicubic') and inner ``transforms`` as configs.
+"""
+import inspect
+
+from torchvision.transforms import InterpolationMode, v2
+
+from hsakd_mm.registry import TRANSFORMS
+
+from .build import build_transforms
+
+
+class TorchvisionTransform:
+    """Base of the registered wrappers; ``wrapped`` is torchvision's class."""
+
+    wrapped: type
+
+    def __init__(self, *args, **kwargs) -> None:
+        if isinstance(kwargs.get('interpolation'), str):
+            kwargs['interpolation'] = InterpolationMode(kwargs['interpolation'])
+        if 'transforms' in kwargs:  # RandomApply, RandomChoice, …
+            kwargs['transforms'] = [getattr(each, 'transform', each)
+                                    for each in build_transforms(kwargs['transforms'])]
+        self.transform = self.wrapped(*args, **kwargs)
+
+    def __call__(self, results: dict) -> dict:
+        results['img'] = self.transform(results['img'])
+        return results
+
+    def __repr__(self) -> str:
+        return f'torchvision/{self.transform}'
+
+
+for _name, _wrapped in inspect.getmembers(v2, inspect.isclass):
+    if issubclass(_wrapped, v2.Transform):
+        TRANSFORMS.register_module(f'torchvision/{_name}', module=type(
+            _name, (TorchvisionTransform,), dict(wrapped=_wrapped, __module__=__name__)))

@@ -1,0 +1,134 @@
+"""Every image file of a set is checked before training starts, by all ranks together.
+
+A set of up to 20,000 files is decoded in full. Of a larger one the header is read, and the mark
+that ends a JPEG or PNG file; only what lacks it is decoded. The work is done in rounds, shared
+between the ranks: a failure on one rank is raised on all at the end of the round, and no rank
+waits at a collective for longer than a round takes.
+"""
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from multiprocessing.pool import ThreadPool
+
+from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
+from mmengine.logging import print_log
+from PIL import Image
+
+from hsakd_mm.errors import UserError
+
+from .images import FORMATS, ImageError, check_kind, read_rgb, unreadable
+
+DECODE_UP_TO = 20_000  # files; a larger set is checked by header and end mark
+STAMP_FROM = 5_000  # files; a smaller set is quicker to check again than to look up
+_ROUND = 20_000  # files per rank between two collectives
+_LOG_EVERY = 5.0  # seconds
+
+_END_MARKS = dict(JPEG=b'\xff\xd9', MPO=b'\xff\xd9', PNG=b'IEND\xaeB`\x82')
+
+
+def verify_images(paths: Sequence[str], non_rgb: str) -> None:
+    """Check that every file is an image that the pipeline can use.
+
+    A larger set that passed is remembered under ``$XDG_CACHE_HOME/hsakd_mm`` by its files' paths,
+    sizes and modification times, and not checked again.
+
+    Args:
+        paths (Sequence[str]): The files, the same on every rank.
+        non_rgb (str): 'error' or 'convert', see :func:`~hsakd_mm.datasets.images.read_rgb`.
+
+    Raises:
+        UserError: A file is unusable; on every rank, naming the file.
+    """
+    stamp = together(_stamp, paths, non_rgb) if len(paths) >= STAMP_FROM else None
+    if any(all_gather_object(stamp is not None and os.path.exists(stamp))):
+        return
+    check = partial(read_rgb if len(paths) <= DECODE_UP_TO else check_ends, non_rgb=non_rgb)
+    step = _ROUND * get_world_size()
+    began = time.monotonic()
+    for start in range(0, len(paths), step):
+        share = paths[start:start + step][get_rank()::get_world_size()]
+        together(_check_share, share, check, start, len(paths), began)
+    if stamp:
+        _write_stamp(stamp, len(paths))
+
+
+def together(function: Callable, *args):
+    """``function(*args)``, if it succeeded on every rank; else its UserError, raised on each."""
+    failure = result = None
+    try:
+        result = function(*args)
+    except UserError as error:
+        failure = error
+    failures = [each for each in all_gather_object(failure) if each is not None]
+    if failures:
+        raise failure or failures[0]
+    return result
+
+
+def check_ends(path: str, non_rgb: str) -> None:
+    """Check a file by its header and its last bytes; decode it only if those leave a doubt."""
+    try:
+        with open(path, 'rb') as file, Image.open(file, formats=FORMATS) as image:
+            check_kind(image, path, non_rgb)
+            mark = _END_MARKS.get(image.format)
+            file.seek(-16, os.SEEK_END)
+            complete = mark is not None and file.read().endswith(mark)
+    except ImageError:
+        raise
+    except Exception as error:
+        raise unreadable(path, error) from error
+    if not complete:  # bytes after the end mark are harmless and not rare: the decoder decides
+        read_rgb(path, non_rgb)
+
+
+def _check_share(paths: Sequence[str], check: Callable, done: int, total: int,
+                 began: float) -> None:
+    def failure_of(path: str) -> UserError | None:
+        try:
+            check(path)
+        except UserError as error:
+            return error
+
+    logged = time.monotonic()
+    with ThreadPool(min(16, 4 * (os.cpu_count() or 1))) as pool:
+        for failure in pool.imap(failure_of, paths, chunksize=16):
+            if failure is not None:
+                raise failure
+            done += get_world_size()
+            now = time.monotonic()
+            if is_main_process() and now - logged > _LOG_EVERY:
+                logged = now
+                left = (now - began) / done * (total - done)
+                print_log(f'checking images: {done}/{total}, {left:.0f} s left', 'current')
+
+
+def _stamp(paths: Sequence[str], non_rgb: str) -> str | None:
+    """Where the stamp of these very files lies or would lie; on the main rank only."""
+    if not is_main_process():
+        return None
+
+    def state_of(path: str) -> str:
+        try:
+            state = os.stat(path)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        return f'{os.path.abspath(path)}\0{state.st_size}\0{state.st_mtime_ns}\0'
+
+    digest = hashlib.sha256(non_rgb.encode())
+    with ThreadPool(16) as pool:
+        for line in pool.imap(state_of, paths, chunksize=256):
+            digest.update(line.encode(errors='surrogateescape'))
+    cache = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
+    return os.path.join(cache, 'hsakd_mm', 'verified', digest.hexdigest())
+
+
+def _write_stamp(stamp: str, files: int) -> None:
+    try:
+        os.makedirs(os.path.dirname(stamp), exist_ok=True)
+        with open(stamp, 'w') as file:
+            file.write(f'{files} image files were checked\n')
+    except OSError as error:  # no reason to stop a run: the check is only paid again
+        print_log(f'the image check could not be remembered at {stamp} ({error.strerror})',
+                  'current')

@@ -1,0 +1,176 @@
+"""How a command-line tool starts and how it ends: launchers, processes, exit statuses.
+
+Run as a module it is torchrun, with the same arguments, that ends in sentences::
+
+    python -m hsakd_mm.engine.launch --nproc-per-node 8 tools/train.py CONFIG --launcher pytorch
+
+Exit statuses: 2 for a user's mistake, 130 for Ctrl-C, otherwise that of the worker which failed.
+"""
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+from mmengine.config import Config
+from torch import distributed as dist
+
+from hsakd_mm.engine.mistakes import as_sentence
+from hsakd_mm.errors import UserError
+
+
+@contextmanager
+def user_errors(interrupted: str = 'interrupted.'):
+    """Ends the process with one sentence for a user's mistake; a bug keeps its traceback.
+
+    With the environment variable ``HSAKD_MM_TRACEBACK`` set, nothing is caught.
+
+    Args:
+        interrupted (str): What to say after Ctrl-C: how to go on.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if _ranks()[0] == 0:
+            print(f'\n{interrupted}', file=sys.stderr, flush=True)
+        raise SystemExit(130) from None
+    except Exception as error:
+        sentence = as_sentence(error)
+        if sentence is None or os.environ.get('HSAKD_MM_TRACEBACK'):
+            raise
+        _say(sentence)
+        raise SystemExit(2) from None
+
+
+def _say(sentence: str) -> None:
+    """Print the sentence once for all ranks.
+
+    Mostly all ranks fail alike, and each would say the same. Rank 0 speaks at once; the launcher
+    then ends the others while they wait for their turn. A rank that fails alone gets its turn.
+    """
+    rank, local_rank = _ranks()
+    if rank:
+        time.sleep(3 + 0.5 * local_rank)
+        sentence = f'{sentence} (rank {rank})'
+    sys.stdout.flush()
+    print(f'error: {sentence}', file=sys.stderr, flush=True)
+
+
+def _ranks() -> tuple:
+    """``(rank, local rank)`` of this process as torchrun, Slurm or Open MPI tell it, else zeros."""
+    for rank, local in (('RANK', 'LOCAL_RANK'), ('SLURM_PROCID', 'SLURM_LOCALID'),
+                        ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK')):
+        if rank in os.environ:
+            return int(os.environ[rank]), int(os.environ.get(local, 0))
+    return 0, 0
+
+
+def prepare_launcher(cfg: Config, launcher: str) -> None:
+    """Make ``--launcher`` work on this machine, before the Runner is built.
+
+    On GPUs everything is left to mmengine. Without them its set-up would call CUDA, so the gloo
+    group is made here, and DDP is told not to look for a device.
+
+    Raises:
+        UserError: The launcher needs GPUs, or the process was not started by a launcher.
+    """
+    cfg.launcher = launcher
+    if launcher == 'pytorch' and not {'RANK', 'WORLD_SIZE', 'MASTER_ADDR'} <= set(os.environ):
+        raise UserError('--launcher pytorch expects to be started by torchrun, and was not: use '
+                        'bash tools/dist_train.sh CONFIG GPUS, or leave --launcher out.')
+    if launcher == 'none' or torch.cuda.is_available():
+        return
+    if launcher != 'pytorch':
+        raise UserError(f'--launcher {launcher} needs GPUs, and torch finds none here: use '
+                        f'bash tools/dist_train.sh CONFIG PROCESSES.')
+    options = dict(cfg.get('env_cfg', {}).get('dist_cfg', {}))
+    group = dict(backend='gloo')
+    if 'timeout' in options:
+        group['timeout'] = timedelta(seconds=options['timeout'])
+    if not dist.is_initialized():
+        dist.init_process_group(**group)
+    cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+    cfg.model_wrapper_cfg = {
+        'type': 'MMDistributedDataParallel', 'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None}
+
+
+def leave_group() -> None:
+    """Take leave of the other ranks after a run that ended well."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def main(argv: list | None = None) -> None:
+    """torchrun, except for how it ends."""
+    from torch.distributed import run as torchrun
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    with user_errors():
+        args = torchrun.parse_args(argv)
+        processes = _check_processes(args.nproc_per_node)
+        master = args.rdzv_backend == 'static' and not args.standalone and not args.rdzv_endpoint
+        if master and args.node_rank == 0:
+            _check_port(args.master_port)
+        threads = max(1, len(os.sched_getaffinity(0)) // processes)
+        if not torch.cuda.is_available():  # there the processes only feed the GPUs
+            os.environ.setdefault('OMP_NUM_THREADS', str(threads))
+        for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
+            os.environ.setdefault(name, os.environ.get('OMP_NUM_THREADS', '1'))
+        # It would report each worker's end in its own words, below the worker's sentence.
+        logging.getLogger('torch.distributed.elastic.multiprocessing.api').setLevel('CRITICAL')
+        try:
+            torchrun.run(args)
+        except ChildFailedError as error:
+            raise SystemExit(_worker_status(error)) from None
+        except SignalException as error:
+            raise SystemExit(128 + error.sigval) from None
+        except dist.DistNetworkError as error:
+            raise UserError(f'the processes could not meet at {args.master_addr}:'
+                            f'{args.master_port} ({str(error).splitlines()[0]}): set MASTER_ADDR '
+                            f'to the address of node 0, and the same PORT on every node.') from error
+
+
+def _check_processes(count: str) -> int:
+    """Processes on this node, from torchrun's ``--nproc-per-node``."""
+    devices = torch.cuda.device_count()
+    if count in ('auto', 'gpu', 'cpu'):
+        return max(1, devices if count != 'cpu' else os.cpu_count())
+    if not count.isdecimal() or int(count) == 0:
+        raise UserError(f'the number of GPUs (on a machine without: of processes) should be a '
+                        f'positive number, and is {count!r}.')
+    if devices and int(count) > devices:
+        raise UserError(f'{count} GPUs were asked for, and this machine has {devices}: ask for '
+                        f'{devices} or fewer; --auto-scale-lr adapts the learning rate.')
+    return int(count)
+
+
+def _check_port(port: int) -> None:
+    try:
+        socket.create_server(('', port)).close()
+    except (OSError, OverflowError) as error:
+        in_use = getattr(error, 'errno', None) == 98
+        reason = 'is already in use on this machine' if in_use else f'cannot be opened ({error})'
+        raise UserError(f'port {port} {reason}, perhaps by another training run: set another, as '
+                        f'in PORT={29500 if port != 29500 else 29501}, on every node.') from error
+
+
+def _worker_status(error) -> int:
+    rank, failure = error.get_first_failure()
+    if failure.exitcode < 0:  # ended by a signal, so that it could not say anything itself
+        name = signal.Signals(-failure.exitcode).name
+        hint = ', as when memory runs out' if name == 'SIGKILL' else ''
+        print(f'error: rank {rank} was ended by {name}{hint}; the others were stopped.',
+              file=sys.stderr)
+        return 128 - failure.exitcode
+    return failure.exitcode
+
+
+if __name__ == '__main__':
+    main()

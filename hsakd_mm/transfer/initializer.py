@@ -1,0 +1,107 @@
+"""Loads a backbone into a detector completely, or refuses."""
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper, update_init_info
+from torch import nn
+
+from hsakd_mm.checkpoint import load_strict
+from hsakd_mm.errors import UserError
+from hsakd_mm.registry import HOOKS, WEIGHT_INITIALIZERS
+
+from .backbone_file import BackboneFile, is_head, read_backbone
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class StrictPretrained:
+    """``init_cfg`` of a backbone whose every weight has to come from a file.
+
+    mmengine's ``Pretrained`` only logs what did not fit, so that a forgotten prefix trains from
+    random weights. Here every tensor of the module must be in the file with the same shape and
+    every tensor of the file must be used; only a classifier (``fc.*``) may be left over.
+
+    mmengine runs every initializer but its own ``Pretrained`` *before* those of the module's
+    children, which could overwrite what was loaded. The children are therefore marked as
+    initialised.
+
+    Args:
+        checkpoint (str): ``.pth`` or ``.safetensors`` with torchvision's key names.
+        prefix (str): Take only the keys under it, without it.
+
+    Raises:
+        UserError: On the call, if the file and the module do not match exactly. The module is
+            then unchanged.
+
+    Example:
+        >>> init_cfg = dict(type='hsakd_mm.StrictPretrained', checkpoint='epoch_100_backbone.pth')
+    """
+
+    def __init__(self, checkpoint: str, prefix: str = '') -> None:
+        self.checkpoint = checkpoint
+        self.prefix = prefix
+
+    def __call__(self, module: nn.Module) -> None:
+        file, weights, heads = select_weights(module, self.checkpoint, self.prefix)
+        loaded = load_strict(module, weights, source=self.checkpoint, what='backbone')
+        for child in module.modules():
+            if child is not module and hasattr(child, 'init_weights'):
+                child._is_init = True
+        left = f'; left over: the classifier ({", ".join(heads)})' if heads else ''
+        MMLogger.get_current_instance().info(
+            f'StrictPretrained: {loaded} of {len(module.state_dict())} tensors of '
+            f'{type(module).__name__} loaded from {self.checkpoint}, SHA-256 '
+            f'{file.sha256}{left}')
+        if hasattr(module, '_params_init_info'):  # mmengine's record, kept while it initialises
+            update_init_info(module, f'StrictPretrained: loaded from {self.checkpoint}')
+
+
+@HOOKS.register_module()
+class BackboneArrivedHook(Hook):
+    """Looks at the first step whether the detector's backbone still is what the file holds.
+
+    It catches what an initializer cannot see: a backbone with an ``init_weights`` of its own that
+    bypasses ``init_cfg``, or a ``load_from`` that loads another one over it.
+
+    Args:
+        checkpoint (str): The file that ``StrictPretrained`` was given.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, checkpoint: str) -> None:
+        self.checkpoint = checkpoint
+
+    def before_train(self, runner) -> None:
+        if runner.iter:
+            return  # resumed: it has been trained since
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        _, weights, _ = select_weights(model.backbone, self.checkpoint)
+        own = model.backbone.state_dict()
+        changed = [key for key, value in own.items() if not key.endswith('num_batches_tracked')
+                   and (key not in weights or not torch.equal(value.cpu(), weights[key]))]
+        if changed or not own:
+            raise UserError(
+                f'the detector should start from the weights in {self.checkpoint}, and '
+                f'{len(changed)} of the {len(own)} tensors of its backbone differ '
+                f'({", ".join(changed[:3])}, ...): something else initialises '
+                f'{type(model.backbone).__name__}; remove load_from, or use a backbone that '
+                f'honours init_cfg.')
+
+
+def select_weights(module: nn.Module, checkpoint: str, prefix: str = '') -> tuple:
+    """Of the file, what is meant for the module.
+
+    Returns:
+        tuple[BackboneFile, dict, list]: The file, the weights, and the keys of a classifier that
+        the module does not have.
+    """
+    file: BackboneFile = read_backbone(checkpoint)
+    weights = {key.removeprefix(prefix): value for key, value in file.state_dict.items()
+               if key.startswith(prefix)}
+    if not weights:
+        raise UserError(f'keys under {prefix!r} were expected in {checkpoint}, and there are '
+                        f'none (its first is {next(iter(file.state_dict))!r}): an exported '
+                        f'backbone needs no prefix.')
+    own = module.state_dict()
+    heads = [key for key in weights if is_head(key) and key not in own]
+    return file, {key: value for key, value in weights.items() if key not in heads}, heads

@@ -1,0 +1,58 @@
+"""Two processes (gloo): the teacher is in no bucket, and the gradient is the mean of both shares."""
+import torch
+import torch.multiprocessing as mp
+from mmengine.model import MMDistributedDataParallel
+from torch import distributed
+
+from hsakd_mm.models.distillers.hsakd import HSAKD, HSAKDTeacher
+
+BACKBONE = dict(type='TimmBackbone', model_name='resnet18', num_classes=5, channels=(8, 8, 16, 16))
+
+
+def make_student() -> HSAKD:
+    torch.manual_seed(0)
+    student = HSAKD(BACKBONE)
+    student.attach_teacher(HSAKDTeacher(BACKBONE).eval().requires_grad_(False))
+    return student
+
+
+def share(rank: int) -> tuple:
+    generator = torch.Generator().manual_seed(rank)
+    return (torch.randn(4, 3, 32, 32, generator=generator),
+            torch.randint(0, 5, (4, ), generator=generator))
+
+
+def gradients(model, student, rank: int) -> dict:
+    images, labels = share(rank)
+    losses = model(images, labels, mode='loss')
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    return {name: parameter.grad for name, parameter in student.named_parameters()}
+
+
+def work(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank,
+                                   world_size=2)
+    student = make_student()
+    model = MMDistributedDataParallel(student, device_ids=None, broadcast_buffers=False)
+    grads = gradients(model, student, rank)
+    told = model._get_ddp_logging_data()
+    torch.save(dict(grads=grads, tensors=told['num_parameter_tensors'],
+                    bytes=told['total_parameter_size_bytes']), f'{folder}/rank{rank}.pth')
+    distributed.destroy_process_group()
+
+
+def test_two_processes(tmp_path) -> None:
+    mp.spawn(work, (str(tmp_path), ), nprocs=2)
+    ranks = [torch.load(tmp_path / f'rank{rank}.pth') for rank in range(2)]
+    student = make_student()
+    parameters = list(student.parameters())
+    alone = [gradients(student, student, rank) for rank in [0]]
+    student.zero_grad()
+    alone.append(gradients(student, student, 1))
+    for rank in ranks:
+        assert rank['tensors'] == len(parameters)
+        assert rank['bytes'] == sum(parameter.nbytes for parameter in parameters)
+        for name, grad in rank['grads'].items():
+            mean = (alone[0][name] + alone[1][name]) / 2
+            torch.testing.assert_close(grad, mean, rtol=1e-4, atol=1e-6)
