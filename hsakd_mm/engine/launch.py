@@ -6,6 +6,7 @@ Run as a module it is torchrun, with the same arguments, that ends in sentences:
 
 Exit statuses: 2 for a user's mistake, 130 for Ctrl-C, otherwise that of the worker which failed.
 """
+import errno
 import logging
 import os
 import signal
@@ -16,11 +17,21 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from torch import distributed as dist
 
 from hsakd_mm.engine.mistakes import as_sentence
 from hsakd_mm.errors import UserError
+
+
+class Options(DictAction):
+    """argparse's action for ``--cfg-options KEY=VALUE ...``."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for value in values:
+            if not value.partition('=')[1]:
+                parser.error(f'{option_string} takes KEY=VALUE, and {value!r} has no "=".')
+        super().__call__(parser, namespace, values, option_string)
 
 
 @contextmanager
@@ -118,11 +129,7 @@ def main(argv: list | None = None) -> None:
         master = args.rdzv_backend == 'static' and not args.standalone and not args.rdzv_endpoint
         if master and args.node_rank == 0:
             _check_port(args.master_port)
-        threads = max(1, len(os.sched_getaffinity(0)) // processes)
-        if not torch.cuda.is_available():  # there the processes only feed the GPUs
-            os.environ.setdefault('OMP_NUM_THREADS', str(threads))
-        for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
-            os.environ.setdefault(name, os.environ.get('OMP_NUM_THREADS', '1'))
+        _share_cores(processes)
         # It would report each worker's end in its own words, below the worker's sentence.
         logging.getLogger('torch.distributed.elastic.multiprocessing.api').setLevel('CRITICAL')
         try:
@@ -151,11 +158,19 @@ def _check_processes(count: str) -> int:
     return int(count)
 
 
+def _share_cores(processes: int) -> None:
+    """Give each process its part of the cores; with GPUs one thread, as torchrun does."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    threads = 1 if torch.cuda.is_available() else max(1, cores // processes)
+    os.environ.setdefault('OMP_NUM_THREADS', str(threads))
+    os.environ.setdefault('MKL_NUM_THREADS', os.environ['OMP_NUM_THREADS'])
+
+
 def _check_port(port: int) -> None:
     try:
         socket.create_server(('', port)).close()
     except (OSError, OverflowError) as error:
-        in_use = getattr(error, 'errno', None) == 98
+        in_use = getattr(error, 'errno', None) == errno.EADDRINUSE
         reason = 'is already in use on this machine' if in_use else f'cannot be opened ({error})'
         raise UserError(f'port {port} {reason}, perhaps by another training run: set another, as '
                         f'in PORT={29500 if port != 29500 else 29501}, on every node.') from error

@@ -1,0 +1,190 @@
+"""What can be known to go wrong before a run starts: config, work directory, checkpoint, disk."""
+import glob
+import inspect
+import os
+import shutil
+import tempfile
+
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from hsakd_mm.checkpoint import load_checkpoint, load_strict
+from hsakd_mm.engine.mistakes import as_sentence, nearest
+from hsakd_mm.errors import UserError
+
+# Top-level names that Runner reads from its config without having them as arguments.
+_READ = {'model_wrapper_cfg', 'find_unused_parameters', 'sync_bn', 'compile', 'runner_type',
+         'activation_checkpointing', 'efficient_conv_bn_eval', 'custom_imports'}
+
+
+def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Config:
+    """Read a config and apply ``--cfg-options``.
+
+    Args:
+        path (str): The file.
+        options (dict): ``{'optim_wrapper.optimizer.lr': 0.1}``.
+        needs (Sequence[str]): Top-level names that the tool cannot do without.
+
+    Raises:
+        UserError: No such file, not a config, an option that fits nothing, or a name missing.
+    """
+    if not os.path.isfile(path):
+        folder = os.path.dirname(path) or '.'
+        there = os.listdir(folder) if os.path.isdir(folder) else []
+        raise UserError(f'a config was expected at {path}, and there is no such file'
+                        f'{nearest(os.path.basename(path), there)}: check the path.')
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:  # a config is code: it can fail in any way
+        raise UserError(as_sentence(error) or f'the config {path} cannot be read: '
+                        f'{type(error).__name__}: {error}') from error
+    _apply(cfg, options or {}, path)
+    missing = [name for name in needs if cfg.get(name) is None]
+    if missing:
+        raise UserError(f'{path} sets no {", ".join(missing)}: name a complete config, not a part '
+                        f'of one such as those under _base_.')
+    return cfg
+
+
+def _apply(cfg: Config, options: dict, path: str) -> None:
+    known = set(cfg) | set(inspect.signature(Runner.__init__).parameters) | _READ
+    for name in options:
+        root = name.split('.')[0]
+        if root not in known:
+            raise UserError(f'--cfg-options sets {name}, and neither {path} nor the runner has '
+                            f'{root}{nearest(root, known)}: correct the name.')
+    try:
+        cfg.merge_from_dict(options)
+    except Exception as error:  # KeyError, TypeError, IndexError, AssertionError: all the user's
+        raise UserError(f'--cfg-options cannot be applied to {path}: {error}') from error
+
+
+def prepare_work_dir(cfg: Config, chosen: str | None, config: str) -> None:
+    """Set ``cfg.work_dir``: ``--work-dir``, else the config's, else ``work_dirs/<config stem>``.
+
+    Raises:
+        UserError: It cannot be made, or nothing can be written into it.
+    """
+    stem = os.path.splitext(os.path.basename(config))[0]
+    cfg.work_dir = chosen or cfg.get('work_dir') or os.path.join('work_dirs', stem)
+    try:
+        os.makedirs(cfg.work_dir, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cfg.work_dir) as file:
+            file.write(b'0' * 4096)
+    except OSError as error:
+        raise UserError(f'the work directory {cfg.work_dir} cannot be written to '
+                        f'({error.strerror or error}): choose another with '
+                        f'--work-dir.') from error
+
+
+def find_resume(cfg: Config, resume: str | None) -> dict | None:
+    """Read what ``--resume`` asks for and say so in ``cfg``.
+
+    Args:
+        cfg (Config): Its ``resume`` and ``load_from`` are set.
+        resume (str): ``'auto'`` (the last checkpoint of ``cfg.work_dir``, if there is one), a
+            path, or None.
+
+    Returns:
+        dict: The checkpoint; None where training starts from the beginning.
+
+    Raises:
+        UserError: No such file, not a checkpoint, or one that holds weights only.
+    """
+    if resume is None and cfg.get('resume'):
+        resume = cfg.get('load_from') or 'auto'
+    if resume is None:
+        return None
+    path = last_checkpoint(cfg.work_dir) if resume == 'auto' else resume
+    cfg.resume = path is not None
+    cfg.load_from = path
+    if path is None:
+        print(f'No checkpoint in {cfg.work_dir} to resume from: starting from the beginning.')
+        return None
+    content = load_checkpoint(path)
+    if 'message_hub' not in content or 'epoch' not in content.get('meta', {}):
+        raise UserError(f'--resume needs a checkpoint of a training run, and {path} holds weights '
+                        f'only: to start from weights use --cfg-options load_from={path}.')
+    return content
+
+
+def last_checkpoint(work_dir: str) -> str | None:
+    """What ``last_checkpoint`` of a work directory points to, also after it was moved."""
+    pointer = os.path.join(work_dir, 'last_checkpoint')
+    if not os.path.isfile(pointer):
+        return None
+    with open(pointer) as file:
+        path = file.read().strip()
+    moved = os.path.join(work_dir, os.path.basename(path))
+    if os.path.isfile(moved) or not os.path.isfile(path):
+        path = moved
+    if not os.path.isfile(path):
+        raise UserError(f'{pointer} names {os.path.basename(path)}, and there is no such file: '
+                        f'name a checkpoint with --resume FILE, or remove {pointer} to start from '
+                        f'the beginning.')
+    return path
+
+
+def load_into(runner: Runner, content: dict, path: str) -> None:
+    """Load every weight of a checkpoint into the runner's model, or refuse.
+
+    mmengine loads what fits and logs the rest. :meth:`Runner.resume` does it once more, with the
+    optimizer; what was checked here is then known to fit.
+    """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    load_strict(model, content['state_dict'], source=path, what='model of this config')
+
+
+def check_disk(runner: Runner) -> None:
+    """Refuse to start where the checkpoints that this run keeps would not fit on the disk.
+
+    Raises:
+        UserError: Names what is needed, what is free, and where.
+    """
+    hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
+    folder = (hook.out_dir if hook and hook.out_dir else runner.work_dir)
+    if hook is None or '://' in folder:
+        return
+    one = _checkpoint_bytes(runner, hook)
+    # Beyond those kept: the best one, and the one that is being written.
+    needed = one * (_kept(runner, hook) + 2)
+    ours = [path for pattern in ('epoch_*.pth', 'iter_*.pth', 'best_*.pth')
+            for path in glob.glob(os.path.join(folder, pattern))]
+    needed = max(needed - sum(map(os.path.getsize, ours)), 2 * one)  # those get replaced
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(os.path.abspath(folder))
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            f'the checkpoints of this run need {_size(needed)} in {runner.work_dir} '
+            f'({_size(one)} each), and {_size(free)} are free there: free some space, choose '
+            f'another disk with --work-dir, or keep fewer with '
+            f'--cfg-options default_hooks.checkpoint.max_keep_ckpts=1.')
+
+
+def _checkpoint_bytes(runner: Runner, hook: CheckpointHook) -> int:
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    weights = sum(value.nbytes for value in model.state_dict().values())
+    trained = sum(value.nbytes for value in model.parameters() if value.requires_grad)
+    copies = 2 if any(isinstance(hook, EMAHook) for hook in runner.hooks) else 1
+    return copies * weights + (_states(runner) * trained if hook.save_optimizer else 0)
+
+
+def _states(runner: Runner) -> int:
+    """Tensors that the optimizer keeps for each parameter."""
+    optimizer = runner.cfg.get('optim_wrapper', {}).get('optimizer', {})
+    if optimizer.get('type') == 'SGD':
+        return 1 if optimizer.get('momentum') else 0
+    return 2  # the Adams; the others have fewer
+
+
+def _kept(runner: Runner, hook: CheckpointHook) -> int:
+    steps = runner.max_epochs if hook.by_epoch else runner.max_iters
+    written = max(1, (steps or 1) // max(1, hook.interval))
+    return min(written, hook.max_keep_ckpts) if hook.max_keep_ckpts > 0 else written
+
+
+def _size(count: int) -> str:
+    return f'{count / 1e9:.1f} GB' if count >= 1e9 else f'{count / 1e6:.1f} MB'

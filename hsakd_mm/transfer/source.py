@@ -1,0 +1,89 @@
+"""What a detector starts from: the file that was named, or the newest distilled student."""
+import glob
+import os
+from dataclasses import dataclass, field
+
+from mmengine.config import Config
+
+from hsakd_mm.checkpoint import load_checkpoint
+from hsakd_mm.errors import UserError
+
+from .backbone_file import BackboneFile, read_backbone
+from .export import export_backbone, training_config
+
+RANDOM = 'random'  # in place of a file: no pretraining
+
+
+@dataclass
+class Source:
+    """Where the weights come from.
+
+    Args:
+        name (str): Short and unique enough for a folder: run and file.
+        method (str): ``HSAKD``, ``Classifier`` …, ``file`` for a file from elsewhere, or
+            ``random``.
+        backbone (BackboneFile): None for ``random``.
+        notes (list[str]): What was done and assumed, for the terminal and the report.
+    """
+
+    name: str
+    method: str
+    backbone: BackboneFile | None = None
+    notes: list = field(default_factory=list)
+
+
+def resolve(checkpoint: str) -> Source:
+    """A training checkpoint is exported beside itself; a file of weights is used as it is.
+
+    Raises:
+        UserError: No such file, not a checkpoint, or a training checkpoint without a backbone.
+    """
+    if checkpoint == RANDOM:
+        return Source(RANDOM, RANDOM)
+    content = load_checkpoint(checkpoint)
+    notes = []
+    path = checkpoint
+    if any(key.startswith('backbone.') for key in content['state_dict']):
+        del content
+        path = export_backbone(checkpoint).pth
+        notes.append(f'{checkpoint} is a training checkpoint: its backbone was exported to {path}.')
+    backbone = read_backbone(path)
+    folder = os.path.basename(os.path.dirname(os.path.abspath(checkpoint)))
+    stem = os.path.splitext(os.path.basename(checkpoint))[0].removesuffix('_backbone')
+    return Source(f'{folder}-{stem}', backbone.metadata.get('method') or 'file', backbone, notes)
+
+
+def newest_student(root: str = 'work_dirs') -> str:
+    """The newest run below ``root`` that learnt from a teacher; its best checkpoint, else its last.
+
+    A run learnt from a teacher if its config, which each checkpoint carries, has a
+    ``DistillationHook``.
+
+    Raises:
+        UserError: There is none.
+    """
+    runs: dict = {}
+    for path in glob.glob(os.path.join(root, '**', '*.pth'), recursive=True):
+        if not path.endswith('_backbone.pth'):
+            runs.setdefault(os.path.dirname(path), []).append(path)
+    for files in sorted(runs.values(), key=lambda files: max(map(os.path.getmtime, files)),
+                        reverse=True):
+        best = [path for path in files if os.path.basename(path).startswith('best_')]
+        choice = max(best or files, key=os.path.getmtime)
+        if _learnt_from_teacher(choice):
+            return choice
+    looked = f'none of the {len(runs)} runs there learnt from a teacher' if runs else (
+        'it holds no checkpoint' if os.path.isdir(root) else 'there is no such folder')
+    raise UserError(f'without arguments the newest distilled student under {root} is transferred, '
+                    f'and {looked}: train one (bash tools/dist_train.sh '
+                    f'configs/hsakd/imagenet_r34_r18.py 8), or name a checkpoint.')
+
+
+def _learnt_from_teacher(path: str) -> bool:
+    try:
+        cfg: Config = training_config(load_checkpoint(path), path)
+    except UserError:  # weights of another kind, or a file cut short: not a student to hand on
+        return False
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
+    return any((hook or {}).get('type', '').rpartition('.')[2] == 'DistillationHook'
+               for hook in hooks)

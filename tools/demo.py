@@ -1,0 +1,14 @@
+"""Distil, export, transfer and report on the embedded data; see hsakd_mm/demo."""
+import os
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+
+from hsakd_mm import demo  # noqa: E402
+from hsakd_mm.engine.launch import user_errors  # noqa: E402
+
+if __name__ == '__main__':
+    os.chdir(ROOT)  # the demo's configs name its data and work folders from here
+    with user_errors('stopped: run bash tools/demo.sh again to continue.'):
+        demo.run()

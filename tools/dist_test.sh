@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Test on several GPUs, or in several processes on a machine without one; see dist_train.sh.
+set -euo pipefail
+
+tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+if [ $# -lt 3 ]; then
+    echo "usage: [NNODES=1 NODE_RANK=0 MASTER_ADDR=127.0.0.1 PORT=29500]" \
+        "bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of test.py]" >&2
+    exit 2
+fi
+config=$1
+checkpoint=$2
+gpus=$3
+shift 3
+
+exec bash "$tools/python.sh" -m hsakd_mm.engine.launch \
+    --nnodes "${NNODES:-1}" --node-rank "${NODE_RANK:-0}" \
+    --master-addr "${MASTER_ADDR:-127.0.0.1}" --master-port "${PORT:-29500}" \
+    --nproc-per-node "$gpus" \
+    "$tools/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

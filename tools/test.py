@@ -1,0 +1,66 @@
+"""Measure a checkpoint on its config's test set.
+
+Usage::
+
+    python tools/test.py CONFIG CHECKPOINT [--out FILE.json]
+    bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [the same options]
+"""
+import argparse
+import json
+import os
+
+import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are used
+from mmengine.dist import is_main_process
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from hsakd_mm.checkpoint import load_checkpoint, sha256
+from hsakd_mm.engine.launch import Options, leave_group, prepare_launcher, user_errors
+from hsakd_mm.engine.preflight import load_config, load_into, prepare_work_dir
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Measure a checkpoint on the test set.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file; every weight has to fit')
+    parser.add_argument('--work-dir', help='for logs; default: work_dirs/<config>')
+    parser.add_argument('--out', metavar='FILE', help='write the metrics as JSON')
+    parser.add_argument('--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE',
+                        help='change the config: test_dataloader.batch_size=8')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options,
+                      needs=('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
+    prepare_work_dir(cfg, args.work_dir, args.config)
+    checkpoint = load_checkpoint(args.checkpoint)
+    cfg.load_from, cfg.resume = None, False  # loaded below, where nothing may be left out
+    prepare_launcher(cfg, args.launcher)
+
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    load_into(runner, checkpoint, args.checkpoint)
+    metrics = {key: float(value) for key, value in runner.test().items()}
+    if is_main_process():
+        for key, value in metrics.items():
+            print(f'{key}: {value:.4f}')
+        if args.out:
+            _write(args.out, dict(metrics=metrics, config=args.config, checkpoint=args.checkpoint,
+                                  sha256=sha256(args.checkpoint)))
+    leave_group()
+
+
+def _write(path: str, content: dict) -> None:
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, 'w') as file:
+        json.dump(content, file, indent=2)
+
+
+if __name__ == '__main__':
+    with user_errors():
+        main()
