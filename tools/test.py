@@ -15,7 +15,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from hsakd_mm.checkpoint import load_checkpoint, sha256
-from hsakd_mm.engine.launch import Options, leave_group, prepare_launcher, user_errors
+from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors
 from hsakd_mm.engine.preflight import load_config, load_into, prepare_work_dir
 
 
@@ -52,7 +52,6 @@ def main() -> None:
         if args.out:
             _write(args.out, dict(metrics=metrics, config=args.config, checkpoint=args.checkpoint,
                                   sha256=sha256(args.checkpoint)))
-    leave_group()
 
 
 def _write(path: str, content: dict) -> None:

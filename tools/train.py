@@ -12,7 +12,7 @@ import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are u
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from hsakd_mm.engine.launch import Options, leave_group, prepare_launcher, user_errors
+from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors
 from hsakd_mm.engine.optim import use_amp
 from hsakd_mm.engine.preflight import (check_disk, find_resume, load_config, load_into,
                                        prepare_work_dir)
@@ -64,7 +64,6 @@ def main() -> None:
         del checkpoint  # the runner reads it again, with the optimizer
     check_disk(runner)
     runner.train()
-    #leave_group()
 
 
 if __name__ == '__main__':

@@ -12,17 +12,6 @@ _KINDS = {'1': 'black and white', 'L': 'greyscale', 'LA': 'greyscale with transp
           'P': 'of a palette', 'PA': 'of a palette'}
 
 
-class ImageError(UserError):
-    """An image file that cannot be used.
-
-    A data loader raises a worker's exception again with the worker's traceback as its text; only
-    the sentence at its end is kept here.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(str(message).rpartition('ImageError: ')[2].strip())
-
-
 def read_rgb(path: str, non_rgb: str = 'error') -> Image.Image:
     """Decode an image file.
 
@@ -34,13 +23,13 @@ def read_rgb(path: str, non_rgb: str = 'error') -> Image.Image:
         PIL.Image.Image: Mode RGB, loaded.
 
     Raises:
-        ImageError: Not an image, truncated, or not 8-bit RGB where that is refused.
+        UserError: Not an image, truncated, or not 8-bit RGB where that is refused.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
             check_kind(image, path, non_rgb)
             return to_rgb(image)
-    except ImageError:
+    except UserError:
         raise
     except Exception as error:  # a decoder has many ways to fail on bad bytes
         raise unreadable(path, error) from error
@@ -53,7 +42,7 @@ def check_kind(image: Image.Image, path: str, non_rgb: str) -> None:
         return
     remedy = ('save it with 8 bits a channel' if kind == '32-bit' else
               "set `non_rgb='convert'` on the dataset, or convert or remove the file")
-    raise ImageError(f'an 8-bit RGB image was expected at {path}, and the file is {kind} '
+    raise UserError(f'an 8-bit RGB image was expected at {path}, and the file is {kind} '
                      f'(mode {image.mode}): {remedy}.')
 
 
@@ -76,13 +65,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert('RGB')
 
 
-def unreadable(path: str, error: Exception) -> ImageError:
+def unreadable(path: str, error: Exception) -> UserError:
     """The sentence for a file that failed to open or to decode."""
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, Image.UnidentifiedUserError):
         reason = f'not one of {", ".join(FORMATS)}, or empty'
     else:
         reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())[:160]
-    return ImageError(f'an image was expected at {path}, and it cannot be decoded '
+    return UserError(f'an image was expected at {path}, and it cannot be decoded '
                       f'({reason or type(error).__name__}): replace the file or remove it.')
 
 

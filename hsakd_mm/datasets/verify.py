@@ -18,7 +18,7 @@ from PIL import Image
 
 from hsakd_mm.errors import UserError
 
-from .images import FORMATS, ImageError, check_kind, read_rgb, unreadable
+from .images import FORMATS, check_kind, read_rgb, unreadable
 
 DECODE_UP_TO = 20_000  # files; a larger set is checked by header and end mark
 STAMP_FROM = 5_000  # files; a smaller set is quicker to check again than to look up
@@ -75,7 +75,7 @@ def check_ends(path: str, non_rgb: str) -> None:
             mark = _END_MARKS.get(image.format)
             file.seek(-16, os.SEEK_END)
             complete = mark is not None and file.read().endswith(mark)
-    except ImageError:
+    except UserError:
         raise
     except Exception as error:
         raise unreadable(path, error) from error

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from .errors import UserError
+from hsakd_mm.errors import UserError
 
 _TRAIN = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/\s*(\d+)\].*?eta: ([\w:, ]+?)  '
                     r'.*?\bloss: ([\d.]+|nan)')

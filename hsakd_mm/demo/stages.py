@@ -1,4 +1,4 @@
-"""The demo: from nothing to a detection-transfer table, through the tools of the full-scale runs.
+"""The demo's stages, each a command of the full-scale runs.
 
 Each stage is one command of ``tools/``. What a stage has finished is written to ``stage.json`` in
 its folder, together with a fingerprint of what it was made from, so that a second call skips what
@@ -10,17 +10,19 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mmengine.config import Config
 
-from .checkpoint import sha256
+from hsakd_mm.checkpoint import sha256
+
 from .progress import run_logged
 
 WORK_DIR = 'work_dirs/demo'
 DATA_ROOT = 'data/demo'
-STUDENTS = {'plain': 'plain', 'HSAKD': 'hsakd'}  # name in the table: config
+DETECTOR = 'configs/demo/faster_rcnn.py'
+STUDENTS = ('plain', 'hsakd')
 
 
 @dataclass
@@ -34,6 +36,7 @@ class Stage:
         configs (list[str]): Config files that decide the outcome.
         inputs (list[str]): Files made by earlier stages that do.
         produces (str): A file that exists when the stage is done.
+        always (bool): Run it even if it is done: it checks its own work.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Stage:
     configs: Sequence[str] = ()
     inputs: Sequence[str] = ()
     produces: str = ''
+    always: bool = False
     seconds: float = field(default=0., init=False)
 
     @property
@@ -65,8 +69,9 @@ class Stage:
         if record and record['fingerprint'] != fingerprint:
             _set_aside(self.folder)
             record = None
+        finished = record and record['done'] and os.path.exists(self.produces)
         self.seconds = record['seconds'] if record else 0.
-        if record and record['done'] and os.path.exists(self.produces):
+        if finished and not self.always:
             print(f'[{position}] {self.title}: done before, in {self.seconds:.0f} s', flush=True)
             return
         print(f'[{position}] {self.title}\n  {self.shown_command}', flush=True)
@@ -82,39 +87,64 @@ class Stage:
         print(f'  done in {self.seconds:.0f} s', flush=True)
 
 
-def _train(name: str, title: str, **kwargs) -> Stage:
-    config, folder = f'configs/demo/{name}.py', os.path.join(WORK_DIR, name)
-    command = ['tools/train.py', config, '--work-dir', folder, '--resume']
-    return Stage(name, title, command, configs=[config], produces=last_checkpoint(name), **kwargs)
+def plan() -> list:
+    """Every stage from the data to the detectors, in order."""
+    manifest = os.path.join(DATA_ROOT, 'manifest.json')
+    prepare = Stage('data', 'digits and digit scenes',
+                    ['tools/prepare_demo_data.py', '--out', DATA_ROOT], produces=manifest,
+                    always=True)
+    stages = [prepare, _train('teacher', 'teacher: backbone and branches', [manifest])]
+    stages += [_train('hsakd', 'student by HSAKD', [manifest, last_checkpoint('teacher')]),
+               _train('plain', 'the same student, plainly', [manifest])]
+    for name in STUDENTS:
+        stages += [_test(name), _export(name)]
+    stages.append(_detect('random', 'random', [manifest]))
+    stages += [_detect(name, backbone_file(name), [manifest, backbone_file(name)])
+               for name in STUDENTS]
+    return stages
+
+
+def _train(name: str, title: str, inputs: list) -> Stage:
+    folder = os.path.join(WORK_DIR, name)
+    return Stage(name, title, ['tools/train.py', config_of(name), '--work-dir', folder, '--resume'],
+                 [config_of(name)], inputs, produces=last_checkpoint(name))
+
+
+def _test(name: str) -> Stage:
+    out = os.path.join(WORK_DIR, f'{name}_test', 'metrics.json')
+    return Stage(f'{name}_test', f'top-1 of {name} on the test digits',
+                 ['tools/test.py', config_of(name), last_checkpoint(name), '--out', out,
+                  '--work-dir', os.path.dirname(out)],
+                 [config_of(name)], [last_checkpoint(name)], produces=out)
+
+
+def _export(name: str) -> Stage:
+    out = backbone_file(name)
+    return Stage(f'{name}_export', f'export of the {name} backbone',
+                 ['tools/export_backbone.py', last_checkpoint(name), '--out', out],
+                 inputs=[last_checkpoint(name)], produces=out)
+
+
+def _detect(name: str, source: str, inputs: list) -> Stage:
+    folder = os.path.join(WORK_DIR, f'det_{name}')
+    return Stage(f'det_{name}', f'Faster R-CNN from {name}',
+                 ['tools/transfer_det.py', source, DETECTOR, '--work-dir', folder, '--resume',
+                  '--cfg-options', f'val_evaluator.outfile_prefix={folder}/detections'],
+                 [DETECTOR], inputs, produces=os.path.join(folder, 'report.json'))
+
+
+def config_of(name: str) -> str:
+    return f'configs/demo/{name}.py'
 
 
 def last_checkpoint(name: str) -> str:
     """The checkpoint of the last epoch: none is chosen by the data that it is judged on."""
-    epochs = Config.fromfile(f'configs/demo/{name}.py').train_cfg.max_epochs
+    epochs = Config.fromfile(config_of(name)).train_cfg.max_epochs
     return os.path.join(WORK_DIR, name, f'epoch_{epochs}.pth')
 
 
 def backbone_file(name: str) -> str:
-    return os.path.join(WORK_DIR, name, 'backbone.pth')
-
-
-def stages() -> list:
-    """Everything from the data to the detectors, in order."""
-    manifest = os.path.join(DATA_ROOT, 'manifest.json')
-    plan: list = [
-        Stage('data', 'digits and digit scenes',
-              ['tools/prepare_demo_data.py', '--out', DATA_ROOT], produces=manifest),
-        _train('teacher', 'teacher: backbone and branches', inputs=[manifest]),
-    ]
-    return plan
-
-
-def run(after: Callable[[list], None]) -> None:
-    """Run every stage, then ``after(stages)``."""
-    plan = stages()
-    for number, stage in enumerate(plan, 1):
-        stage.run(f'{number}/{len(plan)}')
-    after(plan)
+    return os.path.join(WORK_DIR, f'{name}_export', 'backbone.pth')
 
 
 def _read_json(path: str):

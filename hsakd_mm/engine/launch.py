@@ -55,6 +55,13 @@ def user_errors(interrupted: str = 'interrupted.'):
             raise
         _say(sentence)
         raise SystemExit(2) from None
+    finally:
+        # gloo's threads drop the tensors of the last collective a moment after it is over, and
+        # need the interpreter for it. If that is being taken down by then, they abort the process.
+        if dist.is_available() and dist.is_initialized():
+            time.sleep(0.2)
+            if sys.exc_info()[0] is None:
+                dist.destroy_process_group()
 
 
 def _say(sentence: str) -> None:
@@ -109,12 +116,6 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
         'type': 'MMDistributedDataParallel', 'broadcast_buffers': False,
         'find_unused_parameters': cfg.get('find_unused_parameters', False),
         **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None}
-
-
-def leave_group() -> None:
-    """Take leave of the other ranks after a run that ended well."""
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
 
 
 def main(argv: list | None = None) -> None:

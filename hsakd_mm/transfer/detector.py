@@ -2,6 +2,8 @@
 import os
 
 from mmengine.config import Config
+from mmengine.model import initialize
+from mmengine.registry import DefaultScope
 
 from hsakd_mm.errors import UserError
 
@@ -53,16 +55,15 @@ def check_fit(cfg: Config) -> int:
         UserError: mmdet is absent, or the weights do not fit.
     """
     try:
+        import mmdet.models  # noqa: F401  registers what configs name
         from mmdet.registry import MODELS
-        from mmdet.utils import register_all_modules
     except ImportError as error:
         raise UserError(f'detection needs mmdet and mmcv, and they cannot be imported ({error}): '
                         f"run pip install 'hsakd_mm[det]', or bash tools/setup_env.sh.") from error
-    register_all_modules(init_default_scope=True)
-    backbone = MODELS.build(cfg.model.backbone)
-    if cfg.model.backbone.get('init_cfg'):
-        from mmengine.model import initialize
-        initialize(backbone, cfg.model.backbone.init_cfg.to_dict())
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        backbone = MODELS.build(cfg.model.backbone)
+        if cfg.model.backbone.get('init_cfg'):
+            initialize(backbone, cfg.model.backbone.init_cfg)
     return sum(parameter.numel() for parameter in backbone.parameters())
 
 

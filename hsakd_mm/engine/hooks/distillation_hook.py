@@ -10,6 +10,7 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 from hsakd_mm.checkpoint import load_checkpoint, load_strict, sha256
+from hsakd_mm.engine.preflight import last_checkpoint
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import HOOKS, MODELS
 
@@ -105,17 +106,12 @@ def find_checkpoint(path: str) -> str:
     if os.path.isfile(path):
         return path
     best = sorted(glob.glob(os.path.join(path, 'best_*.pth')), key=os.path.getmtime)
-    if best:
-        return best[-1]
-    pointer = os.path.join(path, 'last_checkpoint')
-    if os.path.isfile(pointer):
-        with open(pointer) as file:
-            last = os.path.join(path, os.path.basename(file.read().strip()))
-        if os.path.isfile(last):
-            return last
-    raise UserError(f'a teacher checkpoint was expected at {path}, and there is none: train the '
-                    f'teacher first, or name its file with '
-                    f'--cfg-options default_hooks.distillation.checkpoint=FILE.')
+    found = best[-1] if best else last_checkpoint(path)
+    if found is None:
+        raise UserError(f'a teacher checkpoint was expected at {path}, and there is none: train '
+                        f'the teacher first, or name its file with '
+                        f'--cfg-options default_hooks.distillation.checkpoint=FILE.')
+    return found
 
 
 def _unwrap(model: nn.Module) -> nn.Module:

@@ -1,0 +1,178 @@
+"""One transfer: from a checkpoint and a detection config to a row of the table."""
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from hsakd_mm.engine.preflight import load_config
+from hsakd_mm.errors import UserError
+
+from .backbone_file import replace
+from .detector import check_data, check_fit, start_from
+from .report import print_table, provenance, read_metrics, write_report
+from .source import resolve
+
+RECORD = 'transfer.json'  # in the work directory: what the run there started from
+
+
+class TransferRun:
+    """Prepares, checks, trains and reports, in this order.
+
+    The detector's config with everything that was set in it is written into the work directory,
+    and that file is what ``tools/train.py`` runs.
+
+    Args:
+        checkpoint (str): Training checkpoint, backbone file, or ``random``.
+        config (str): Detection config.
+        gpus (int): Processes; 1 starts no launcher.
+        work_dir (str): ``work_dirs/transfer/<checkpoint>-<config>`` by default.
+        seed (int): The config's by default, else 0.
+        options (dict): ``--cfg-options``; they have the last word.
+
+    Raises:
+        UserError: The checkpoint or the config is not what it should be.
+    """
+
+    def __init__(self, checkpoint: str, config: str, gpus: int = 1, work_dir: str | None = None,
+                 seed: int | None = None, options: dict | None = None) -> None:
+        self.cfg = load_config(config, options, needs=('model', 'train_dataloader'))
+        if 'backbone' not in self.cfg.model:
+            raise UserError(f'a detection config was expected, and the model of {config} has no '
+                            f'backbone: name a config such as those in configs/transfer.')
+        self.source = resolve(checkpoint)
+        self.notes = [*self.source.notes, *start_from(self.cfg, self.source)]
+        self.cfg.merge_from_dict(options or {})
+        stem = os.path.splitext(os.path.basename(config))[0]
+        self.work_dir = work_dir or os.path.join('work_dirs', 'transfer',
+                                                 f'{self.source.name}-{stem}')
+        self.config = os.path.join(self.work_dir, f'{stem}.py')
+        randomness = dict(self.cfg.get('randomness') or {})
+        self.seed = seed if seed is not None else randomness.get('seed') or 0
+        self.cfg.randomness = dict(randomness, seed=self.seed)
+        self.gpus = gpus
+        self.command = shlex.join(['python', *sys.argv])
+        self.parameters = 0
+
+    def check(self) -> None:
+        """Everything that can be known to go wrong before training: data, and the weights' fit."""
+        check_data(self.cfg)
+        print('\n'.join(self.notes), flush=True)
+        self.parameters = check_fit(self.cfg)
+
+    def train(self, tools: str, resume: str | None = None, rest: Sequence[str] = ()) -> None:
+        """Run ``tools/train.py``, or ``tools/dist_train.sh`` for several processes.
+
+        Raises:
+            UserError: ``--resume`` in a folder whose run started from another file.
+            SystemExit: Training failed; its exit status is handed on.
+        """
+        before = self._record(resume is not None)
+        try:
+            os.makedirs(self.work_dir, exist_ok=True)
+            self.cfg.dump(self.config)
+        except OSError as error:
+            raise UserError(f'the work directory {self.work_dir} cannot be written to '
+                            f'({error.strerror or error}): choose another with '
+                            f'--work-dir.') from error
+        if self.gpus > 1:
+            command = ['bash', os.path.join(tools, 'dist_train.sh'), self.config, str(self.gpus)]
+        else:
+            command = [sys.executable, os.path.join(tools, 'train.py'), self.config]
+        command += ['--work-dir', self.work_dir]
+        command += ['--resume', resume] if resume else []
+        print(f'Running: {shlex.join([*command, *rest])}', flush=True)
+        started = time.monotonic()
+        try:
+            status = _run([*command, *rest], tools)
+        finally:
+            self._write_record(before + time.monotonic() - started)
+        if status:
+            raise SystemExit(status if status > 0 else 128 - status)
+
+    def report(self) -> dict:
+        """Print the row, and write ``report.md`` and ``report.json`` into the work directory.
+
+        Raises:
+            UserError: The run logged no AP.
+        """
+        metrics = read_metrics(self.work_dir)
+        if not metrics:
+            raise UserError(f'the run in {self.work_dir} was expected to log an AP, and logged '
+                            f'none: give the config a val_evaluator (CocoMetric or VOCMetric) '
+                            f'and do not pass --no-validate.')
+        backbone = self.source.backbone
+        row = dict(
+            name=self.source.method,
+            **metrics,
+            seconds=self._read_record()['seconds'],
+            parameters=self.parameters,
+            **provenance(self.command, self.seed),
+            processes=self.gpus,
+            checkpoint=backbone.path if backbone else None,
+            checkpoint_sha256=backbone.sha256 if backbone else None,
+            pretraining=backbone.metadata if backbone else None,
+            top1=None,
+            config=self.config)
+        print_table([row])
+        notes = ['AP of the last epoch, in percent; parameters of the backbone; seconds of '
+                 'training with its validations.', *self.notes]
+        files = write_report([row], self.work_dir, f'Transfer: {self.source.name}', notes)
+        print(f'Report: {files["md"]}', flush=True)
+        return row
+
+    def _record(self, resume: bool) -> float:
+        """Seconds spent before, where this run goes on with an earlier one."""
+        record = self._read_record()
+        if not resume or not record:
+            return 0.
+        if record['sha256'] != self._sha256():
+            raise UserError(f'--resume goes on with the run in {self.work_dir}, and that started '
+                            f'from {record["checkpoint"]} (SHA-256 {record["sha256"]}), not from '
+                            f'this file: choose another --work-dir, or leave --resume out.')
+        return record['seconds']
+
+    def _read_record(self) -> dict:
+        path = os.path.join(self.work_dir, RECORD)
+        if not os.path.isfile(path):
+            return {}
+        with open(path) as file:
+            return json.load(file)
+
+    def _write_record(self, seconds: float) -> None:
+        backbone = self.source.backbone
+        record = dict(checkpoint=backbone.path if backbone else self.source.name,
+                      sha256=self._sha256(), seconds=round(seconds, 1), command=self.command)
+        replace(os.path.join(self.work_dir, RECORD),
+                lambda file: file.write(json.dumps(record, indent=1).encode() + b'\n'))
+
+    def _sha256(self) -> str | None:
+        return self.source.backbone.sha256 if self.source.backbone else None
+
+
+def _run(command: Sequence[str], tools: str) -> int:
+    """Run a child that dies with us, and that is given the time to end by itself on Ctrl-C."""
+    root = os.path.dirname(tools)
+    path = os.pathsep.join(filter(None, [root, os.environ.get('PYTHONPATH')]))
+    process = subprocess.Popen(command,
+                               env={**os.environ, 'PYTHONPATH': path, 'PYTHON': sys.executable})
+
+    def hand_on(number, frame):
+        process.send_signal(number)
+
+    previous = signal.signal(signal.SIGTERM, hand_on)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        # A terminal interrupts both; where only this process was, the child has to be told.
+        try:
+            process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
