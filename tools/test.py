@@ -45,13 +45,10 @@ def main() -> None:
 
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     load_into(runner, checkpoint, args.checkpoint)
-    metrics = {key: float(value) for key, value in runner.test().items()}
-    if is_main_process():
-        for key, value in metrics.items():
-            print(f'{key}: {value:.4f}')
-        if args.out:
-            _write(args.out, dict(metrics=metrics, config=args.config, checkpoint=args.checkpoint,
-                                  sha256=sha256(args.checkpoint)))
+    metrics = {key: float(value) for key, value in runner.test().items()}  # logs them
+    if args.out and is_main_process():
+        _write(args.out, dict(metrics=metrics, config=args.config, checkpoint=args.checkpoint,
+                              sha256=sha256(args.checkpoint)))
 
 
 def _write(path: str, content: dict) -> None:

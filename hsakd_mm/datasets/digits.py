@@ -21,9 +21,9 @@ from hsakd_mm.errors import UserError
 
 from .digit_drawing import SPLITS, Source, draw_digit_image, draw_scene, load_source
 
-# What seed 0 gave with numpy 2.4, Pillow 12 and scikit-learn 1.9. Another JPEG decoder may differ
+# What seed 0 gave with numpy 2.4, Pillow 13 and scikit-learn 1.9. Another JPEG decoder may differ
 # in a photograph's last bits: the manifest then says so, and nothing else changes.
-REFERENCE = ''
+REFERENCE = 'c3138068f987ee3a86af005849905d3db20fd05870eb0d2ab13da97080646c30'
 
 MANIFEST = 'manifest.json'
 _AGAIN = 'delete the folder and run again'
@@ -51,6 +51,8 @@ def prepare_demo_data(out: str, seed: int = 0, train_scenes: int = 240,
         UserError: ``out`` holds something else, a file is changed, missing or extra, scikit-learn
             is missing, or writing failed. Nothing on disk was changed then.
     """
+    if seed < 0:
+        raise UserError(f'a seed of 0 or more was expected, and it is {seed}: choose another.')
     wanted = dict(version=_VERSION, seed=seed,
                   parameters=dict(train_scenes=train_scenes, test_scenes=test_scenes))
     if os.path.lexists(out) and not (os.path.isdir(out) and not os.listdir(out)):

@@ -1,6 +1,6 @@
 """Image files to 8-bit RGB, or one sentence that says which file is not one, and why."""
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from hsakd_mm.errors import UserError
 
@@ -67,7 +67,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def unreadable(path: str, error: Exception) -> UserError:
     """The sentence for a file that failed to open or to decode."""
-    if isinstance(error, Image.UnidentifiedUserError):
+    if isinstance(error, UnidentifiedImageError):
         reason = f'not one of {", ".join(FORMATS)}, or empty'
     else:
         reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())[:160]

@@ -9,6 +9,7 @@ Exit statuses: 2 for a user's mistake, 130 for Ctrl-C, otherwise that of the wor
 import errno
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -50,8 +51,13 @@ def user_errors(interrupted: str = 'interrupted.'):
             print(f'\n{interrupted}', file=sys.stderr, flush=True)
         raise SystemExit(130) from None
     except Exception as error:
+        if os.environ.get('HSAKD_MM_TRACEBACK'):
+            raise
+        if _lost_a_peer(error):
+            _say('another process of this run ended, and this one cannot go on without it.', -1)
+            raise SystemExit(1) from None
         sentence = as_sentence(error)
-        if sentence is None or os.environ.get('HSAKD_MM_TRACEBACK'):
+        if sentence is None:
             raise
         _say(sentence)
         raise SystemExit(2) from None
@@ -64,18 +70,24 @@ def user_errors(interrupted: str = 'interrupted.'):
                 dist.destroy_process_group()
 
 
-def _say(sentence: str) -> None:
+def _say(sentence: str, first: int = 0) -> None:
     """Print the sentence once for all ranks.
 
-    Mostly all ranks fail alike, and each would say the same. Rank 0 speaks at once; the launcher
-    then ends the others while they wait for their turn. A rank that fails alone gets its turn.
+    Mostly all ranks fail alike, and each would say the same. Rank ``first`` speaks at once; the
+    launcher then ends the others while they wait for their turn. A rank that fails alone gets its
+    turn.
     """
     rank, local_rank = _ranks()
-    if rank:
+    if rank != first:
         time.sleep(3 + 0.5 * local_rank)
-        sentence = f'{sentence} (rank {rank})'
     sys.stdout.flush()
-    print(f'error: {sentence}', file=sys.stderr, flush=True)
+    print(f'error: {sentence}{f" (rank {rank})" if rank else ""}', file=sys.stderr, flush=True)
+
+
+def _lost_a_peer(error: Exception) -> bool:
+    """Whether a collective failed because another rank had ended; that one knows why."""
+    return isinstance(error, RuntimeError) and dist.is_initialized() and bool(re.search(
+        r'Connection (closed|reset) by peer|remote process exit', str(error)))
 
 
 def _ranks() -> tuple:
@@ -140,9 +152,10 @@ def main(argv: list | None = None) -> None:
         except SignalException as error:
             raise SystemExit(128 + error.sigval) from None
         except dist.DistNetworkError as error:
-            raise UserError(f'the processes could not meet at {args.master_addr}:'
-                            f'{args.master_port} ({str(error).splitlines()[0]}): set MASTER_ADDR '
-                            f'to the address of node 0, and the same PORT on every node.') from error
+            raise UserError(
+                f'the processes could not meet at {args.master_addr}:{args.master_port} '
+                f'({str(error).splitlines()[0]}): set MASTER_ADDR to the address of node 0, and '
+                f'the same PORT on every node.') from error
 
 
 def _check_processes(count: str) -> int:
@@ -171,10 +184,12 @@ def _check_port(port: int) -> None:
     try:
         socket.create_server(('', port)).close()
     except (OSError, OverflowError) as error:
-        in_use = getattr(error, 'errno', None) == errno.EADDRINUSE
-        reason = 'is already in use on this machine' if in_use else f'cannot be opened ({error})'
-        raise UserError(f'port {port} {reason}, perhaps by another training run: set another, as '
-                        f'in PORT={29500 if port != 29500 else 29501}, on every node.') from error
+        if getattr(error, 'errno', None) == errno.EADDRINUSE:
+            reason = 'is already in use on this machine, perhaps by another training run'
+        else:
+            reason = f'cannot be opened ({error})'
+        raise UserError(f'port {port} {reason}: set another one on every node, as in '
+                        f'PORT={29500 if port != 29500 else 29501}.') from error
 
 
 def _worker_status(error) -> int:

@@ -6,7 +6,7 @@ bug and keeps its traceback.
 """
 import difflib
 import errno
-import importlib
+import importlib.util
 import re
 import traceback
 from collections.abc import Iterator, Mapping
@@ -79,7 +79,7 @@ def _not_registered(error: BaseException) -> str | None:
     name, scope, kind = found.groups()
     root = name.split('.')[0]
     if root in EXTRAS and importlib.util.find_spec(root) is None:
-        return _install(root)
+        return how_to_install(root)
     names = _registered(scope or 'hsakd_mm', kind)
     return (f'the config asks for a {kind} of type {name}, and no such name is registered in '
             f'scope {scope or "hsakd_mm"}{nearest(name.split(".")[-1], names)}: correct the type, '
@@ -105,33 +105,33 @@ def _not_installed(error: BaseException) -> str | None:
     told = re.match(r'(\w+) is not installed', str(error))  # mmengine's, for `_base_ = 'mmdet::'`
     root = (error.name or (told[1] if told else '')).split('.')[0]
     if root in EXTRAS and importlib.util.find_spec(root) is None:
-        return _install(root)
+        return how_to_install(root)
     return None
 
 
-def _install(package: str) -> str:
+def how_to_install(package: str) -> str:
+    """The sentence for a package of :data:`EXTRAS` that is absent."""
     return (f"this needs {package}, which is not installed: run pip install "
             f"'hsakd_mm[{EXTRAS[package]}]', or set everything up with bash tools/setup_env.sh.")
 
 
 def _wrong_argument(error: BaseException) -> str | None:
-    """``__init__() got an unexpected keyword argument``, if a config gave that argument."""
+    """A class called with an argument it does not have, or without one it needs, by a config."""
     found = isinstance(error, TypeError) and re.match(
-        r"(?:(\w+)\.)?.*__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+        r"(?:(\w+)\.)?.*__init__\(\) (got an unexpected keyword argument|missing \d+ required .*?"
+        r"arguments?:) (.+)", str(error))
     if not found:
         return None
+    owner, kind, names = found.groups()
+    unknown = re.findall(r"'(\w+)'", names)[0] if kind.startswith('got') else None
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    while frames and frames[-1].f_code.co_name == '__init__' and not _is_mmengine(frames[-1]):
+    while unknown and frames and frames[-1].f_code.co_name == '__init__':
         frames.pop()  # a class that hands its own arguments on to its base
-    owner, argument = found.groups()
-    given = frames and _is_mmengine(frames[-1]) and any(
-        isinstance(value, Mapping) and argument in value
-        for value in frames[-1].f_locals.values())
-    if not given:
-        return None  # a call in the code, not in a config
-    return (f'the config gives {owner or "a class"} the argument {argument}, which it does not '
-            f'have: correct the name in the config or in --cfg-options.')
-
-
-def _is_mmengine(frame) -> bool:
-    return frame.f_globals.get('__name__', '').startswith('mmengine.')
+    if not frames or not frames[-1].f_globals.get('__name__', '').startswith('mmengine.'):
+        return None  # a call in our code, not one that mmengine makes for a config
+    if unknown is None:
+        return f'the config does not give {owner or "a class"} the argument {names}: add it.'
+    given = any(isinstance(value, Mapping) and unknown in value
+                for value in frames[-1].f_locals.values())
+    return (f'the config gives {owner or "a class"} the argument {unknown}, which it does not '
+            f'have: correct the name in the config or in --cfg-options.') if given else None

@@ -4,6 +4,7 @@ import inspect
 import os
 import shutil
 import tempfile
+from importlib.util import find_spec
 
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, EMAHook
@@ -11,7 +12,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from hsakd_mm.checkpoint import load_checkpoint, load_strict
-from hsakd_mm.engine.mistakes import as_sentence, nearest
+from hsakd_mm.engine.mistakes import EXTRAS, as_sentence, how_to_install, nearest
 from hsakd_mm.errors import UserError
 
 # Top-level names that Runner reads from its config without having them as arguments.
@@ -28,7 +29,8 @@ def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Co
         needs (Sequence[str]): Top-level names that the tool cannot do without.
 
     Raises:
-        UserError: No such file, not a config, an option that fits nothing, or a name missing.
+        UserError: No such file, not a config, a package it needs is not installed, an option that
+            fits nothing, or a name is missing.
     """
     if not os.path.isfile(path):
         folder = os.path.dirname(path) or '.'
@@ -40,6 +42,9 @@ def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Co
     except Exception as error:  # a config is code: it can fail in any way
         raise UserError(as_sentence(error) or f'the config {path} cannot be read: '
                         f'{type(error).__name__}: {error}') from error
+    scope = cfg.get('default_scope')
+    if scope in EXTRAS and find_spec(scope) is None:
+        raise UserError(how_to_install(scope))
     _apply(cfg, options or {}, path)
     missing = [name for name in needs if cfg.get(name) is None]
     if missing:

@@ -76,7 +76,8 @@ def write_backbone(state_dict: OrderedDict, metadata: dict, path: str) -> None:
     """
     if path.endswith('.safetensors'):
         from safetensors.torch import save
-        header = {'format': 'pt', KEY: json.dumps(metadata, sort_keys=True)}
+        # One entry: with several, their order in the file would differ from run to run.
+        header = {KEY: json.dumps(metadata, sort_keys=True)}
         content = save(dict(state_dict), metadata=header)
         replace(path, lambda file: file.write(content))
     else:

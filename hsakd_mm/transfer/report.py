@@ -102,7 +102,8 @@ def read_metrics(work_dir: str) -> dict:
     for name, keys in METRICS.items():
         for key in keys:
             if curve := read_curve(work_dir, key):
-                metrics[name] = 100 * curve[-1][1]
+                value = curve[-1][1]  # COCO says -1 where there is nothing to find
+                metrics[name] = 100 * value if value >= 0 else None
     return metrics
 
 

@@ -40,9 +40,10 @@ class TransferRun:
     def __init__(self, checkpoint: str, config: str, gpus: int = 1, work_dir: str | None = None,
                  seed: int | None = None, options: dict | None = None) -> None:
         self.cfg = load_config(config, options, needs=('model', 'train_dataloader'))
-        if 'backbone' not in self.cfg.model:
-            raise UserError(f'a detection config was expected, and the model of {config} has no '
-                            f'backbone: name a config such as those in configs/transfer.')
+        if self.cfg.get('default_scope') != 'mmdet' or 'backbone' not in self.cfg.model:
+            raise UserError(f"a detection config was expected (default_scope 'mmdet', a model with "
+                            f'a backbone), and {config} is none: name one such as those in '
+                            f'configs/transfer.')
         self.source = resolve(checkpoint)
         self.notes = [*self.source.notes, *start_from(self.cfg, self.source)]
         self.cfg.merge_from_dict(options or {})
@@ -53,8 +54,15 @@ class TransferRun:
         randomness = dict(self.cfg.get('randomness') or {})
         self.seed = seed if seed is not None else randomness.get('seed') or 0
         self.cfg.randomness = dict(randomness, seed=self.seed)
+        if not self.cfg.get('val_dataloader') or not self.cfg.get('val_evaluator'):
+            raise UserError(f'a transfer ends in an AP, and {config} has no val_dataloader and '
+                            f'val_evaluator: add them.')
+        if gpus < 1:
+            raise UserError(f'the number of GPUs (on a machine without: of processes) should be '
+                            f'positive, and is {gpus}.')
         self.gpus = gpus
-        self.command = shlex.join(['python', *sys.argv])
+        self.command = shlex.join(['python', f'tools/{os.path.basename(sys.argv[0])}',
+                                   *sys.argv[1:]])
         self.parameters = 0
 
     def check(self) -> None:
@@ -63,7 +71,7 @@ class TransferRun:
         print('\n'.join(self.notes), flush=True)
         self.parameters = check_fit(self.cfg)
 
-    def train(self, tools: str, resume: str | None = None, rest: Sequence[str] = ()) -> None:
+    def train(self, tools: str, resume: str | None = None, flags: Sequence[str] = ()) -> None:
         """Run ``tools/train.py``, or ``tools/dist_train.sh`` for several processes.
 
         Raises:
@@ -74,6 +82,7 @@ class TransferRun:
         try:
             os.makedirs(self.work_dir, exist_ok=True)
             self.cfg.dump(self.config)
+            self._write_record(before)
         except OSError as error:
             raise UserError(f'the work directory {self.work_dir} cannot be written to '
                             f'({error.strerror or error}): choose another with '
@@ -84,10 +93,10 @@ class TransferRun:
             command = [sys.executable, os.path.join(tools, 'train.py'), self.config]
         command += ['--work-dir', self.work_dir]
         command += ['--resume', resume] if resume else []
-        print(f'Running: {shlex.join([*command, *rest])}', flush=True)
+        print(f'Running: {shlex.join([*command, *flags])}', flush=True)
         started = time.monotonic()
         try:
-            status = _run([*command, *rest], tools)
+            status = _run([*command, *flags], tools)
         finally:
             self._write_record(before + time.monotonic() - started)
         if status:
@@ -102,8 +111,8 @@ class TransferRun:
         metrics = read_metrics(self.work_dir)
         if not metrics:
             raise UserError(f'the run in {self.work_dir} was expected to log an AP, and logged '
-                            f'none: give the config a val_evaluator (CocoMetric or VOCMetric) '
-                            f'and do not pass --no-validate.')
+                            f'none: validate after the last epoch (train_cfg.val_interval), with '
+                            f'CocoMetric or VOCMetric.')
         backbone = self.source.backbone
         row = dict(
             name=self.source.method,

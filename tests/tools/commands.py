@@ -1,0 +1,42 @@
+"""Running the tools as a user does."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ROOT / 'tests' / 'tools' / 'tiny_config.py'
+
+
+def environment(**more) -> dict:
+    """This process's environment without what a launcher or a test run may have left in it."""
+    left = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT', 'VIRTUAL_ENV',
+            'HSAKD_MM_TRACEBACK', 'OMP_NUM_THREADS')
+    env = {key: value for key, value in os.environ.items() if key not in left}
+    return {**env, 'PYTHONPATH': str(ROOT), 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': '',
+            **{key: str(value) for key, value in more.items()}}
+
+
+def run(*command, cwd, timeout=120, **env) -> subprocess.CompletedProcess:
+    """Run a command to its end; ``stdout`` and ``stderr`` are text."""
+    return subprocess.run([str(part) for part in command], cwd=cwd, env=environment(**env),
+                          timeout=timeout, capture_output=True, text=True)
+
+
+def python(*args, cwd, **options) -> subprocess.CompletedProcess:
+    return run(sys.executable, *args, cwd=cwd, **options)
+
+
+def bash(script: str, *args, cwd, **options) -> subprocess.CompletedProcess:
+    return run('bash', ROOT / 'tools' / script, *args, cwd=cwd, **options)
+
+
+def assert_sentence(done: subprocess.CompletedProcess, *words: str) -> None:
+    """Ended with status 2 and exactly one ``error:`` line, which holds ``words``; no traceback."""
+    everything = done.stdout + done.stderr
+    assert done.returncode == 2, everything
+    assert 'Traceback' not in everything, everything
+    errors = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
+    assert len(errors) == 1, everything
+    for word in words:
+        assert word in errors[0], errors[0]

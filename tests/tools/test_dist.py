@@ -1,0 +1,70 @@
+"""dist_train.sh and dist_test.sh on two gloo processes, and the launcher's own refusals."""
+import json
+import socket
+
+import pytest
+import torch
+
+from hsakd_mm.engine import launch
+from hsakd_mm.errors import UserError
+from tests.tools.commands import ROOT, TINY, assert_sentence, bash, python
+from tests.tools.test_train import weights
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(('', 0))
+        return probe.getsockname()[1]
+
+
+def test_two_processes_train_as_one_does(tmp_path, port):
+    """Twice 4 images a step and once 8: the same weights, metrics over all images once."""
+    two = bash('dist_train.sh', TINY, 2, '--work-dir', 'two words', cwd=tmp_path, PORT=port)
+    assert two.returncode == 0, two.stderr
+    one = python(ROOT / 'tools' / 'train.py', TINY, '--work-dir', 'one', '--cfg-options',
+                 'train_dataloader.batch_size=8', cwd=tmp_path)
+    assert one.returncode == 0, one.stderr
+    ours = weights(tmp_path / 'two words' / 'epoch_2.pth')
+    theirs = weights(tmp_path / 'one' / 'epoch_2.pth')
+    for key in theirs:
+        torch.testing.assert_close(ours[key], theirs[key], rtol=1e-5, atol=1e-6)
+
+    done = bash('dist_test.sh', TINY, tmp_path / 'two words/epoch_2.pth', 2, '--out', 'm.json',
+                cwd=tmp_path, PORT=port)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / 'm.json').read_text())['metrics']['tiny/images'] == 16
+    assert done.stdout.count('tiny/images: ') == 1
+
+
+def test_all_ranks_failing_alike_say_it_once(tmp_path, port):
+    done = bash('dist_train.sh', TINY, 2, '--cfg-options', 'model.clases=4', cwd=tmp_path,
+                PORT=port)
+    assert_sentence(done, 'clases')
+    assert 'ChildFailedError' not in done.stderr
+
+
+def test_a_rank_failing_alone_is_heard(tmp_path, port):
+    done = bash('dist_train.sh', TINY, 2, '--cfg-options', 'train_dataloader.dataset.broken=1',
+                cwd=tmp_path, PORT=port)
+    assert_sentence(done, 'sample 1 cannot be read', '(rank 1)')
+
+
+def test_port_in_use(tmp_path):
+    with socket.create_server(('', 0)) as taken:
+        port = taken.getsockname()[1]
+        done = bash('dist_train.sh', TINY, 2, cwd=tmp_path, PORT=port)
+    assert_sentence(done, f'port {port} is already in use', 'PORT=')
+    assert not (tmp_path / 'work_dirs').exists()
+
+
+def test_numbers_of_processes(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 4)
+    assert launch._check_processes('4') == 4 and launch._check_processes('gpu') == 4
+    with pytest.raises(UserError, match='8 GPUs were asked for, and this machine has 4'):
+        launch._check_processes('8')
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    assert launch._check_processes('8') == 8  # processes on the CPU
+    for wrong in ('0', '-1', 'many'):
+        with pytest.raises(UserError, match='positive number'):
+            launch._check_processes(wrong)

@@ -1,0 +1,115 @@
+"""Which exceptions become a sentence, and which keep their traceback."""
+import errno
+
+import pytest
+from mmengine.registry import DefaultScope
+
+from hsakd_mm.engine.launch import user_errors
+from hsakd_mm.engine.mistakes import as_sentence
+from hsakd_mm.errors import UserError
+from hsakd_mm.registry import HOOKS, MODELS
+from tests.tools.tiny import TinySet
+
+
+def caught(function, *args, **kwargs) -> BaseException:
+    with pytest.raises(BaseException) as info:
+        function(*args, **kwargs)
+    return info.value
+
+
+def test_user_error_is_found_where_it_was_wrapped():
+    def wrapped():
+        try:
+            raise UserError('put it\n  right.')
+        except UserError as error:
+            raise RuntimeError('something failed') from error
+
+    assert as_sentence(UserError('put it right.')) == 'put it right.'
+    assert as_sentence(caught(wrapped)) == 'put it right.'
+
+
+def test_user_error_of_a_dataloader_worker_comes_without_its_traceback():
+    text = ('Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent '
+            'call last):\n  File "a.py", line 3\nhsakd_mm.errors.UserError: put it right.\n')
+    assert as_sentence(UserError(text)) == 'put it right.'
+
+
+@pytest.mark.parametrize('error', [
+    ValueError('a bug'), KeyError('a bug'), OSError(errno.EIO, 'Input/output error'),
+    TypeError("f() got an unexpected keyword argument 'x'"),
+    TypeError("A.__init__() got an unexpected keyword argument 'x'"),
+    RuntimeError('CUDA error: device-side assert triggered'), ImportError('cannot import name x')])
+def test_a_bug_is_a_bug(error):
+    assert as_sentence(error) is None
+    with pytest.raises(type(error)), user_errors():
+        raise error
+
+
+@pytest.mark.parametrize('error', [
+    OSError(errno.ENOSPC, 'No space left on device', 'epoch_3.pth'),
+    OSError('Caught OSError in DataLoader worker: No space left on device'),
+    RuntimeError('[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0'),
+    RuntimeError('PytorchStreamWriter failed writing file data/0: file write failed')])
+def test_full_disk(error):
+    sentence = as_sentence(error)
+    assert sentence.startswith('the disk is full') and '--resume' in sentence
+    if getattr(error, 'filename', None):
+        assert 'epoch_3.pth' in sentence
+
+
+def test_misspelt_type_names_the_nearest():
+    DefaultScope.get_instance('test_mistakes', scope_name='hsakd_mm')
+    with DefaultScope.overwrite_default_scope('hsakd_mm'):
+        sentence = as_sentence(caught(MODELS.build, dict(type='TinyModle')))
+    assert 'TinyModle' in sentence and 'TinyModel' in sentence and 'custom_imports' in sentence
+
+
+def test_wrong_argument_from_a_config_but_not_from_code():
+    sentence = as_sentence(caught(MODELS.build, dict(type='TinyModel', clases=4)))
+    assert 'TinyModel' in sentence and 'clases' in sentence
+    sentence = as_sentence(caught(HOOKS.build, dict(type='LoggerHook', intervall=1)))
+    assert 'intervall' in sentence
+    sentence = as_sentence(caught(HOOKS.build, dict(type='EarlyStoppingHook')))
+    assert 'EarlyStoppingHook' in sentence and 'monitor' in sentence
+
+    @MODELS.register_module(force=True)
+    class HasBug:
+        def __init__(self, classes):
+            TinySet(numbr=classes)
+
+    assert as_sentence(caught(MODELS.build, dict(type='HasBug', classes=4))) is None
+
+
+def test_missing_package_names_the_extra(monkeypatch):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    told = ModuleNotFoundError('mmdet is not installed, please install mmdet manually')
+    for error in (told, ModuleNotFoundError("No module named 'mmdet'", name='mmdet.models'),
+                  KeyError('mmdet.FasterRCNN is not in the mmdet::model registry. Please')):
+        assert "hsakd_mm[det]" in as_sentence(error)
+
+
+@pytest.mark.parametrize('error, status', [(UserError('x'), 2), (KeyboardInterrupt(), 130)])
+def test_exit_status(error, status, capsys):
+    with pytest.raises(SystemExit) as info, user_errors('interrupted: go on.'):
+        raise error
+    assert info.value.code == status
+    assert capsys.readouterr().err.strip() == ('error: x' if status == 2 else 'interrupted: go on.')
+
+
+def test_a_rank_that_lost_another_leaves_it_the_word(monkeypatch, capsys):
+    monkeypatch.setattr('time.sleep', lambda seconds: None)
+    monkeypatch.setattr('torch.distributed.is_initialized', lambda: True)
+    with pytest.raises(SystemExit) as info, user_errors():
+        raise RuntimeError('[pair.cc:547] Connection closed by peer [127.0.0.1]:30419')
+    assert info.value.code == 1 and 'another process' in capsys.readouterr().err
+
+
+def test_another_rank_waits_for_its_turn(monkeypatch, capsys):
+    waited = []
+    monkeypatch.setattr('time.sleep', waited.append)
+    monkeypatch.setenv('RANK', '9')
+    monkeypatch.setenv('LOCAL_RANK', '1')
+    with pytest.raises(SystemExit), user_errors():
+        raise UserError('x.')
+    assert waited and waited[0] > 2
+    assert capsys.readouterr().err == 'error: x. (rank 9)\n'

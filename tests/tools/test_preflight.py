@@ -1,0 +1,186 @@
+"""What is refused before a run starts."""
+import argparse
+import os
+import shutil
+from collections import namedtuple
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from hsakd_mm.engine import preflight
+from hsakd_mm.engine.launch import Options, prepare_launcher
+from hsakd_mm.engine.mistakes import as_sentence
+from hsakd_mm.engine.optim import AutocastOptimWrapper, use_amp
+from hsakd_mm.engine.preflight import (check_disk, find_resume, last_checkpoint, load_config,
+                                       load_into, prepare_work_dir)
+from hsakd_mm.errors import UserError
+from tests.tools.commands import TINY
+from tests.tools.tiny import TinyModel
+
+
+def test_config_not_found_names_the_nearest(tmp_path):
+    with pytest.raises(UserError, match='tiny_config.py'):
+        load_config(str(TINY.with_name('tiny_confg.py')))
+    with pytest.raises(UserError, match='no such file'):
+        load_config(str(tmp_path / 'nowhere' / 'a.py'))
+
+
+@pytest.mark.parametrize('text, word', [
+    ('model = dict(', 'SyntaxError'), ('model = undefined', 'undefined'),
+    ("_base_ = './missing.py'", 'missing.py'),
+    ("custom_imports = dict(imports=['no_such_module'])", 'no_such_module')])
+def test_config_that_cannot_be_read(tmp_path, text, word):
+    path = tmp_path / 'broken.py'
+    path.write_text(text + '\n')
+    with pytest.raises(UserError, match=word):
+        load_config(str(path))
+
+
+def test_part_of_a_config(tmp_path):
+    path = tmp_path / 'part.py'
+    path.write_text('train_cfg = dict(by_epoch=True)\n')
+    with pytest.raises(UserError, match='sets no model, optim_wrapper'):
+        load_config(str(path), needs=('model', 'train_cfg', 'optim_wrapper'))
+
+
+def test_config_of_a_package_that_is_absent(tmp_path, monkeypatch):
+    path = tmp_path / 'detection.py'
+    path.write_text("default_scope = 'mmdet'\n")
+    monkeypatch.setattr(preflight, 'find_spec', lambda name: None)
+    with pytest.raises(UserError, match='mmdet.*not installed.*tools/setup_env.sh'):
+        load_config(str(path))
+
+
+def test_options():
+    cfg = load_config(str(TINY), {'optim_wrapper.optimizer.lr': 0.5, 'find_unused_parameters': True,
+                                  'model.new': 1})
+    assert cfg.optim_wrapper.optimizer.lr == 0.5 and cfg.find_unused_parameters
+    with pytest.raises(UserError, match='did you mean optim_wrapper'):
+        load_config(str(TINY), {'optim_wraper.optimizer.lr': 0.5})
+    with pytest.raises(UserError, match='cannot be applied'):
+        load_config(str(TINY), {'train_cfg.max_epochs.x': 0.5})
+
+
+def test_option_without_a_value(capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=Options)
+    assert parser.parse_args(['--cfg-options', 'a.b=[1,2]']).cfg_options == {'a.b': [1, 2]}
+    with pytest.raises(SystemExit) as info:
+        parser.parse_args(['--cfg-options', 'a.b'])
+    assert info.value.code == 2 and "takes KEY=VALUE, and 'a.b'" in capsys.readouterr().err
+
+
+def test_launcher_without_a_launcher(monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    with pytest.raises(UserError, match='dist_train.sh'):
+        prepare_launcher(load_config(str(TINY)), 'pytorch')
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(UserError, match='slurm needs GPUs'):
+        prepare_launcher(load_config(str(TINY)), 'slurm')
+
+
+def test_work_dir(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = Config(dict())
+    prepare_work_dir(cfg, None, 'configs/a_b.py')
+    assert cfg.work_dir == os.path.join('work_dirs', 'a_b') and os.path.isdir(cfg.work_dir)
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(UserError, match='file.*cannot be written to'):
+        prepare_work_dir(cfg, 'file/below', 'a.py')
+
+
+def test_resume(tmp_path):
+    cfg = Config(dict(work_dir=str(tmp_path)))
+    assert find_resume(cfg, None) is None
+    assert find_resume(cfg, 'auto') is None and not cfg.resume  # nothing there: from the beginning
+    with pytest.raises(UserError, match='no such file'):
+        find_resume(cfg, str(tmp_path / 'none.pth'))
+    text = tmp_path / 'text.pth'
+    text.write_text('not a checkpoint')
+    with pytest.raises(UserError, match='cannot be read'):
+        find_resume(cfg, str(text))
+    weights = tmp_path / 'weights.pth'
+    torch.save(TinyModel().state_dict(), weights)
+    with pytest.raises(UserError, match='load_from='):
+        find_resume(cfg, str(weights))
+
+
+def test_last_checkpoint_of_a_moved_work_dir(tmp_path):
+    (tmp_path / 'last_checkpoint').write_text('/gone/epoch_1.pth')
+    with pytest.raises(UserError, match='--resume FILE'):
+        last_checkpoint(str(tmp_path))
+    (tmp_path / 'epoch_1.pth').write_text('')
+    assert last_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_1.pth')
+
+
+@pytest.fixture
+def runner(tmp_path):
+    cfg = load_config(str(TINY))
+    cfg.work_dir = str(tmp_path)
+    cfg.experiment_name = tmp_path.name
+    return Runner.from_cfg(cfg)
+
+
+def test_weights_of_another_architecture(runner):
+    weights = TinyModel().state_dict()
+    load_into(runner, dict(state_dict=weights), 'a.pth')
+    assert torch.equal(runner.model.line.weight, weights['line.weight'])
+    with pytest.raises(UserError, match=r'a\.pth.*line\.weight \(here \[3, 4\]'):
+        load_into(runner, dict(state_dict=TinyModel(classes=5).state_dict()), 'a.pth')
+    with pytest.raises(UserError, match=r'1 missing: line\.bias'):
+        load_into(runner, {'state_dict': {'line.weight': weights['line.weight']}}, 'a.pth')
+
+
+def test_wrong_argument_of_a_loop(runner):
+    runner._train_loop['max_epoch'] = 4
+    with pytest.raises(TypeError) as info:
+        runner.train()
+    assert 'max_epoch,' in as_sentence(info.value)
+
+
+def test_disk(runner, monkeypatch):
+    usage = namedtuple('usage', 'free')
+    # 15 parameters and their momentum, 4 bytes each; 2 kept, 1 best, 1 being written.
+    needed = 15 * 2 * 4 * 4
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage(needed))
+    check_disk(runner)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage(needed - 1))
+    with pytest.raises(UserError, match='are free there.*--work-dir.*max_keep_ckpts'):
+        check_disk(runner)
+    # Checkpoints of the same run are replaced, so that their space counts.
+    with open(os.path.join(runner.work_dir, 'epoch_1.pth'), 'wb') as file:
+        file.write(b'0' * 120)
+    check_disk(runner)
+
+
+def test_autocast_wrapper_trains_and_accumulates():
+    torch.manual_seed(0)
+    model = TinyModel()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    wrapper = AutocastOptimWrapper(optimizer=optimizer, accumulative_counts=2)
+    wrapper.initialize_count_status(model, 0, 4)
+    inputs, labels = torch.randn(8, 4), torch.arange(8) % 3
+    weights = []
+    for _ in range(4):
+        with wrapper.optim_context(model):
+            losses = model(inputs, labels, mode='loss')
+        wrapper.update_params(losses['loss'])
+        weights.append(model.line.weight.detach().clone())
+    assert losses['half'] == 1
+    assert weights[0].dtype == torch.float32
+    assert torch.equal(weights[1], weights[2]) and not torch.equal(weights[0], weights[1])
+    with pytest.raises(UserError, match='AmpOptimWrapper'):
+        AutocastOptimWrapper(dtype='float16', optimizer=optimizer)
+
+
+def test_amp_on_this_machine():
+    cfg = load_config(str(TINY))
+    use_amp(cfg)
+    gpu = torch.cuda.is_available()
+    assert cfg.optim_wrapper.type == ('AmpOptimWrapper' if gpu else 'hsakd_mm.AutocastOptimWrapper')
+    assert cfg.optim_wrapper.optimizer.lr == 0.1
+    cfg.optim_wrapper.type = 'ApexOptimWrapper'
+    with pytest.raises(UserError, match='ApexOptimWrapper'):
+        use_amp(cfg)

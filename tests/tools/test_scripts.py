@@ -1,0 +1,141 @@
+"""Shell scripts: usage, quoting, which Python, set-up; and what a wheel holds."""
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import setuptools
+
+from tests.tools.commands import ROOT, assert_sentence, bash, run
+
+SCRIPTS = ('dist_train.sh', 'dist_test.sh', 'slurm_train.sh')
+
+
+def make_command(folder: Path, name: str, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f'#!/bin/bash\n{text}\n')
+    (folder / name).chmod(0o755)
+
+
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_usage(script, tmp_path):
+    done = bash(script, 'one', cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.startswith('usage: ')
+
+
+def test_slurm(tmp_path):
+    make_command(tmp_path / 'bin', 'srun', 'echo "port $MASTER_PORT"; printf "<%s>\\n" "$@"')
+    path = f'{tmp_path / "bin"}:{os.environ["PATH"]}'
+    done = bash('slurm_train.sh', 'part', 'job', 'my config.py', 'my dir', '--amp', cwd=tmp_path,
+                PATH=path, GPUS=4, PORT=1234, SRUN_ARGS='--time 1 --qos=x')
+    assert done.returncode == 0, done.stderr
+    words = done.stdout.splitlines()
+    assert words[0] == 'port 1234'
+    for word in ('--ntasks=4', '--gres=gpu:4', '--kill-on-bad-exit=1', '--time', '--qos=x',
+                 'my config.py', 'my dir', '--amp'):
+        assert f'<{word}>' in words
+
+
+def test_which_python(tmp_path):
+    tools = tmp_path / 'repository' / 'tools'
+    tools.mkdir(parents=True)
+    shutil.copy(ROOT / 'tools' / 'python.sh', tools)
+    for name in ('mine', 'active/bin', 'repository/.venv/bin', 'path'):
+        (tmp_path / name).mkdir(parents=True)
+        make_command(tmp_path / name, 'python', f'echo {name} "$PYTHONPATH"')
+
+    def answer(**env):
+        env = {'PATH': f'{tmp_path / "path"}:/usr/bin:/bin', **env}
+        return subprocess.run(['bash', tools / 'python.sh'], env=env, text=True, check=True,
+                              capture_output=True).stdout.split()
+
+    mine, active = str(tmp_path / 'mine' / 'python'), str(tmp_path / 'active')
+    assert answer(PYTHON=mine, VIRTUAL_ENV=active) == ['mine', str(tools.parent)]
+    assert answer(VIRTUAL_ENV=active)[0] == 'active/bin'
+    assert answer()[0] == 'repository/.venv/bin'
+    shutil.rmtree(tmp_path / 'repository' / '.venv')
+    assert answer(PYTHONPATH='/other') == ['path', f'{tools.parent}:/other']
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """What set-up reads of the repository, and a PATH that holds no Python."""
+    for name in ('requirements', 'tools'):
+        shutil.copytree(ROOT / name, tmp_path / 'clone' / name)
+    shutil.copy(ROOT / 'setup.py', tmp_path / 'clone')
+    commands = tmp_path / 'commands'
+    commands.mkdir()
+    for name in ('bash', 'basename', 'cat', 'cmp', 'dirname', 'rm'):
+        (commands / name).symlink_to(shutil.which(name))
+    return tmp_path / 'clone'
+
+
+def set_up(clone, **env):
+    env = {'PATH': str(clone.parent / 'commands'), 'PYTHON': '', **env}
+    return run('bash', 'tools/setup_env.sh', cwd=clone, **env)
+
+
+def test_set_up_without_a_python(clone):
+    assert_sentence(set_up(clone), 'Python 3.10, 3.11 or 3.12 is needed')
+
+
+def test_set_up_with_a_python_that_is_too_old(clone):
+    make_command(clone.parent / 'commands', 'python3', 'exit 1')
+    assert_sentence(set_up(clone), 'Python 3.10, 3.11 or 3.12 is needed')
+
+
+def test_set_up_with_a_python_without_venv(clone):
+    make_command(clone.parent / 'commands', 'python3',
+                 'case "$2" in *ensurepip*) exit 1;; *print*) echo python3.11;; esac')
+    assert_sentence(set_up(clone), 'python3.11-venv')
+    assert not (clone / '.venv').exists()
+
+
+def test_set_up_that_is_in_place_does_nothing(clone):
+    venv = clone / '.venv'
+    make_command(venv.parent, 'unused', '')
+    (venv / 'bin').mkdir(parents=True)
+    make_command(venv / 'bin', 'python', 'exit 0')
+    stamp = venv / '.installed'
+    shutil.copytree(clone / 'requirements', stamp)
+    shutil.copy(clone / 'setup.py', stamp)
+    (stamp / 'root').write_text(f'{clone}\n')
+    done = set_up(clone)
+    assert done.returncode == 0 and '.venv is ready' in done.stdout
+    (venv / '.installing').touch()  # as if interrupted: starts anew, for which it needs a Python
+    assert_sentence(set_up(clone), 'is needed')
+
+
+def test_wheel_holds_configs_and_tools(tmp_path):
+    if int(setuptools.__version__.split('.')[0]) < 71:
+        pytest.skip('building a wheel here needs setuptools 71, which tools/setup_env.sh installs')
+    source = tmp_path / 'source'
+    source.mkdir()
+    for name in ('hsakd_mm', 'configs', 'tools', 'requirements'):
+        shutil.copytree(ROOT / name, source / name,
+                        ignore=shutil.ignore_patterns('__pycache__', '.mim'))
+    for name in ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'model-index.yml', 'README.md',
+                 'LICENSE', 'requirements.txt'):
+        shutil.copy(ROOT / name, source)
+    done = run(sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation',
+               '--no-index', '-w', tmp_path, source, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(next(tmp_path.glob('*.whl'))) as wheel:
+        names = set(wheel.namelist())
+        metadata = next(name for name in names if name.endswith('METADATA'))
+        text = wheel.read(metadata).decode()
+    for name in ('model-index.yml', 'tools/train.py', 'tools/dist_train.sh',
+                 'configs/hsakd/imagenet_r34_r18.py', 'configs/hsakd/metafile.yml'):
+        assert f'hsakd_mm/.mim/{name}' in names
+    assert not [name for name in names if name.startswith('tests')]
+    for extra in ('det', 'demo', 'tests', 'docs', 'all'):
+        assert f'Provides-Extra: {extra}' in text
+    assert "mmdet>=3.3; extra == 'det'" in text.replace('"', "'")
+
+
+def test_model_index_names_what_exists():
+    for line in (ROOT / 'model-index.yml').read_text().splitlines()[1:]:
+        assert (ROOT / line.strip().removeprefix('- ')).is_file()

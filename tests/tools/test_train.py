@@ -1,0 +1,89 @@
+"""train.py and test.py as a user runs them."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from tests.tools.commands import ROOT, TINY, assert_sentence, environment, python
+
+TRAIN, TEST = ROOT / 'tools' / 'train.py', ROOT / 'tools' / 'test.py'
+
+
+def weights(path) -> dict:
+    import hsakd_mm  # noqa: F401  lets torch read mmengine's checkpoints
+    return torch.load(path, weights_only=True)['state_dict']
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A finished run of two epochs, with the default work directory."""
+    folder = tmp_path_factory.mktemp('trained')
+    done = python(TRAIN, TINY, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / 'work_dirs' / 'tiny_config'
+
+
+def test_config_not_found(tmp_path):
+    assert_sentence(python(TRAIN, 'nothing.py', cwd=tmp_path), 'nothing.py', 'no such file')
+
+
+def test_bad_sample_in_a_worker(tmp_path):
+    assert_sentence(
+        python(TRAIN, TINY, '--cfg-options', 'train_dataloader.num_workers=1',
+               'train_dataloader.dataset.broken=5', cwd=tmp_path), 'sample 5 cannot be read')
+
+
+def test_interrupt_and_resume(trained, tmp_path):
+    slow = [sys.executable, TRAIN, TINY, '--amp', '--cfg-options',
+            'train_dataloader.dataset.seconds=0.1']
+    process = subprocess.Popen(slow, cwd=tmp_path, env=environment(), text=True,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    first = tmp_path / 'work_dirs' / 'tiny_config' / 'last_checkpoint'
+    deadline = time.time() + 60
+    while not first.exists() and time.time() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert 'Traceback' not in errors and 'interrupted: ' in errors and '--resume' in errors
+
+    done = python(TRAIN, TINY, '--resume', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert 'resumed epoch: 1' in done.stdout + done.stderr
+    log = next(first.parent.glob('*/vis_data/scalars.json')).read_text()
+    assert json.loads(log.splitlines()[0])['half'] == 1  # --amp computed in bfloat16
+    # The second epoch was the same, whatever the first's numeric format left of a difference.
+    resumed, whole = weights(first.parent / 'epoch_2.pth'), weights(trained / 'epoch_2.pth')
+    for key in whole:
+        torch.testing.assert_close(resumed[key], whole[key], rtol=0.05, atol=0.05)
+
+
+def test_metrics_as_json(trained, tmp_path):
+    out = tmp_path / 'made' / 'metrics.json'
+    done = python(TEST, TINY, trained / 'epoch_2.pth', '--out', out, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    content = json.loads(out.read_text())
+    assert content['metrics']['tiny/images'] == 16 and len(content['sha256']) == 64
+
+
+def test_disk_that_is_full(tmp_path):
+    """On a real file system of 64 KB: refused before training, with status 2."""
+    if os.geteuid() != 0:
+        pytest.skip('mounting a small tmpfs needs root')
+    disk = tmp_path / 'disk'
+    disk.mkdir()
+    mount = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk],
+                           capture_output=True, text=True)
+    if mount.returncode:
+        pytest.skip(f'no tmpfs can be mounted here: {mount.stderr.strip()}')
+    try:
+        done = python(TRAIN, TINY, '--work-dir', disk, '--cfg-options', 'model.classes=4000',
+                      cwd=tmp_path)
+        assert_sentence(done, 'are free')
+    finally:
+        subprocess.run(['umount', '-l', disk], check=False)

@@ -1,0 +1,58 @@
+"""A model of 15 parameters, its data and its metric: what the tools need to run in seconds."""
+import time
+
+import torch
+import torch.nn.functional as F
+from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel
+from torch import nn
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.registry import DATASETS, METRICS, MODELS
+
+
+@MODELS.register_module()
+class TinyModel(BaseModel):
+    """A linear layer; reports as ``half`` whether it computed in bfloat16."""
+
+    def __init__(self, classes: int = 3, data_preprocessor=None) -> None:
+        super().__init__()
+        self.line = nn.Linear(4, classes)
+
+    def forward(self, inputs, labels=None, mode='tensor'):
+        logits = self.line(inputs)
+        if mode == 'loss':
+            half = torch.tensor(float(logits.dtype == torch.bfloat16))
+            return dict(loss=F.cross_entropy(logits.float(), labels), half=half)
+        return [dict(correct=float(row.argmax() == label)) for row, label in zip(logits, labels)]
+
+
+@DATASETS.register_module()
+class TinySet:
+    """16 fixed vectors; ``broken`` names one that cannot be read, ``seconds`` slows each down."""
+
+    metainfo = {}
+
+    def __init__(self, broken: int | None = None, seconds: float = 0.) -> None:
+        self.broken, self.seconds = broken, seconds
+
+    def __len__(self) -> int:
+        return 16
+
+    def __getitem__(self, index: int) -> dict:
+        time.sleep(self.seconds)
+        if index == self.broken:
+            raise UserError(f'sample {index} cannot be read: replace it.')
+        generator = torch.Generator().manual_seed(index)
+        return dict(inputs=torch.randn(4, generator=generator), labels=index % 3)
+
+
+@METRICS.register_module()
+class TinyMetric(BaseMetric):
+    default_prefix = 'tiny'
+
+    def process(self, data_batch, data_samples) -> None:
+        self.results += [sample['correct'] for sample in data_samples]
+
+    def compute_metrics(self, results) -> dict:
+        return dict(accuracy=sum(results) / len(results), images=len(results))

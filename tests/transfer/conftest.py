@@ -1,0 +1,68 @@
+import runpy
+import sys
+from collections import OrderedDict
+
+import pytest
+import torch
+
+from hsakd_mm.models.backbones import TimmBackbone
+from tests.conftest import REPO
+
+NARROW = (8, 8, 16, 16)
+TRAINED = """
+model = dict(
+    type='HSAKD',
+    data_preprocessor=dict(type='ImagePreprocessor', mean=[10., 20., 30.], std=[40., 50., 60.]),
+    backbone=dict(type='TimmBackbone', model_name='resnet18', num_classes=10, channels={channels}))
+default_hooks = dict({hooks})
+"""
+DISTILLED = "distillation=dict(type='DistillationHook', checkpoint='teacher.pth', teacher=dict())"
+
+
+def write_checkpoint(path, channels=NARROW, hooks=DISTILLED, model_name='resnet18'):
+    """A training checkpoint as mmengine writes it; returns the backbone in it, with head."""
+    torch.manual_seed(0)
+    net = TimmBackbone(model_name, num_classes=10, channels=channels)
+    for buffer in net.buffers():  # statistics that a forgotten buffer would show
+        if buffer.is_floating_point():
+            buffer.copy_(torch.rand_like(buffer) + 0.5)
+    state_dict = OrderedDict((f'backbone.{key}', value.half().float() if 'bn' in key else value)
+                             for key, value in net.state_dict().items())
+    state_dict['branches.0.fc.weight'] = torch.zeros(4, 4)
+    meta = dict(cfg=TRAINED.format(channels=tuple(channels), hooks=hooks), epoch=3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(dict(meta=meta, state_dict=state_dict), path)
+    net.load_state_dict({key.removeprefix('backbone.'): value
+                         for key, value in state_dict.items() if key.startswith('backbone.')})
+    return net.eval()
+
+
+@pytest.fixture(scope='session')
+def trained(tmp_path_factory):
+    """``(path, backbone)`` of a narrow student's training checkpoint."""
+    torch.set_num_threads(1)
+    path = tmp_path_factory.mktemp('run') / 'student' / 'epoch_3.pth'
+    return path, write_checkpoint(path)
+
+
+@pytest.fixture(scope='session')
+def full_width(tmp_path_factory):
+    """The same at ResNet-18's own width, which torchvision's has."""
+    path = tmp_path_factory.mktemp('run') / 'student' / 'epoch_3.pth'
+    return path, write_checkpoint(path, channels=(64, 128, 256, 512))
+
+
+@pytest.fixture
+def refusal(tmp_path, monkeypatch, capsys):
+    """Runs a tool in this process, in ``tmp_path``; the one sentence that it ends with."""
+    def run(script: str, *args) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(REPO / 'tools' / script), run_name='__main__')
+        said = capsys.readouterr().err
+        assert ended.value.code == 2, said
+        lines = [line for line in said.splitlines() if line.startswith('error: ')]
+        assert len(lines) == 1 and 'Traceback' not in said, said
+        return lines[0]
+    return run

@@ -1,0 +1,71 @@
+"""Faster R-CNN of the demo on the stand-in operators: loss, gradients, predictions."""
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+import hsakd_mm  # noqa: F401
+from hsakd_mm.transfer.operators import NAME, StandIn
+from tests.conftest import REPO
+
+pytest.importorskip('mmdet.models', reason='mmdet is not installed')
+from mmdet.registry import MODELS  # noqa: E402
+from mmdet.structures import DetDataSample  # noqa: E402
+from mmengine.structures import InstanceData  # noqa: E402
+
+
+def build(**roi_layer):
+    cfg = Config.fromfile(REPO / 'configs' / 'demo' / 'faster_rcnn.py')
+    cfg.model.backbone.base_channels = 8
+    cfg.model.neck.in_channels = [8, 16, 32, 64]
+    cfg.model.roi_head.bbox_roi_extractor.roi_layer.update(roi_layer)
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg.model)
+        model.init_weights()
+    return model
+
+
+def batch() -> dict:
+    generator = torch.Generator().manual_seed(1)
+    images = [torch.randint(0, 256, (3, 96, 96), dtype=torch.uint8, generator=generator)
+              for _ in range(2)]
+    samples = []
+    for _ in images:
+        boxes = torch.tensor([[10., 12., 40., 50.], [50., 40., 90., 88.]])
+        sample = DetDataSample(
+            gt_instances=InstanceData(bboxes=boxes, labels=torch.tensor([3, 7])),
+            metainfo=dict(img_shape=(96, 96), ori_shape=(96, 96), scale_factor=(1., 1.)))
+        samples.append(sample)
+    return dict(inputs=images, data_samples=samples)
+
+
+def loss_and_gradients(model) -> tuple:
+    torch.manual_seed(2)  # the samplers of proposals draw
+    data = model.data_preprocessor(batch(), True)
+    losses, log = model.parse_losses(model(**data, mode='loss'))
+    losses.backward()
+    return losses.detach(), {name: value.grad for name, value in model.named_parameters()}
+
+
+def predictions(model) -> list:
+    model.eval()
+    with torch.no_grad():
+        return model(**model.data_preprocessor(batch(), False), mode='predict')
+
+
+def test_loss_gradients_and_predictions_do_not_depend_on_the_operators() -> None:
+    if not isinstance(sys.modules.get(NAME), StandIn):
+        pytest.skip('compiled mmcv is installed, and its operators are used')
+    ours, theirs = build(), build(use_torchvision=True)
+    (loss, gradients), (other_loss, other_gradients) = map(loss_and_gradients, (ours, theirs))
+    assert loss > 0 and torch.equal(loss, other_loss)
+    for name, gradient in gradients.items():
+        assert gradient is not None and gradient.isfinite().all(), name
+        assert torch.equal(gradient, other_gradients[name]), name
+    for one, other in zip(predictions(ours), predictions(theirs)):
+        one, other = one.pred_instances, other.pred_instances
+        assert len(one) and torch.equal(one.bboxes, other.bboxes)
+        assert torch.equal(one.scores, other.scores)

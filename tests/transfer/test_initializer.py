@@ -1,0 +1,182 @@
+"""Every weight of a detector's backbone comes from the file, or nothing starts."""
+import logging
+
+import pytest
+import torch
+import torchvision
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
+
+from hsakd_mm.checkpoint import sha256
+from hsakd_mm.errors import UserError
+from hsakd_mm.transfer import BackboneArrivedHook
+from hsakd_mm.transfer.backbone_file import read_backbone
+from hsakd_mm.transfer.export import export_backbone
+from tests.conftest import REPO
+
+models = pytest.importorskip('mmdet.models', reason='mmdet is not installed')
+from mmdet.registry import MODELS  # noqa: E402
+
+
+@pytest.fixture(scope='module')
+def file(full_width, tmp_path_factory) -> str:
+    return export_backbone(str(full_width[0]), str(tmp_path_factory.mktemp('out') / 'r18')).pth
+
+
+@pytest.fixture(autouse=True)
+def mmdet_scope():
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield
+
+
+def resnet(checkpoint, **kwargs):
+    init_cfg = dict(type='hsakd_mm.StrictPretrained', checkpoint=str(checkpoint))
+    return MODELS.build(dict(dict(type='ResNet', depth=18, init_cfg=init_cfg), **kwargs))
+
+
+def detector(checkpoint, config: str = 'transfer/faster-rcnn_r18_fpn_1x_coco'):
+    cfg = Config.fromfile(REPO / 'configs' / f'{config}.py')
+    cfg.model.backbone.init_cfg.checkpoint = str(checkpoint)
+    return MODELS.build(cfg.model)
+
+
+@pytest.fixture
+def log():
+    """What mmengine's logger was told."""
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)
+
+
+def holds(module, weights) -> None:
+    own = module.state_dict()
+    assert set(own) == set(weights)
+    assert all(torch.equal(own[key], weights[key]) for key in own)
+
+
+def test_the_whole_detector_keeps_what_was_loaded(file, log) -> None:
+    weights = torch.load(file)
+    model = detector(file)
+    assert model.backbone.frozen_stages == 1 and model.backbone.norm_eval
+    model.init_weights()
+    holds(model.backbone, weights)
+    model.train()
+    holds(model.backbone, weights)
+    assert not model.backbone.layer1[0].conv1.weight.requires_grad
+    assert model.backbone.layer2[0].conv1.weight.requires_grad
+    line, = [line for line in log if line.startswith('StrictPretrained: ')]
+    assert '120 of 120 tensors' in line and sha256(file) in line
+
+
+def test_safetensors_and_torchvision_files(file, tmp_path, log) -> None:
+    model = resnet(file.replace('.pth', '.safetensors'))
+    model.init_weights()
+    holds(model, torch.load(file))
+    torchvision_net = torchvision.models.resnet18()
+    torch.save(torchvision_net.state_dict(), tmp_path / 'tv.pth')
+    model = resnet(tmp_path / 'tv.pth')
+    model.init_weights()
+    assert torch.equal(model.layer4[1].conv2.weight, torchvision_net.layer4[1].conv2.weight)
+    assert any('left over: the classifier (fc.weight, fc.bias)' in line for line in log)
+
+
+def test_children_with_initializers_of_their_own_do_not_overwrite(file) -> None:
+    model = resnet(file)
+    for block in model.layer4:
+        block.init_cfg = dict(type='Constant', val=0, override=dict(name='norm2'))
+    model.init_weights()
+    holds(model, torch.load(file))
+
+
+def test_a_training_checkpoint_needs_its_prefix(full_width, file) -> None:
+    path, net = full_width
+    init_cfg = dict(type='hsakd_mm.StrictPretrained', checkpoint=str(path), prefix='backbone.')
+    model = resnet(path, init_cfg=init_cfg)
+    model.init_weights()
+    holds(model, torch.load(file))
+    with pytest.raises(UserError, match=r"keys under 'net1\.' were expected"):
+        resnet(path, init_cfg=dict(init_cfg, prefix='net1.')).init_weights()
+
+
+def half_of_the_stages(weights):
+    return {key: value for key, value in weights.items() if 'layer3' not in key
+            and 'layer4' not in key}
+
+
+def one_other_shape(weights):
+    return {**weights, 'conv1.weight': weights['conv1.weight'][:, :1]}
+
+
+def with_branches(weights):
+    return {**weights, 'branches.0.fc.weight': torch.zeros(2)}
+
+
+@pytest.mark.parametrize('change, sentence', [
+    (lambda weights: {f'backbone.{key}': value for key, value in weights.items()},
+     r'100 missing: conv1\.weight.*120 left over: backbone\.conv1\.weight'),
+    (half_of_the_stages, r'50 missing: layer3\.0\.conv1\.weight'),
+    (one_other_shape, r'1 of another shape: conv1\.weight \(here \[64, 3, 7, 7\], in the file '
+                      r'\[64, 1, 7, 7\]\)'),
+    (with_branches, r'1 left over: branches\.0\.fc\.weight'),
+])
+def test_a_partial_fit_is_refused(file, tmp_path, change, sentence) -> None:
+    torch.save(change(torch.load(file)), tmp_path / 'changed.pth')
+    model = resnet(tmp_path / 'changed.pth')
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(UserError, match=sentence):
+        model.init_weights()
+    holds(model, before)
+
+
+@pytest.mark.parametrize('kwargs, sentence', [
+    (dict(depth=34), 'missing: layer1.2.conv1.weight'),
+    (dict(depth=50), 'of another shape: layer1.0.conv1.weight'),
+    (dict(base_channels=32), 'of another shape'),
+    (dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2)),
+     '30 left over: layer4.0.conv1.weight'),
+])
+def test_another_network_is_refused(file, kwargs, sentence) -> None:
+    with pytest.raises(UserError, match=sentence):
+        resnet(file, **kwargs).init_weights()
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path) -> None:
+    (tmp_path / 'text.pth').write_text('no')
+    for name in ('text.pth', 'absent.pth'):
+        with pytest.raises(UserError, match='a checkpoint was expected at'):
+            resnet(tmp_path / name).init_weights()
+
+
+class FakeRunner:
+    def __init__(self, model, iteration=0) -> None:
+        self.model, self.iter = model, iteration
+
+
+def test_the_hook_catches_what_came_over_the_weights(file) -> None:
+    model = torch.nn.Module()
+    model.backbone = resnet(file)
+    model.backbone.init_weights()
+    hook = BackboneArrivedHook(file)
+    hook.before_train(FakeRunner(model))
+    with torch.no_grad():
+        model.backbone.layer3[0].conv1.weight[0, 0, 0, 0] += 1
+    hook.before_train(FakeRunner(model, iteration=5))  # resumed, so it may differ
+    with pytest.raises(UserError, match=r'1 of the 120 tensors .*layer3\.0\.conv1\.weight'):
+        hook.before_train(FakeRunner(model))
+
+
+def test_the_configs_as_they_are_say_what_to_do() -> None:
+    for name in ('faster-rcnn_r18_fpn_1x_coco', 'faster-rcnn_r18_fpn_voc0712'):
+        cfg = Config.fromfile(REPO / 'configs' / 'transfer' / f'{name}.py')
+        with pytest.raises(UserError, match='bash tools/transfer_det.sh'):
+            MODELS.build(ConfigDict(cfg.model.backbone)).init_weights()
+
+
+def test_read_backbone_counts_what_is_learnt(file) -> None:
+    learnt = sum(value.numel() for value in resnet(file).parameters())
+    assert read_backbone(file).parameters == learnt

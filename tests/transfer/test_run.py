@@ -1,0 +1,210 @@
+"""tools/transfer_det.py: what it takes, what it refuses, and a run from end to end."""
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.transfer.detector import check_data, start_from
+from hsakd_mm.transfer.export import export_backbone
+from hsakd_mm.transfer.source import newest_student, resolve
+from tests.conftest import REPO
+
+from .conftest import NARROW, write_checkpoint
+
+needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None,
+                                 reason='mmdet is not installed')
+COCO = str(REPO / 'configs' / 'transfer' / 'faster-rcnn_r18_fpn_1x_coco.py')
+
+
+def tool(*args, cwd) -> subprocess.CompletedProcess:
+    env = {**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
+    return subprocess.run(['bash', str(REPO / 'tools' / 'transfer_det.sh'), *map(str, args)],
+                          capture_output=True, text=True, cwd=cwd, env=env)
+
+
+def older(path, seconds: int) -> None:
+    os.utime(path, (os.path.getmtime(path) - seconds,) * 2)
+
+
+def test_without_arguments_and_without_students(refusal) -> None:
+    assert 'there is no such folder' in refusal('transfer_det.py')
+
+
+def test_the_newest_student_is_the_newest_that_had_a_teacher(tmp_path) -> None:
+    root = tmp_path / 'work_dirs'
+    with pytest.raises(UserError, match='there is no such folder'):
+        newest_student(str(root))
+    root.mkdir()
+    with pytest.raises(UserError, match='it holds no checkpoint'):
+        newest_student(str(root))
+    write_checkpoint(root / 'plain' / 'epoch_9.pth', hooks='')
+    (root / 'plain' / 'torn.pth').write_bytes(b'PK')
+    with pytest.raises(UserError, match='none of the 1 runs there learnt from a teacher'):
+        newest_student(str(root))
+    for name, age in (('old/epoch_9.pth', 90), ('new/best_top1_epoch_2.pth', 60),
+                      ('new/epoch_3.pth', 30)):
+        write_checkpoint(root / name)
+        older(root / name, age)
+    export_backbone(str(root / 'new' / 'epoch_3.pth'))
+    assert newest_student(str(root)) == str(root / 'new' / 'best_top1_epoch_2.pth')
+    os.remove(root / 'new' / 'best_top1_epoch_2.pth')
+    assert newest_student(str(root)) == str(root / 'new' / 'epoch_3.pth')
+
+
+@needs_mmdet
+def test_without_arguments_the_choice_is_said_and_the_data_asked_for(tmp_path) -> None:
+    write_checkpoint(tmp_path / 'work_dirs' / 'student' / 'epoch_3.pth')
+    done = tool(cwd=tmp_path)
+    assert 'taking the newest distilled student, work_dirs/student/epoch_3.pth' in done.stdout
+    assert 'faster-rcnn_r18_fpn_1x_coco.py' in done.stdout
+    assert done.returncode == 2 and 'Traceback' not in done.stderr
+    told, = done.stderr.splitlines()
+    assert told.startswith('error: ')
+    for path in ('data/coco/annotations/instances_train2017.json', 'data/coco/train2017/',
+                 'data/coco/annotations/instances_val2017.json', 'data/coco/val2017/'):
+        assert path in told
+    assert not (tmp_path / 'work_dirs' / 'transfer').exists()
+
+
+def test_resolve(trained, tmp_path) -> None:
+    path = tmp_path / 'student' / 'epoch_3.pth'
+    path.parent.mkdir()
+    shutil.copy(trained[0], path)
+    source = resolve(str(path))
+    assert source.backbone.path == str(path.parent / 'epoch_3_backbone.pth')
+    assert (source.name, source.method) == ('student-epoch_3', 'HSAKD')
+    assert resolve(source.backbone.path).name == source.name
+    torch.save(trained[1].state_dict(), tmp_path / 'other.pth')
+    assert resolve(str(tmp_path / 'other.pth')).method == 'file'
+    assert resolve('random').backbone is None
+
+
+@needs_mmdet
+def test_the_input_normalisation_is_the_files(trained, tmp_path) -> None:
+    export = export_backbone(str(trained[0]), str(tmp_path / 'student'))
+    cfg = Config.fromfile(COCO)
+    notes = start_from(cfg, resolve(export.safetensors))
+    preprocessor = cfg.model.data_preprocessor
+    assert preprocessor.mean == [10., 20., 30.] and preprocessor.std == [40., 50., 60.]
+    assert preprocessor.bgr_to_rgb and not preprocessor.rgb_to_bgr
+    assert cfg.model.backbone.init_cfg.checkpoint == export.safetensors
+    assert 'as the file says' in notes[-1] and export.safetensors_sha256 in notes[0]
+
+    torch.save(trained[1].state_dict(), tmp_path / 'other.pth')
+    notes = start_from(cfg, resolve(str(tmp_path / 'other.pth')))
+    assert cfg.model.data_preprocessor.mean == [123.675, 116.28, 103.53]
+    assert "ImageNet's" in notes[-1]
+    assert len(cfg.custom_hooks) == 1
+
+
+@needs_mmdet
+def test_random_weights_are_not_frozen() -> None:
+    cfg = Config.fromfile(COCO)
+    notes = start_from(cfg, resolve('random'))
+    assert cfg.model.backbone.init_cfg is None
+    assert cfg.model.backbone.frozen_stages == -1 and not cfg.model.backbone.norm_eval
+    assert 'cannot stay frozen' in notes[-1]
+
+
+@needs_mmdet
+def test_the_recipes() -> None:
+    coco = Config.fromfile(COCO)
+    voc = Config.fromfile(REPO / 'configs' / 'transfer' / 'faster-rcnn_r18_fpn_voc0712.py')
+    for cfg in (coco, voc):
+        backbone = cfg.model.backbone
+        assert (backbone.depth, backbone.frozen_stages, backbone.norm_eval) == (18, 1, True)
+        assert backbone.norm_cfg.requires_grad and cfg.default_scope == 'mmdet'
+        assert set(backbone.init_cfg) == {'type', 'checkpoint'}
+        assert cfg.model.neck.in_channels == [64, 128, 256, 512]
+        assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=16)
+        assert cfg.optim_wrapper.optimizer.weight_decay == 1e-4
+    assert coco.optim_wrapper.optimizer.lr == 0.02 and coco.train_cfg.max_epochs == 12
+    warm_up, steps = coco.param_scheduler
+    assert (warm_up.start_factor, warm_up.end, steps.milestones) == (0.001, 500, [8, 11])
+    assert voc.optim_wrapper.optimizer.lr == 0.01 and voc.train_cfg.max_epochs == 4
+    assert voc.param_scheduler[0].milestones == [3]
+    train = voc.train_dataloader.dataset
+    assert train.times == 3 and len(train.dataset.datasets) == 2
+    assert voc.model.roi_head.bbox_head.num_classes == 20
+
+
+@needs_mmdet
+def test_voc_folders_are_asked_for(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg = Config.fromfile(REPO / 'configs' / 'transfer' / 'faster-rcnn_r18_fpn_voc0712.py')
+    with pytest.raises(UserError, match='VOC2007/ImageSets/Main/trainval.txt.*JPEGImages') as told:
+        check_data(cfg)
+    assert 'VOC2012' in str(told.value)
+
+
+@needs_mmdet
+def test_classes_that_disagree(demo_data) -> None:
+    cfg = Config.fromfile(REPO / 'configs' / 'demo' / 'faster_rcnn.py')
+    cfg.model.roi_head.bbox_head.num_classes = 7
+    with pytest.raises(UserError, match='num_classes=7, and the dataset in .* names 10 classes'):
+        check_data(cfg)
+
+
+@needs_mmdet
+@pytest.mark.parametrize('args, said', [
+    (['absent.pth', COCO], 'a checkpoint was expected at absent.pth'),
+    (['random', 'absent.py'], 'a config was expected at absent.py'),
+    (['random', str(REPO / 'configs' / 'demo' / 'plain.py')], 'a detection config was expected'),
+    (['random', COCO, '0'], 'the number of GPUs'),
+])
+def test_refusals(args, said, refusal) -> None:
+    assert said in refusal('transfer_det.py', *args)
+
+
+@needs_mmdet
+def test_from_checkpoint_to_report_and_again(demo_data, tmp_path, refusal) -> None:
+    write_checkpoint(tmp_path / 'student' / 'epoch_3.pth', channels=(8, 16, 32, 64))
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'demo').symlink_to(demo_data)
+    config = REPO / 'configs' / 'demo' / 'faster_rcnn.py'
+    options = ['--cfg-options', 'model.backbone.base_channels=8',
+               'model.neck.in_channels=[8,16,32,64]', 'train_cfg.max_epochs=1',
+               'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
+               'val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False']
+    done = tool('student/epoch_3.pth', config, '--seed', '5', *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    work_dir = tmp_path / 'work_dirs' / 'transfer' / 'student-epoch_3-faster_rcnn'
+    backbone = resolve(str(tmp_path / 'student' / 'epoch_3_backbone.pth')).backbone
+    loaded = f'of {len(backbone.state_dict)} tensors of ResNet loaded from'
+    assert done.stdout.count(loaded) == 2  # checked before, and done in training
+    assert done.stdout.count(backbone.sha256) >= 3
+
+    row, = json.loads((work_dir / 'report.json').read_text())['rows']
+    assert row['name'] == 'HSAKD' and row['seed'] == 5
+    assert row['checkpoint_sha256'] == backbone.sha256
+    assert row['parameters'] == backbone.parameters
+    assert {'AP', 'AP50', 'AP75', 'command', 'commit', 'hardware'} <= set(row)
+    assert backbone.sha256 in (work_dir / 'report.md').read_text()
+    assert (work_dir / 'epoch_1.pth').exists()
+
+    # Another backbone cannot go on with that run.
+    write_checkpoint(tmp_path / 'other' / 'epoch_3.pth', channels=(8, 16, 32, 64), hooks='')
+    content = torch.load(tmp_path / 'other' / 'epoch_3.pth')
+    content['state_dict']['backbone.conv1.weight'] += 1
+    torch.save(content, tmp_path / 'other' / 'epoch_3.pth')
+    assert 'started from student/epoch_3_backbone.pth' in refusal(
+        'transfer_det.py', 'other/epoch_3.pth', config, '--work-dir', work_dir, '--resume',
+        *options)
+
+
+@needs_mmdet
+def test_a_backbone_that_does_not_fit_stops_before_training(demo_data, tmp_path, refusal) -> None:
+    write_checkpoint(tmp_path / 'student' / 'epoch_3.pth', channels=NARROW)
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'demo').symlink_to(demo_data)
+    told = refusal('transfer_det.py', 'student/epoch_3.pth',
+                   REPO / 'configs' / 'demo' / 'faster_rcnn.py')
+    assert 'of another shape: layer1.0.conv1.weight' in told
+    assert not (tmp_path / 'work_dirs').exists()

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Set-up: makes .venv in the repository and installs the default stack into it, without a compiler.
+#
+#   bash tools/setup_env.sh [tests]
+#
+# A call where everything is in place takes a fraction of a second; one that was interrupted starts
+# anew; after a change of the requirements what changed is installed.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+venv=$root/.venv
+done_dir=$venv/.installed    # copies of the requirement files that were installed
+running=$venv/.installing    # exists while an installation is under way
+extras=(demo)
+[ "${1:-}" = tests ] && extras=(demo tests)
+
+say() { echo "[set-up ${SECONDS}s] $*"; }
+fail() {
+    echo "error: $*" >&2
+    exit 2
+}
+
+# Requirement files and what builds the package; a change in one means an installation.
+watched() {
+    local extra
+    echo requirements/constraints.txt requirements/runtime.txt requirements/det.txt setup.py
+    for extra in "${extras[@]}"; do echo "requirements/$extra.txt"; done
+}
+
+in_place() {
+    local file
+    [ ! -e "$running" ] && [ "$(cat "$done_dir/root" 2> /dev/null)" = "$root" ] || return 1
+    for file in $(watched); do
+        cmp -s "$file" "$done_dir/$(basename "$file")" || return 1
+    done
+    "$venv/bin/python" -I - << 'EOF'
+import sys
+from importlib.util import find_spec
+names = 'torch torchvision timm mmengine mmdet mmcv cv2 sklearn matplotlib hsakd_mm'.split()
+sys.exit(any(find_spec(name) is None for name in names))
+EOF
+}
+
+# The first Python 3.10-3.12 that can make virtual environments.
+find_python() {
+    local candidate found=''
+    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.12 python3.11 python3.10 python; do
+        "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
+            2> /dev/null || continue
+        found=$candidate
+        if "$candidate" -c 'import ensurepip, venv' 2> /dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    if [ -n "$found" ]; then
+        found=$("$found" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+        fail "$found cannot make virtual environments here (it lacks ensurepip): install its venv" \
+            "package, on Debian and Ubuntu with apt install $found-venv."
+    fi
+    fail "Python 3.10, 3.11 or 3.12 is needed, and neither python3 nor python3.10 to python3.12 is" \
+        "one: install it, or name it as in PYTHON=/path/to/python3.11 bash tools/setup_env.sh."
+}
+
+# pip, telling only of the large downloads; its errors are left alone. Python compiles what it
+# imports when it first does: a small part of what pip would.
+install() {
+    "$venv/bin/python" -m pip install --disable-pip-version-check --prefer-binary \
+        --no-compile --progress-bar off "$@" |
+        { grep --line-buffered -E '^ *Downloading .*\(([0-9]{2,}\.[0-9] MB|[0-9.]+ GB)' || true; } |
+        while read -r _ what size; do echo "    ${what##*/} $size"; done
+}
+
+if in_place; then
+    say ".venv is ready"
+    exit 0
+fi
+
+# A virtual environment is tied to its place; one of the user's own making is kept if it works.
+usable() {
+    [ ! -e "$running" ] && [ "$(cat "$done_dir/root" 2> /dev/null || echo "$root")" = "$root" ] &&
+        "$venv/bin/python" -c 'import pip' 2> /dev/null
+}
+if ! usable; then
+    python=$(find_python)
+    [ -e "$venv" ] && say ".venv is unfinished, broken or was moved: making it anew"
+    say "making .venv with $("$python" --version)"
+    "$python" -m venv --clear "$venv" || fail "$python could not make .venv: see above."
+fi
+touch "$running"
+rm -rf "$done_dir"
+
+requirements=(-c requirements/constraints.txt -r requirements/runtime.txt)
+for extra in "${extras[@]}"; do requirements+=(-r "requirements/$extra.txt"); done
+say "installing torch, MMDetection and the rest: 5 GB, about a minute on a fast network"
+install "${requirements[@]}" || fail "pip could not install the packages (see above); check the" \
+    "network and the disk space and run the same command again."
+
+# libGL, which opencv-python needs, is absent on slim images; the headless build does without.
+if ! "$venv/bin/python" -c 'import cv2' 2> /dev/null; then
+    say "opencv-python cannot be imported here: installing opencv-python-headless over it"
+    version=$("$venv/bin/python" -m pip show opencv-python | sed -n 's/^Version: //p')
+    install --force-reinstall --no-deps "opencv-python-headless==$version" &&
+        "$venv/bin/python" -c 'import cv2' || fail "OpenCV cannot be imported: see above."
+fi
+
+say "installing hsakd_mm, editable"
+install --no-deps --no-build-isolation --editable . || fail "hsakd_mm could not be installed."
+
+mkdir -p "$done_dir"
+# shellcheck disable=SC2046
+cp $(watched) "$done_dir/"
+echo "$root" > "$done_dir/root"
+rm "$running"
+say "done: .venv is ready"
