@@ -1,6 +1,6 @@
 # Stage 2 on the digits: a half-width ResNet-18 learns from the teacher.
 _base_ = [
-    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_12e.py',
+    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_15e.py',
     '../_base_/default_runtime.py'
 ]
 

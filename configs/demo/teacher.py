@@ -1,6 +1,6 @@
 # Stage 1 on the digits: backbone and branches of a half-width ResNet-34, from scratch.
 _base_ = [
-    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_12e.py',
+    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_15e.py',
     '../_base_/default_runtime.py'
 ]
 

@@ -17,7 +17,7 @@ train_dataloader = dict(
         # No flip: a mirrored digit is no digit.
         pipeline=[
             dict(type='LoadImage'),
-            dict(type='torchvision/RandomResizedCrop', size=32, scale=(0.6, 1.0)),
+            dict(type='torchvision/RandomResizedCrop', size=32, scale=(0.6, 1.0), ratio=(0.9, 1.1)),
             dict(type='torchvision/ColorJitter', brightness=0.3, contrast=0.3, saturation=0.3),
             dict(type='PackInputs'),
         ]))
