@@ -17,7 +17,8 @@ def read_rgb(path: str, non_rgb: str = 'error') -> Image.Image:
 
     Args:
         path (str): The file.
-        non_rgb (str): 'error' refuses what is not 8-bit RGB, 'convert' converts it (:func:`to_rgb`).
+        non_rgb (str): 'error' refuses what is not 8-bit RGB, 'convert' converts it: see
+            :func:`to_rgb`.
 
     Returns:
         PIL.Image.Image: Mode RGB, loaded.

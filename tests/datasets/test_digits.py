@@ -3,7 +3,6 @@
 import importlib.metadata
 import json
 import re
-import shutil
 from itertools import combinations
 
 import numpy as np
@@ -14,12 +13,25 @@ from hsakd_mm.datasets import ImageFolder, digit_drawing, digits
 from hsakd_mm.datasets.digits import prepare_demo_data
 from hsakd_mm.errors import UserError
 
-SMALL = dict(train_scenes=8, test_scenes=4)  # what the fixture `demo_data` holds
+SMALL = dict(train_scenes=2, test_scenes=1)
+
+
+@pytest.fixture(scope='module')
+def source() -> digit_drawing.Source:
+    return digit_drawing.load_source(0)
 
 
 @pytest.fixture
-def copy(demo_data, tmp_path):
-    return shutil.copytree(demo_data, tmp_path / 'demo')
+def few(source, monkeypatch) -> None:
+    """Seven digits a split: enough where it is not about them."""
+    split = {name: indices[:7] for name, indices in source.split.items()}
+    monkeypatch.setattr(digits, 'load_source', lambda seed: source._replace(split=split))
+
+
+@pytest.fixture
+def written(few, tmp_path):
+    prepare_demo_data(str(tmp_path / 'demo'), **SMALL)
+    return tmp_path / 'demo'
 
 
 def manifest_of(folder) -> dict:
@@ -115,9 +127,8 @@ def iou(one, other) -> float:
     return shared / (one[2] * one[3] + other[2] * other[3] - shared)
 
 
-def test_boxes_are_tight() -> None:
+def test_boxes_are_tight(source) -> None:
     """On a black ground the box is where the picture is bright, to a pixel of blur."""
-    source = digit_drawing.load_source(0)
     source = source._replace(photos=[np.zeros((427, 640, 3), np.uint8)])
     for seed in range(10):
         pixels, (box, ) = digit_drawing.draw_scene(
@@ -128,31 +139,36 @@ def test_boxes_are_tight() -> None:
         assert np.abs(np.subtract(found, wanted)).max() <= 1
 
 
-def test_the_full_set_is_the_reference(tmp_path) -> None:
+def test_the_full_set_is_the_reference(demo_data, tmp_path) -> None:
     manifest = prepare_demo_data(str(tmp_path / 'demo'))
     assert manifest['counts']['scenes/train'] == 240 and manifest['counts']['scenes/test'] == 120
     versions = [importlib.metadata.version(name) for name in ('numpy', 'pillow', 'scikit-learn')]
     if [version.rpartition('.')[0] for version in versions] == ['2.4', '13.0', '1.9']:
         assert manifest['matches_reference']
+    # The fixture was drawn with the same seed, and has fewer scenes.
+    other = manifest_of(demo_data)
+    pictures = {name: digest for name, digest in other['files'].items() if name.endswith('.png')}
+    assert len(pictures) == 1797 + 8 + 4 and pictures.items() <= manifest['files'].items()
+    assert other['content_sha256'] != manifest['content_sha256'] and not other['matches_reference']
 
 
-def test_the_same_seed_gives_the_same_bytes(demo_data, tmp_path) -> None:
-    again = prepare_demo_data(str(tmp_path / 'again'), seed=0, **SMALL)
-    assert again == manifest_of(tmp_path / 'again') == manifest_of(demo_data)
-    assert not again['matches_reference']  # fewer scenes than the reference
+def test_the_same_seed_gives_the_same_bytes(written, tmp_path) -> None:
+    again = prepare_demo_data(str(tmp_path / 'again'), **SMALL)
+    assert again == manifest_of(tmp_path / 'again') == manifest_of(written)
 
 
-def test_another_seed_gives_another_split() -> None:
-    one, other = (digit_drawing.load_source(seed).split for seed in (0, 1))
+def test_another_seed_gives_another_split(source) -> None:
+    one, other = (digit_drawing.split_digits(source.digits, source.labels, seed)
+                  for seed in (0, 1))
     assert one != other and [len(each) for each in one.values()] == [1000, 300, 497]
 
 
-def test_a_second_call_writes_nothing_and_says_so(copy, capsys) -> None:
-    before = {path: path.stat().st_mtime_ns for path in copy.rglob('*')}
-    manifest = prepare_demo_data(str(copy), **SMALL)
-    assert manifest == manifest_of(copy)
+def test_a_second_call_writes_nothing_and_says_so(written, capsys) -> None:
+    before = {path: path.stat().st_mtime_ns for path in written.rglob('*')}
+    manifest = prepare_demo_data(str(written), **SMALL)
+    assert manifest == manifest_of(written)
     assert 'nothing to do' in capsys.readouterr().out
-    assert before == {path: path.stat().st_mtime_ns for path in copy.rglob('*')}
+    assert before == {path: path.stat().st_mtime_ns for path in written.rglob('*')}
 
 
 def change(path) -> None:
@@ -167,22 +183,22 @@ def change(path) -> None:
     ('manifest.json', lambda path: path.write_text('{'), 'no readable manifest'),
     ('manifest.json', lambda path: path.write_text('[]'), 'no readable manifest'),
 ])
-def test_a_spoilt_set_is_refused_and_kept(copy, name, spoil, words) -> None:
+def test_a_spoilt_set_is_refused_and_kept(written, name, spoil, words) -> None:
     if '0000' in name:
-        name = str(next((copy / 'digits/train/0').glob('*.png')).relative_to(copy))
-    spoil(copy / name)
-    before = sorted(copy.rglob('*'))
+        name = str(next((written / 'digits/train/0').glob('*.png')).relative_to(written))
+    spoil(written / name)
+    before = sorted(written.rglob('*'))
     with pytest.raises(UserError, match=words) as caught:
-        prepare_demo_data(str(copy), **SMALL)
+        prepare_demo_data(str(written), **SMALL)
     assert name in str(caught.value) and 'delete the folder and run again' in str(caught.value)
-    assert sorted(copy.rglob('*')) == before
+    assert sorted(written.rglob('*')) == before
 
 
 @pytest.mark.parametrize('asked, words', [(dict(SMALL, seed=1), 'seed 1 was asked for'),
                                           (dict(train_scenes=9), 'parameters')])
-def test_another_set_is_not_overwritten(copy, asked, words) -> None:
+def test_another_set_is_not_overwritten(written, asked, words) -> None:
     with pytest.raises(UserError, match=words):
-        prepare_demo_data(str(copy), **asked)
+        prepare_demo_data(str(written), **asked)
 
 
 def test_a_negative_seed(tmp_path) -> None:
@@ -192,7 +208,7 @@ def test_a_negative_seed(tmp_path) -> None:
 
 @pytest.mark.parametrize('error, seen', [(KeyboardInterrupt(), KeyboardInterrupt),
                                          (OSError(28, 'No space left on device'), UserError)])
-def test_an_interrupt_leaves_nothing_behind(tmp_path, monkeypatch, error, seen) -> None:
+def test_an_interrupt_leaves_nothing_behind(few, tmp_path, monkeypatch, error, seen) -> None:
     save, saved = Image.Image.save, []
 
     def stop_at_the_fifth(image, path, *args, **kwargs):

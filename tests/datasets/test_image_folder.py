@@ -69,8 +69,10 @@ def test_a_file_that_breaks_in_mid_run_is_named(tmp_path, workers) -> None:
     dataset = ImageFolder(str(image_folder(tmp_path)), pipeline=PIPELINE)
     broken = tmp_path / 'bee' / '0.png'
     broken.write_bytes(broken.read_bytes()[:60])
+    batches = iter(DataLoader(dataset, batch_size=4, num_workers=workers))
     with pytest.raises(UserError) as caught:
-        list(DataLoader(dataset, num_workers=workers))
+        next(batches)
+    assert next(batches, None) is None  # the worker is let go at once
     sentence = as_sentence(caught.value)
     assert sentence.startswith(f'an image was expected at {broken}') and 'Traceback' not in sentence
 

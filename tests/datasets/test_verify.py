@@ -142,7 +142,7 @@ def _rank(rank: int, folders: list, store: str, queue) -> None:
 
 
 def test_two_ranks_end_together(root, tmp_path) -> None:
-    """Good set; a file that only one rank reads; a folder that only one machine has; other files."""
+    """A good set; a bad file, which one rank reads; a folder on one machine only; other files."""
     bad = image_folder(tmp_path / 'bad')
     cut_short(bad / 'bee' / 'cut.jpg')
     more = image_folder(tmp_path / 'more', each=3)
