@@ -13,10 +13,25 @@ def _child(name: str, *locations: str) -> Registry:
                     locations=[f'hsakd_mm.{location}' for location in locations])
 
 
+# What we add to.
 MODELS = _child('MODELS', 'models')
 DATASETS = _child('DATASETS', 'datasets')
 TRANSFORMS = _child('TRANSFORMS', 'datasets.transforms')
 METRICS = _child('METRICS', 'evaluation')
-HOOKS = _child('HOOKS', 'engine')
+HOOKS = _child('HOOKS', 'engine', 'transfer')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'engine')
 WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'transfer')
+
+# What we only use: without a child mmengine warns at each look-up under our scope.
+DATA_SAMPLERS = _child('DATA_SAMPLERS')
+EVALUATOR = _child('EVALUATOR')
+FUNCTIONS = _child('FUNCTIONS')
+LOG_PROCESSORS = _child('LOG_PROCESSORS')
+LOOPS = _child('LOOPS')
+MODEL_WRAPPERS = _child('MODEL_WRAPPERS')
+OPTIMIZERS = _child('OPTIMIZERS')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS')
+PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS')
+RUNNERS = _child('RUNNERS')
+VISBACKENDS = _child('VISBACKENDS')
+VISUALIZERS = _child('VISUALIZERS')

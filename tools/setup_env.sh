@@ -21,6 +21,8 @@ fail() {
     exit 2
 }
 
+trap 'echo; say "interrupted: the same command starts anew"; exit 130' INT
+
 # Requirement files and what builds the package; a change in one means an installation.
 watched() {
     local extra
@@ -59,12 +61,12 @@ find_python() {
         fail "$found cannot make virtual environments here (it lacks ensurepip): install its venv" \
             "package, on Debian and Ubuntu with apt install $found-venv."
     fi
-    fail "Python 3.10, 3.11 or 3.12 is needed, and neither python3 nor python3.10 to python3.12 is" \
-        "one: install it, or name it as in PYTHON=/path/to/python3.11 bash tools/setup_env.sh."
+    fail "Python 3.10, 3.11 or 3.12 is needed, and neither python3 nor python3.10 to python3.12" \
+        "is one: install it, or name it as in PYTHON=/path/to/python3.11 bash tools/setup_env.sh."
 }
 
-# pip, telling only of the large downloads; its errors are left alone. Python compiles what it
-# imports when it first does: a small part of what pip would.
+# pip, telling only of the large downloads; its errors are left alone. Compiling every file takes
+# longer than the rest; the first import, at the end of this script, compiles what is needed.
 install() {
     "$venv/bin/python" -m pip install --disable-pip-version-check --prefer-binary \
         --no-compile --progress-bar off "$@" |
@@ -98,7 +100,7 @@ install "${requirements[@]}" || fail "pip could not install the packages (see ab
     "network and the disk space and run the same command again."
 
 # libGL, which opencv-python needs, is absent on slim images; the headless build does without.
-if ! "$venv/bin/python" -c 'import cv2' 2> /dev/null; then
+if ! "$venv/bin/python" -c 'import cv2' > /dev/null 2>&1; then
     say "opencv-python cannot be imported here: installing opencv-python-headless over it"
     version=$("$venv/bin/python" -m pip show opencv-python | sed -n 's/^Version: //p')
     install --force-reinstall --no-deps "opencv-python-headless==$version" &&
@@ -107,6 +109,13 @@ fi
 
 say "installing hsakd_mm, editable"
 install --no-deps --no-build-isolation --editable . || fail "hsakd_mm could not be installed."
+
+say "importing everything once"
+env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -W ignore -c '
+import hsakd_mm
+import matplotlib.pyplot, sklearn.datasets, timm, torch.distributed.run, torchvision.transforms.v2
+import mmdet.apis, mmdet.datasets, mmdet.evaluation, mmdet.models, pycocotools.coco
+' || fail "what was installed cannot be imported: see above; to start anew, remove .venv."
 
 mkdir -p "$done_dir"
 # shellcheck disable=SC2046

@@ -9,10 +9,7 @@ custom_imports = dict(imports=['hsakd_mm'], allow_failed_imports=False)
 model = dict(
     backbone=dict(
         depth=18,
-        init_cfg=dict(
-            _delete_=True,
-            type='hsakd_mm.StrictPretrained',
-            checkpoint='set by: bash tools/transfer_det.sh CHECKPOINT CONFIG GPUS')),
+        init_cfg=dict(_delete_=True, type='hsakd_mm.StrictPretrained', checkpoint=None)),
     neck=dict(in_channels=[64, 128, 256, 512]),
     roi_head=dict(bbox_head=dict(num_classes=20)))
 

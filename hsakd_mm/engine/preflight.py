@@ -162,11 +162,13 @@ def check_disk(runner: Runner) -> None:
         folder = os.path.dirname(os.path.abspath(folder))
     free = shutil.disk_usage(folder).free
     if free < needed:
+        # Not fewer than 2: mmengine removes the oldest before the newest is written.
+        fewer = ('' if _kept(runner, hook) <= 2 else ', or keep fewer with --cfg-options '
+                 'default_hooks.checkpoint.max_keep_ckpts=2')
         raise UserError(
             f'the checkpoints of this run need {_size(needed)} in {runner.work_dir} '
-            f'({_size(one)} each), and {_size(free)} are free there: free some space, choose '
-            f'another disk with --work-dir, or keep fewer with '
-            f'--cfg-options default_hooks.checkpoint.max_keep_ckpts=1.')
+            f'({_size(one)} each), and {_size(free)} are free there: free some space, or choose '
+            f'another disk with --work-dir{fewer}.')
 
 
 def _checkpoint_bytes(runner: Runner, hook: CheckpointHook) -> int:

@@ -25,7 +25,8 @@ class StrictPretrained:
     initialised.
 
     Args:
-        checkpoint (str): ``.pth`` or ``.safetensors`` with torchvision's key names.
+        checkpoint (str): ``.pth`` or ``.safetensors`` with torchvision's key names. None, as in
+            configs/transfer, waits for tools/transfer_det.sh to name one.
         prefix (str): Take only the keys under it, without it.
 
     Raises:
@@ -36,7 +37,11 @@ class StrictPretrained:
         >>> init_cfg = dict(type='hsakd_mm.StrictPretrained', checkpoint='epoch_100_backbone.pth')
     """
 
-    def __init__(self, checkpoint: str, prefix: str = '') -> None:
+    def __init__(self, checkpoint: str | None, prefix: str = '') -> None:
+        if checkpoint is None:
+            raise UserError('this detector starts from a pretrained backbone, and none is named: '
+                            'run bash tools/transfer_det.sh CHECKPOINT CONFIG GPUS, or set '
+                            'model.backbone.init_cfg.checkpoint.')
         self.checkpoint = checkpoint
         self.prefix = prefix
 

@@ -3,11 +3,14 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
+from mmengine.dataset import default_collate
 
 from hsakd_mm.checkpoint import load_checkpoint
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.hsakd import HSAKDTeacher
 from hsakd_mm.models.distillers.plain import Classifier
+from hsakd_mm.registry import DATASETS, MODELS
 
 
 @pytest.fixture
@@ -54,19 +57,32 @@ def test_twenty_steps_leave_the_teacher_alone(config, run, teacher_file) -> None
 
 def test_a_teacher_no_better_than_chance_stops_the_run(config, run, teacher_file) -> None:
     cfg = distil(config, teacher_file, **{'default_hooks.distillation.check': True})
-    with pytest.raises(UserError, match=r'no better than chance \(10.00% for 10 classes\)'):
+    with pytest.raises(UserError, match=r'no better than chance \(.*% by always naming'):
         run(cfg)
 
 
-def test_the_trained_teacher_is_measured_and_taken_from_its_folder(config, run) -> None:
-    teacher = config('teacher', epochs=6)
-    for loader in (teacher.train_dataloader, teacher.val_dataloader):
-        loader.dataset.pop('indices')
-    run(teacher)
-    cfg = distil(config, teacher.work_dir, **{'default_hooks.distillation.check': True})
-    cfg.val_dataloader.dataset.pop('indices')
+def test_a_good_teacher_is_measured_and_taken_from_its_folder(config, run, tmp_path) -> None:
+    """One that has learnt forty digits by heart, and is measured on these."""
+    images = list(range(0, 1000, 25))  # the folders are in order of class
+    cfg = distil(config, tmp_path / 'teacher', **{'default_hooks.distillation.check': True})
+    cfg.val_dataloader.dataset.update(split='train', indices=images)
+    torch.manual_seed(0)
+    teacher = MODELS.build(cfg.default_hooks.distillation.teacher)
+    dataset = DATASETS.build(cfg.val_dataloader.dataset)
+    batch = teacher.data_preprocessor(default_collate([dataset[i] for i in range(len(images))]))
+    optimizer = torch.optim.Adam(teacher.backbone.parameters(), lr=0.01)
+    for _ in range(60):
+        loss = F.cross_entropy(teacher.backbone(batch['inputs']), batch['labels'])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    (tmp_path / 'teacher').mkdir()
+    torch.save(dict(state_dict=teacher.state_dict()), tmp_path / 'teacher' / 'epoch_1.pth')
+    (tmp_path / 'teacher' / 'last_checkpoint').write_text(str(tmp_path / 'teacher/epoch_1.pth'))
+
     runner = run(cfg)
-    assert runner.message_hub.get_info('teacher_top1') > 0.2
+    assert runner.message_hub.get_info('teacher_top1') > 0.8
+    assert runner.iter == 2
 
 
 def test_ramp_up(config, run, teacher_file) -> None:

@@ -32,6 +32,5 @@ val_dataloader = dict(
         **_dataset, split='val', pipeline=[dict(type='LoadImage'), dict(type='PackInputs')]))
 val_evaluator = dict(type='Accuracy', topk=(1, ))
 
-test_dataloader = val_dataloader
-test_dataloader['dataset'] = dict(val_dataloader['dataset'], split='test')
+test_dataloader = dict(val_dataloader, dataset=dict(val_dataloader['dataset'], split='test'))
 test_evaluator = val_evaluator

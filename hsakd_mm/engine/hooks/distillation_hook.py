@@ -64,19 +64,20 @@ class DistillationHook(Hook):
         if not self.check or runner.val_loop is None:
             return
         teacher = _unwrap(runner.model).teacher
-        top1, images = measure_top1(teacher, runner.val_dataloader)
         classes = teacher.backbone.num_classes
+        correct, seen = measure_top1(teacher, runner.val_dataloader, classes)
+        images = int(seen.sum())
+        top1, chance = correct / images, seen.max().item() / images
         runner.logger.info(f'Teacher: top-1 {top1:.2%} on the {images} validation images')
         runner.message_hub.update_info('teacher_top1', top1)
         # Three standard deviations of a guess: a lucky one on a small set is no teacher either.
-        chance = 1 / classes
         bound = chance + 3 * math.sqrt(chance * (1 - chance) / images)
         if top1 <= bound:
             raise UserError(
                 f'the teacher names {top1:.2%} of {images} validation images correctly, which is '
-                f'no better than chance ({chance:.2%} for {classes} classes): check that '
-                f'{self.checkpoint} is a trained teacher, and that its classes and input '
-                f'normalisation are those of this data.')
+                f'no better than chance ({chance:.2%} by always naming the most frequent of '
+                f'{classes} classes): check that {self.checkpoint} is a trained teacher, and that '
+                f'its classes and input normalisation are those of this data.')
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         if self.ramp_up_epochs:
@@ -85,20 +86,24 @@ class DistillationHook(Hook):
 
 
 @torch.no_grad()
-def measure_top1(model: nn.Module, dataloader) -> tuple:
-    """Top-1 accuracy of ``model`` over all ranks' shares of a loader, and the images counted.
+def measure_top1(model: nn.Module, dataloader, classes: int) -> tuple:
+    """Images named correctly, and images seen of each class, over all ranks' shares of a loader.
 
     A plain forward of the backbone. Samplers pad the last shares, so that with several ranks up
     to a handful of images count twice: enough to tell a trained network from a wrong file.
+
+    Returns:
+        tuple[int, Tensor]: Correct ones, and ``[classes]``.
     """
-    counts = torch.zeros(2, dtype=torch.float64)
+    counts = torch.zeros(classes + 1, dtype=torch.int64)
     for batch in dataloader:
         batch = model.data_preprocessor(batch, False)
         correct = model.backbone(batch['inputs']).argmax(1) == batch['labels']
-        counts += torch.tensor([correct.sum().item(), len(correct)], dtype=torch.float64)
+        counts[0] += correct.sum().cpu()
+        counts[1:] += batch['labels'].bincount(minlength=classes).cpu()
     counts = counts.to(next(model.parameters()).device)  # NCCL reduces on the GPU only
     all_reduce(counts)
-    return (counts[0] / counts[1]).item(), int(counts[1])
+    return counts[0].item(), counts[1:]
 
 
 def find_checkpoint(path: str) -> str:
