@@ -4,11 +4,15 @@
   default of ``torch.load`` since 2.6, so that it cannot resume from the checkpoints it wrote. The
   few classes that such a checkpoint holds are allowed here, by name; nothing else is.
 * ``_base_ = 'hsakd_mm::...'`` works only for packages in a fixed table of mmengine's; we add ours.
+  It also looks for an editable install in site-packages, where only a link lies: ours is found
+  by where it was imported from.
 """
+import os
 import pickle
 
 import numpy as np
 import torch
+from mmengine.config import config as _config
 from mmengine.config import utils as _config_utils
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.utils import digit_version
@@ -39,5 +43,12 @@ def _allow_own_checkpoints() -> None:
          (_history_statistic, 'builtins.getattr')])
 
 
+def _find_own_configs() -> None:
+    _config_utils.MODULE2PACKAGE.setdefault('hsakd_mm', 'hsakd_mm')
+    installed_path = _config.get_installed_path
+    _config.get_installed_path = lambda package: (
+        os.path.dirname(__file__) if package == 'hsakd_mm' else installed_path(package))
+
+
 _allow_own_checkpoints()
-_config_utils.MODULE2PACKAGE.setdefault('hsakd_mm', 'hsakd_mm')
+_find_own_configs()

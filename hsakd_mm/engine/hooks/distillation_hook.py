@@ -46,7 +46,8 @@ class DistillationHook(Hook):
         self.ramp_up_epochs = ramp_up_epochs
         self.check = check
 
-    def before_run(self, runner) -> None:
+    def before_train(self, runner) -> None:
+        # Not before_run: that happens before a mere test as well, which needs no teacher.
         student = _unwrap(runner.model)
         if not hasattr(student, 'attach_teacher'):
             raise UserError(f'DistillationHook needs a model that takes a teacher, and '
@@ -59,11 +60,10 @@ class DistillationHook(Hook):
         teacher.to(next(student.parameters()).device)
         student.attach_teacher(teacher)
         runner.logger.info(f'Teacher: {type(teacher).__name__} from {path}, SHA-256 {sha256(path)}')
+        if self.check and runner.val_loop is not None:
+            self._check_better_than_chance(runner, teacher)
 
-    def before_train(self, runner) -> None:
-        if not self.check or runner.val_loop is None:
-            return
-        teacher = _unwrap(runner.model).teacher
+    def _check_better_than_chance(self, runner, teacher: nn.Module) -> None:
         classes = teacher.backbone.num_classes
         correct, seen = measure_top1(teacher, runner.val_dataloader, classes)
         images = int(seen.sum())
