@@ -1,4 +1,5 @@
 """Distil, export, transfer and report on the embedded data; see hsakd_mm/demo."""
+import argparse
 import os
 import sys
 
@@ -9,6 +10,10 @@ from hsakd_mm import demo  # noqa: E402
 from hsakd_mm.engine.launch import user_errors  # noqa: E402
 
 if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--smoke', action='store_true', help='one epoch of everything: see that '
+                        'it runs, in about two minutes; the numbers mean nothing')
+    args = parser.parse_args()
     os.chdir(ROOT)  # the demo's configs name its data and work folders from here
     with user_errors('stopped: run bash tools/demo.sh again to continue.'):
-        demo.run()
+        demo.run(args.smoke)

@@ -1,11 +1,11 @@
 """The demo: from nothing to a detection-transfer table, through the tools of the full-scale runs."""
-from .stages import plan
+from .plan import Plan
 from .summary import summarise
 
 
-def run() -> None:
+def run(smoke: bool = False) -> None:
     """Do every stage that is not done yet, then write and print the table."""
-    stages = plan()
-    for number, stage in enumerate(stages, 1):
-        stage.run(f'{number}/{len(stages)}')
-    summarise({stage.name: stage.seconds for stage in stages})
+    plan = Plan(smoke)
+    for number, stage in enumerate(plan.stages.values(), 1):
+        stage.run(f'{number}/{len(plan.stages)}')
+    summarise(plan)

@@ -2,9 +2,10 @@
 import json
 import os
 
+from hsakd_mm.transfer.pictures import draw_detections, plot_bars, plot_curves
 from hsakd_mm.transfer.report import print_table, provenance, read_curve, write_report
 
-from .stages import DATA_ROOT, WORK_DIR
+from .plan import DATA_ROOT, Plan
 
 # Row: what was trained for it, the last of which is the backbone's own training.
 ROWS = {
@@ -24,60 +25,49 @@ NOTES = (
 )
 
 
-def summarise(seconds: dict) -> None:
-    """Write ``report.md``, ``report.json`` and the pictures, and print the table.
-
-    Args:
-        seconds (dict[str, float]): What each stage took, by its name.
-    """
-    from hsakd_mm.transfer.pictures import plot_bars, plot_curves
-
-    rows = [_row(name, *row, seconds) for name, row in ROWS.items()]
-    pictures = {name: os.path.join(WORK_DIR, f'{name}.png')
+def summarise(plan: Plan) -> None:
+    """Write ``report.md``, ``report.json`` and the pictures, and print the table."""
+    rows = [_row(plan, name, *row) for name, row in ROWS.items()]
+    pictures = {name: os.path.join(plan.work_dir, f'{name}.png')
                 for name in ('ap', 'curves', 'detections')}
     plot_bars(rows, pictures['ap'])
     plot_curves({
         'top-1 % on validation digits': {
-            name: read_curve(os.path.join(WORK_DIR, stage), 'accuracy/top1')
+            name: read_curve(plan.folder(stage), 'accuracy/top1')
             for name, (stage, trained) in ROWS.items() if trained},
         'AP on test scenes': {
-            name: [(step, 100 * value) for step, value in read_curve(
-                os.path.join(WORK_DIR, f'det_{stage}'), 'coco/bbox_mAP')]
+            name: [(epoch, 100 * value) for epoch, value in read_curve(
+                plan.folder(f'det_{stage}'), 'coco/bbox_mAP')]
             for name, (stage, _) in ROWS.items()},
     }, pictures['curves'])
-    _draw(pictures['detections'])
+    scenes = os.path.join(DATA_ROOT, 'scenes')
+    draw_detections(
+        _read(scenes, 'test.json'), os.path.join(scenes, 'test'),
+        {name: _read(plan.folder(f'det_{stage}'), 'detections.bbox.json')
+         for name, (stage, _) in ROWS.items()}, pictures['detections'])
+
     notes = [*NOTES, *(f'![{name}]({os.path.basename(file)})' for name, file in pictures.items())]
-    files = write_report(rows, WORK_DIR, 'What the pretraining was worth', notes)
+    if plan.smoke:
+        notes.insert(0, '**Smoke run: one epoch on a few pictures. The numbers mean nothing.**')
+    files = write_report(rows, plan.work_dir, 'What the pretraining was worth', notes)
     print()
     print_table([{key: row[key] for key in row if key != 'seed'} for row in rows])
-    print(f'\nReport: {files["md"]}   pictures: {", ".join(pictures.values())}', flush=True)
+    print(f'\nReport: {files["md"]}\nPictures: {", ".join(pictures.values())}', flush=True)
 
 
-def _row(name: str, stage: str, trained: list, seconds: dict) -> dict:
-    detector, = _read(f'det_{stage}', 'report.json')['rows']
-    top1 = _read(f'{stage}_test', 'metrics.json')['metrics']['accuracy/top1'] if trained else None
-    parts = {part: round(seconds[part], 1) for part in [*trained, f'det_{stage}']}
-    origin = provenance('bash tools/demo.sh', detector['seed'])
-    return dict(detector, **origin, name=name, top1=top1, seconds=sum(parts.values()),
-                seconds_of=parts, detector_command=detector['command'],
-                data_sha256=_manifest()['content_sha256'])
+def _row(plan: Plan, name: str, stage: str, trained: list) -> dict:
+    detector, = _read(plan.folder(f'det_{stage}'), 'report.json')['rows']
+    top1 = None
+    if trained:
+        metrics = _read(plan.folder(f'{stage}_test'), 'metrics.json')['metrics']
+        top1 = metrics['accuracy/top1']
+    seconds = {part: round(plan.stages[part].seconds, 1) for part in [*trained, f'det_{stage}']}
+    return dict(detector, name=name,
+                top1=top1, seconds=sum(seconds.values()), seconds_of=seconds,
+                command='bash tools/demo.sh', detector_command=detector['command'],
+                data_sha256=_read(DATA_ROOT, 'manifest.json')['content_sha256'])
 
 
-def _draw(file: str, scenes: int = 4) -> None:
-    """Test scenes with what is there, and what each detector found."""
-    from hsakd_mm.transfer.pictures import draw_detections
-    with open(os.path.join(DATA_ROOT, 'scenes', 'test.json')) as opened:
-        truth = json.load(opened)
-    found = {name: _read(f'det_{stage}', 'detections.bbox.json')
-             for name, (stage, _) in ROWS.items()}
-    draw_detections(truth, os.path.join(DATA_ROOT, 'scenes', 'test'), found, file, scenes)
-
-
-def _manifest() -> dict:
-    with open(os.path.join(DATA_ROOT, 'manifest.json')) as file:
-        return json.load(file)
-
-
-def _read(stage: str, name: str):
-    with open(os.path.join(WORK_DIR, stage, name)) as file:
+def _read(folder: str, name: str):
+    with open(os.path.join(folder, name)) as file:
         return json.load(file)

@@ -131,6 +131,12 @@ def test_refuses_a_model_that_takes_no_teacher(config, run, teacher_file) -> Non
         run(plain)
 
 
+def test_refuses_another_normalisation(config, run, teacher_file) -> None:
+    cfg = distil(config, teacher_file, **{'model.data_preprocessor.mean': [0., 0., 0.]})
+    with pytest.raises(UserError, match='trained on images with mean .* is given .0.0, 0.0, 0.0'):
+        run(cfg)
+
+
 def test_number_of_classes(config, run) -> None:
     with pytest.raises(UserError, match='the model has 7 classes, and the training data .* has 10'):
         run(config('plain', **{'model.backbone.num_classes': 7}))

@@ -96,6 +96,18 @@ def test_frozen_teacher_loads_its_backbone_strictly(tmp_path) -> None:
         HSAKDTeacher(BACKBONE, frozen_backbone=True)
 
 
+def test_channels_last_reaches_every_convolution(batch) -> None:
+    preprocessor = dict(type='ImagePreprocessor', mean=[0.] * 3, std=[1.] * 3, channels_last=True)
+    model = HSAKDTeacher(BACKBONE, data_preprocessor=preprocessor)
+    weights = [module.weight for module in model.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+    images = torch.randint(0, 255, (2, 3, 32, 32), dtype=torch.uint8)
+    inputs = model.data_preprocessor(dict(inputs=images))['inputs']
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+    expanded = model.pretext.expand(inputs)
+    assert expanded.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_refuses_a_teacher_without_branches(student) -> None:
     with pytest.raises(UserError, match='the teacher has 0 while the student has 4'):
         student.attach_teacher(Classifier(BACKBONE))

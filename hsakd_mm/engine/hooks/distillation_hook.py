@@ -56,16 +56,19 @@ class DistillationHook(Hook):
         path = find_checkpoint(self.checkpoint)
         teacher = MODELS.build(self.teacher_cfg)
         load_strict(teacher, load_checkpoint(path)['state_dict'], source=path, what='teacher')
+        _check_same_input(student.data_preprocessor, teacher.data_preprocessor)
         teacher.requires_grad_(False).eval()
         teacher.to(next(student.parameters()).device)
         student.attach_teacher(teacher)
         runner.logger.info(f'Teacher: {type(teacher).__name__} from {path}, SHA-256 {sha256(path)}')
         if self.check and runner.val_loop is not None:
-            self._check_better_than_chance(runner, teacher)
+            self._check_better_than_chance(runner, student, teacher)
 
-    def _check_better_than_chance(self, runner, teacher: nn.Module) -> None:
+    def _check_better_than_chance(self, runner, student: nn.Module,
+                                  teacher: nn.Module) -> None:
         classes = teacher.backbone.num_classes
-        correct, seen = measure_top1(teacher, runner.val_dataloader, classes)
+        correct, seen = measure_top1(teacher, runner.val_dataloader, student.data_preprocessor,
+                                     classes)
         images = int(seen.sum())
         top1, chance = correct / images, seen.max().item() / images
         runner.logger.info(f'Teacher: top-1 {top1:.2%} on the {images} validation images')
@@ -86,7 +89,7 @@ class DistillationHook(Hook):
 
 
 @torch.no_grad()
-def measure_top1(model: nn.Module, dataloader, classes: int) -> tuple:
+def measure_top1(model: nn.Module, dataloader, preprocessor: nn.Module, classes: int) -> tuple:
     """Images named correctly, and images seen of each class, over all ranks' shares of a loader.
 
     A plain forward of the backbone. Samplers pad the last shares, so that with several ranks up
@@ -97,7 +100,7 @@ def measure_top1(model: nn.Module, dataloader, classes: int) -> tuple:
     """
     counts = torch.zeros(classes + 1, dtype=torch.int64)
     for batch in dataloader:
-        batch = model.data_preprocessor(batch, False)
+        batch = preprocessor(batch, False)
         correct = model.backbone(batch['inputs']).argmax(1) == batch['labels']
         counts[0] += correct.sum().cpu()
         counts[1:] += batch['labels'].bincount(minlength=classes).cpu()
@@ -117,6 +120,17 @@ def find_checkpoint(path: str) -> str:
                         f'the teacher first, or name its file with '
                         f'--cfg-options default_hooks.distillation.checkpoint=FILE.')
     return found
+
+
+def _check_same_input(student: nn.Module, teacher: nn.Module) -> None:
+    """Student and teacher see one normalised batch, so both must expect the same normalisation."""
+    for name in ('mean', 'std'):
+        ours, theirs = getattr(student, name, None), getattr(teacher, name, None)
+        if theirs is not None and (ours is None or not torch.equal(ours.cpu(), theirs.cpu())):
+            raise UserError(
+                f'the teacher was trained on images with {name} {theirs.flatten().tolist()}, and '
+                f'the student is given {None if ours is None else ours.flatten().tolist()}: use '
+                f'one data_preprocessor for both.')
 
 
 def _unwrap(model: nn.Module) -> nn.Module:

@@ -36,6 +36,7 @@ class BranchedClassifier(Classifier):
         self.branches = MODELS.build(dict(
             branches or dict(type='TailBranches'), backbone=self.backbone,
             num_outputs=self.backbone.num_classes * self.pretext.num_views))
+        self.match_memory_format()
 
     def forward_branches(self, images: Tensor, detach: bool = False) -> tuple:
         """Class logits ``[R, N]`` and branch logits ``L x [R, N·M]`` of ``images: [R, 3, H, W]``.

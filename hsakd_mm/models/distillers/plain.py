@@ -24,8 +24,12 @@ class Classifier(BaseModel):
             data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor)
         self.backbone = MODELS.build(backbone)
-        if getattr(data_preprocessor, 'channels_last', False):
-            self.backbone.to(memory_format=torch.channels_last)
+        self.match_memory_format()
+
+    def match_memory_format(self) -> None:
+        """Keep convolution weights in NHWC order where the images come so."""
+        if getattr(self.data_preprocessor, 'channels_last', False):
+            self.to(memory_format=torch.channels_last)
 
     def forward(self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor'):
         """Dispatch on ``mode``, as mmengine's runner calls it.

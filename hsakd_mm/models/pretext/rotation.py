@@ -18,7 +18,10 @@ class Rotation:
     def expand(self, images: Tensor) -> Tensor:
         """``[B, C, H, W]`` -> ``[B·M, C, H, W]``; H = W."""
         views = [torch.rot90(images, turns, (2, 3)) for turns in range(self.num_views)]
-        return torch.stack(views, 1).flatten(0, 1)
+        rows = torch.stack(views, 1).flatten(0, 1)
+        if images.is_contiguous(memory_format=torch.channels_last):  # stacking forgets it
+            rows = rows.contiguous(memory_format=torch.channels_last)
+        return rows
 
     def unrotated(self, rows: Tensor) -> Tensor:
         """The rows of the images as they were: ``[B·M, ...]`` -> ``[B, ...]``."""
