@@ -1,0 +1,141 @@
+"""A user's mistakes, through ``tools/train.py``: one sentence, status 2, nothing lost.
+
+Full disks and ports in use are in test_train.py and test_dist.py.
+"""
+import re
+import runpy
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from PIL import Image
+
+from hsakd_mm.models.distillers.hsakd import HSAKDTeacher
+from tests.conftest import REPO
+
+NARROW = 'model.backbone.channels=[8,8,16,16]'
+PIXELS = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def digits(demo_data, tmp_path):
+    """A copy of the digits, to spoil."""
+    return shutil.copytree(demo_data / 'digits', tmp_path / 'digits')
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch, capsys):
+    """``train(config, *options)`` -> what it said; asserts how it ended."""
+    work_dir = tmp_path / 'work'
+    work_dir.mkdir()
+    (work_dir / 'epoch_3.pth').write_bytes(b'of an earlier run')
+
+    def run(config: str, *options: str) -> str:
+        monkeypatch.setattr(sys, 'argv', [
+            'train.py', str(REPO / 'configs' / f'{config}.py'), '--work-dir', str(work_dir),
+            '--cfg-options', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
+            'train_dataloader.persistent_workers=False',
+            'val_dataloader.persistent_workers=False', *options])
+        MMLogger._instance_dict.clear()  # they write to an earlier test's closed stderr
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(REPO / 'tools' / 'train.py'), run_name='__main__')
+        assert ended.value.code == 2
+        assert (work_dir / 'epoch_3.pth').read_bytes() == b'of an earlier run'
+        assert sorted(path.suffix for path in work_dir.glob('*.pth')) == ['.pth']  # no new one
+        said = capsys.readouterr().err.strip().splitlines()
+        sentences = [line for line in said if line.startswith('error: ')]
+        assert len(sentences) == 1 and not [line for line in said if 'Traceback' in line]
+        return sentences[0]
+    return run
+
+
+def on(folder) -> list:
+    return [f'train_dataloader.dataset.data_root={folder}',
+            f'val_dataloader.dataset.data_root={folder}']
+
+
+def no_folder(digits):
+    shutil.rmtree(digits)
+
+
+def empty_folder(digits):
+    shutil.rmtree(digits / 'train')
+    (digits / 'train').mkdir()
+
+
+def class_without_images(digits):
+    shutil.rmtree(digits / 'train' / '4')
+    (digits / 'train' / '4').mkdir()
+
+
+def truncated(digits):
+    victim = next((digits / 'train' / '4').iterdir())
+    victim.write_bytes(victim.read_bytes()[:-40])
+
+
+def no_image(digits):
+    (digits / 'train' / '4' / 'notes.txt').write_text('remember to label these')
+
+
+def saved(mode: str, ending: str):
+    def save(digits):
+        image = Image.fromarray(PIXELS).convert(mode)
+        image.save(digits / 'train' / '4' / f'odd.{ending}')
+    save.__name__ = mode
+    return save
+
+
+def sixteen_bit(digits):
+    deep = Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257)
+    deep.save(digits / 'train' / '4' / 'odd.png')
+
+
+@pytest.mark.parametrize('spoil, said', [
+    (no_folder, 'there is no such folder: set data_root'),
+    (empty_folder, 'there is nothing in it'),
+    (class_without_images, 'images were expected in the class folder .*/train/4'),
+    (truncated, 'cannot be decoded'),
+    (no_image, 'notes.txt, and it cannot be decoded'),
+    (saved('CMYK', 'jpg'), r'odd.jpg, and the file is CMYK \(mode CMYK\)'),
+    (saved('L', 'png'), 'the file is greyscale'),
+    (saved('RGBA', 'png'), r'\(mode RGBA\): set `non_rgb='),
+    (sixteen_bit, 'the file is 16-bit'),
+], ids=lambda value: getattr(value, '__name__', None))
+def test_data(train, digits, spoil, said) -> None:
+    spoil(digits)
+    assert_said(train('demo/plain', NARROW, *on(digits)), said)
+
+
+def test_number_of_classes(train, digits) -> None:
+    said = train('demo/plain', NARROW, 'model.backbone.num_classes=12', *on(digits))
+    assert_said(said, 'the model has 12 classes, and the training data at .* has 10')
+
+
+def test_unknown_network(train, digits) -> None:
+    said = train('demo/plain', 'model.backbone.model_name=resnet81', *on(digits))
+    assert_said(said, "no model named 'resnet81': did you mean resnet18")
+
+
+@pytest.mark.parametrize('content, said', [
+    (None, 'there is none: train the teacher first'),
+    (b'<html>not found</html>', 'the file cannot be read as one'),
+    ('resnet18', 'missing: backbone.layer1.2'),  # which resnet34 has and resnet18 has not
+], ids=['absent', 'web page', 'other architecture'])
+def test_teacher(train, digits, tmp_path, content, said) -> None:
+    path = tmp_path / 'teacher.pth'
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content:
+        other = dict(type='TimmBackbone', model_name=content, num_classes=10,
+                     channels=(8, 8, 16, 16))
+        torch.save(dict(state_dict=HSAKDTeacher(other).state_dict()), path)
+    assert_said(train('demo/hsakd', NARROW, *on(digits),
+                      'default_hooks.distillation.teacher.backbone.channels=[8,8,16,16]',
+                      f'default_hooks.distillation.checkpoint={path}'), said)
+
+
+def assert_said(sentence: str, pattern: str) -> None:
+    assert re.search(pattern, sentence), sentence
