@@ -21,3 +21,11 @@ def test_gradient_leads_to_the_teacher() -> None:
     # d/ds T² KL = T (softmax(s/T) - softmax(t/T)), over one row
     expected = 3 * ((student / 3).softmax(1) - (teacher / 3).softmax(1))
     torch.testing.assert_close(student.grad, expected.detach())
+
+
+def test_half_precision_logits_are_compared_in_float32() -> None:
+    student, teacher = torch.randn(2, 4, 1000).bfloat16()
+    with torch.autocast('cpu', torch.bfloat16):
+        loss = kl_loss(student, teacher, 3.0)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, kl_loss(student.float(), teacher.float(), 3.0))
