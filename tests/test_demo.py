@@ -56,7 +56,7 @@ def test_stopped_then_continued_then_skipped(checkout) -> None:
         assert (work_dir / f'{name}.png').read_bytes().startswith(b'\x89PNG')
         assert f'{name}.png' in (work_dir / 'report.md').read_text()
     loaded = (work_dir / 'det_hsakd' / 'output.log').read_text()
-    assert 'StrictPretrained: 120 of 120 tensors of ResNet loaded' in loaded
+    assert 'StrictPretrained: 126 of 126 tensors of ResNet loaded' in loaded
 
     output, errors = start(checkout).communicate()
     assert output.count('done before') == 10, errors  # all but the data, which is checked by hash

@@ -11,10 +11,12 @@ STUDENTS = ('hsakd', 'plain')
 
 # --smoke: every stage for one epoch on a few pictures. A teacher of one epoch is no better than
 # chance, so that the check which would stop it is off.
-_FEW = ['train_cfg.max_epochs=1', 'train_dataloader.dataset.indices=128']
+_FEW = ['train_cfg.max_epochs=1', 'train_dataloader.dataset.indices=64',
+        'val_dataloader.dataset.indices=64']
 _SMOKE = dict(
     teacher=_FEW, plain=_FEW, hsakd=[*_FEW, 'default_hooks.distillation.check=False'],
-    detector=['train_cfg.max_epochs=1', 'train_dataloader.dataset.indices=16'])
+    detector=['train_cfg.max_epochs=1', 'train_dataloader.dataset.indices=8',
+              'val_dataloader.dataset.indices=16'])
 
 
 class Plan:

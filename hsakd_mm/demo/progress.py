@@ -14,7 +14,7 @@ from hsakd_mm.errors import UserError
 
 _TRAIN = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/\s*(\d+)\].*?eta: ([\w:, ]+?)  '
                     r'.*?\bloss: ([\d.]+|nan)')
-X
+_RESULT = re.compile(r'Epoch\((?:val|test)\)\s+\[[^\]]*\]\[\d+/\d+\]\s+(?!eta)(\S.*?)\s+data_time')
 
 
 class ProgressLine:
