@@ -3,13 +3,16 @@
 One loader for teachers, tests and transfer: a weight that was meant to be loaded and was not is an
 error, never a log line.
 """
+import difflib
 import hashlib
 import os
 from collections.abc import Mapping
 
 import torch
-from mmengine.runner import CheckpointLoader
+from mmengine.dist import barrier, is_main_process
+from mmengine.runner.checkpoint import get_torchvision_models
 from torch import Tensor, nn
+from torch.hub import get_dir, load_state_dict_from_url
 
 from hsakd_mm.errors import UserError
 
@@ -29,14 +32,14 @@ def load_checkpoint(path: str) -> dict:
     """The checkpoint at ``path`` as ``dict(state_dict=..., meta=..., ...)``, on the CPU.
 
     Takes what mmengine writes, a plain state dict, and ``.safetensors``. Names such as
-    ``torchvision://resnet34`` and ``https://...`` are fetched through mmengine. Only tensors and
+    ``torchvision://resnet34`` and ``https://...`` are fetched first. Only tensors and
     plain values are unpickled (``weights_only``).
 
     Raises:
         UserError: No such file, or not a checkpoint.
     """
     if '://' in path:
-        content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        content = _fetch(path)
     elif not os.path.isfile(path):
         raise UserError(f'a checkpoint was expected at {path}, and there is no such file: check '
                         f'the path.')
@@ -50,6 +53,26 @@ def load_checkpoint(path: str) -> dict:
         raise UserError(f'a checkpoint was expected at {path}, and the file holds no state dict: '
                         f'name a .pth or .safetensors file of weights.')
     return dict(content)
+
+
+def _fetch(name: str):
+    """Weights by ``torchvision://`` name or address, kept in torch's hub folder; rank 0 first."""
+    url = name
+    if name.startswith('torchvision://'):
+        known, model = get_torchvision_models(), name.removeprefix('torchvision://')
+        if model not in known:
+            near = ' or '.join(difflib.get_close_matches(model, known, n=2)) or 'resnet34'
+            raise UserError(f'torchvision has no weights named {model!r}: did you mean {near}?')
+        url = known[model]
+    try:
+        if is_main_process():
+            load_state_dict_from_url(url, map_location='cpu', weights_only=True)
+        barrier()
+        return load_state_dict_from_url(url, map_location='cpu', weights_only=True)
+    except OSError as error:  # no network, as on most compute nodes, or no such address
+        raise UserError(f'the weights {name} were to be fetched from {url}, and that failed '
+                        f'({error}): fetch the file elsewhere and name it instead, or put it into '
+                        f'{os.path.join(get_dir(), "checkpoints")}.') from error
 
 
 def _read(path: str):

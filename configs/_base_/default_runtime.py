@@ -9,6 +9,9 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     num_class_check=dict(type='NumClassCheckHook'))
 
+# Each GPU keeps BatchNorm statistics of its own; they are averaged before validating and saving.
+custom_hooks = [dict(type='SyncBuffersHook')]
+
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),

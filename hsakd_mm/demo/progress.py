@@ -70,8 +70,11 @@ def run_logged(title: str, command: Sequence[str], log: str) -> None:
                 progress.read(line)
             status = process.wait()
         except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)  # where only this process was interrupted
-            process.wait()
+            try:
+                process.wait(timeout=3)  # a terminal interrupts both
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+                process.wait()
             raise
         finally:
             progress.close()

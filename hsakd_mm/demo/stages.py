@@ -57,6 +57,13 @@ class Stage:
             return
         shown = shlex.join(['python', *self.command])
         print(f'[{position}] {self.title}\n  {shown}', flush=True)
+
+        def record_as(done: bool) -> None:
+            _write_json(record_file, dict(fingerprint=fingerprint, done=done,
+                                          seconds=self.seconds, command=shown))
+
+        if not finished:
+            record_as(done=False)  # so that a killed stage is known for what it was
         started, done = time.monotonic(), False
         try:
             run_logged(self.title, [sys.executable, *self.command],
@@ -65,8 +72,7 @@ class Stage:
         finally:
             spent = time.monotonic() - started
             self.seconds = self.seconds if finished else self.seconds + spent
-            _write_json(record_file, dict(fingerprint=fingerprint, done=done,
-                                          seconds=self.seconds, command=shown))
+            record_as(done)
         print(f'  done in {spent:.0f} s', flush=True)
 
     def _fingerprint(self) -> str:

@@ -16,9 +16,11 @@ ROWS = {
 
 NOTES = (
     'Each row is the same Faster R-CNN (half-width ResNet-18, FPN) with another start of its '
-    'backbone; one seed. Top-1: the pretrained student on digits of the test split. AP: the '
-    'detector on test scenes after its last epoch, COCO style, in percent. Seconds: all training '
-    'that the row took, for HSAKD its teacher too. Parameters: the backbone.',
+    'backbone, by the protocol of configs/transfer: 12 epochs, stem, first stage and BatchNorm '
+    'statistics frozen; from random weights nothing is frozen. One seed. Top-1: the pretrained '
+    'student on digits of the test split. AP: the detector on test scenes after its last epoch, '
+    'COCO style, in percent. Seconds: all training that the row took, for HSAKD its teacher too. '
+    'Parameters: the backbone.',
     'Data: 1,797 real handwritten digits (scikit-learn), as pictures and pasted into crops of '
     'photographs. It is small and made for this demo: the table shows that the pipeline works '
     'from end to end, not what the method is worth on ImageNet and COCO.',

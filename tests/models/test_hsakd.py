@@ -108,9 +108,14 @@ def test_channels_last_reaches_every_convolution(batch) -> None:
     assert expanded.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_refuses_a_teacher_without_branches(student) -> None:
-    with pytest.raises(UserError, match='the teacher has 0 while the student has 4'):
-        student.attach_teacher(Classifier(BACKBONE))
+@pytest.mark.parametrize('teacher, said', [
+    (lambda: Classifier(BACKBONE), 'the teacher has 0 branches while the student has 4'),
+    (lambda: HSAKDTeacher(dict(BACKBONE, num_classes=6)),
+     'the teacher has 6 classes while the student has 5'),
+])
+def test_refuses_a_teacher_that_does_not_pair(student, teacher, said) -> None:
+    with pytest.raises(UserError, match=said):
+        student.attach_teacher(teacher())
 
 
 def test_says_that_a_teacher_is_missing(batch) -> None:

@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from hsakd_mm.errors import UserError
 from hsakd_mm.models.pretext import Rotation
 
 
@@ -21,3 +23,8 @@ def test_class_logits_sum_over_views() -> None:
     joint = torch.randn(5, 12)
     expected = torch.stack([joint[:, 4 * label:4 * label + 4].sum(1) for label in range(3)], 1)
     torch.testing.assert_close(Rotation().class_logits(joint), expected)
+
+
+def test_only_square_images_can_turn() -> None:
+    with pytest.raises(UserError, match=r'square, and these are \[4, 6\]'):
+        Rotation().expand(torch.zeros(1, 3, 4, 6))

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from hsakd_mm.models.distillers.hsakd import HSAKD, HSAKDTeacher
-from hsakd_mm.transfer.upstream import from_upstream
 
 from .fill import fill_tensor, images, labels
 from .networks import BACKBONES
+from .upstream import from_upstream
 
 RELATIVE = 1e-6
 

@@ -1,10 +1,9 @@
 """The teacher's life: built, loaded, checked, frozen, attached, never saved."""
 import glob
-import math
 import os
 
 import torch
-from mmengine.dist import all_reduce
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import nn
@@ -12,6 +11,7 @@ from torch import nn
 from hsakd_mm.checkpoint import load_checkpoint, load_strict, sha256
 from hsakd_mm.engine.preflight import last_checkpoint
 from hsakd_mm.errors import UserError
+from hsakd_mm.evaluation.teacher_check import measure_teacher
 from hsakd_mm.registry import HOOKS, MODELS
 
 
@@ -29,8 +29,8 @@ class DistillationHook(Hook):
             taken and, where there is none, the last.
         ramp_up_epochs (float): The distillation weight grows linearly from 0 to 1 over so many
             epochs; 0 (the paper) means 1 from the start.
-        check (bool): Measure the teacher's top-1 accuracy on the validation set before training.
-            A teacher no better than chance then stops the run.
+        check (bool): Measure the teacher on the validation set before training: its top-1, and its
+            branches' joint accuracy. One no better than chance then stops the run.
 
     Raises:
         UserError: No such checkpoint, a checkpoint of another network, a teacher no better than
@@ -46,6 +46,10 @@ class DistillationHook(Hook):
         self.ramp_up_epochs = ramp_up_epochs
         self.check = check
 
+    def preflight(self) -> None:
+        """Called by tools/train.py before any data is read: a missing teacher ends the run there."""
+        find_checkpoint(self.checkpoint)
+
     def before_train(self, runner) -> None:
         # Not before_run: that happens before a mere test as well, which needs no teacher.
         student = _unwrap(runner.model)
@@ -55,58 +59,29 @@ class DistillationHook(Hook):
                             f'method such as HSAKD.')
         path = find_checkpoint(self.checkpoint)
         teacher = MODELS.build(self.teacher_cfg)
-        load_strict(teacher, load_checkpoint(path)['state_dict'], source=path, what='teacher')
-        _check_same_input(student.data_preprocessor, teacher.data_preprocessor)
+        content = load_checkpoint(path)
+        load_strict(teacher, content['state_dict'], source=path, what='teacher')
+        _check_same_input(student.data_preprocessor, content, path)
         teacher.requires_grad_(False).eval()
         teacher.to(next(student.parameters()).device)
+        if getattr(student.data_preprocessor, 'channels_last', False):
+            teacher.to(memory_format=torch.channels_last)
         student.attach_teacher(teacher)
         runner.logger.info(f'Teacher: {type(teacher).__name__} from {path}, SHA-256 {sha256(path)}')
-        if self.check and runner.val_loop is not None:
-            self._check_better_than_chance(runner, student, teacher)
-
-    def _check_better_than_chance(self, runner, student: nn.Module,
-                                  teacher: nn.Module) -> None:
-        classes = teacher.backbone.num_classes
-        correct, seen = measure_top1(teacher, runner.val_dataloader, student.data_preprocessor,
-                                     classes)
-        images = int(seen.sum())
-        top1, chance = correct / images, seen.max().item() / images
-        runner.logger.info(f'Teacher: top-1 {top1:.2%} on the {images} validation images')
-        runner.message_hub.update_info('teacher_top1', top1)
-        # Three standard deviations of a guess: a lucky one on a small set is no teacher either.
-        bound = chance + 3 * math.sqrt(chance * (1 - chance) / images)
-        if top1 <= bound:
-            raise UserError(
-                f'the teacher names {top1:.2%} of {images} validation images correctly, which is '
-                f'no better than chance ({chance:.2%} by always naming the most frequent of '
-                f'{classes} classes): check that {self.checkpoint} is a trained teacher, and that '
-                f'its classes and input normalisation are those of this data.')
+        if not self.check or runner.val_loop is None:
+            runner.logger.warning('Teacher: its accuracy is not checked before training.')
+            return
+        measured = measure_teacher(teacher, runner.val_dataloader, student.data_preprocessor)
+        for what, accuracy in measured.items():
+            runner.logger.info(f'Teacher: {what} {accuracy.share:.2%} on {accuracy.count} '
+                               f'validation images, {accuracy.chance:.2%} by the best guess')
+            accuracy.require_better_than_chance(what, self.checkpoint)
+        runner.message_hub.update_info('teacher_top1', measured['top-1'].share)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         if self.ramp_up_epochs:
             epochs = runner.iter / len(runner.train_dataloader)
             _unwrap(runner.model).distill_weight = min(1., epochs / self.ramp_up_epochs)
-
-
-@torch.no_grad()
-def measure_top1(model: nn.Module, dataloader, preprocessor: nn.Module, classes: int) -> tuple:
-    """Images named correctly, and images seen of each class, over all ranks' shares of a loader.
-
-    A plain forward of the backbone. Samplers pad the last shares, so that with several ranks up
-    to a handful of images count twice: enough to tell a trained network from a wrong file.
-
-    Returns:
-        tuple[int, Tensor]: Correct ones, and ``[classes]``.
-    """
-    counts = torch.zeros(classes + 1, dtype=torch.int64)
-    for batch in dataloader:
-        batch = preprocessor(batch, False)
-        correct = model.backbone(batch['inputs']).argmax(1) == batch['labels']
-        counts[0] += correct.sum().cpu()
-        counts[1:] += batch['labels'].bincount(minlength=classes).cpu()
-    counts = counts.to(next(model.parameters()).device)  # NCCL reduces on the GPU only
-    all_reduce(counts)
-    return counts[0].item(), counts[1:]
 
 
 def find_checkpoint(path: str) -> str:
@@ -122,15 +97,19 @@ def find_checkpoint(path: str) -> str:
     return found
 
 
-def _check_same_input(student: nn.Module, teacher: nn.Module) -> None:
-    """Student and teacher see one normalised batch, so both must expect the same normalisation."""
+def _check_same_input(preprocessor: nn.Module, content: dict, path: str) -> None:
+    """Student and teacher see one normalised batch: it must be what the teacher was trained on."""
+    text = (content.get('meta') or {}).get('cfg')
+    trained = Config.fromstring(text, '.py').model.get('data_preprocessor') if text else None
     for name in ('mean', 'std'):
-        ours, theirs = getattr(student, name, None), getattr(teacher, name, None)
-        if theirs is not None and (ours is None or not torch.equal(ours.cpu(), theirs.cpu())):
+        theirs = (trained or {}).get(name)
+        ours = getattr(preprocessor, name, None)
+        if theirs is not None and (ours is None or ours.flatten().tolist() != torch.tensor(
+                theirs, dtype=torch.float32).tolist()):
             raise UserError(
-                f'the teacher was trained on images with {name} {theirs.flatten().tolist()}, and '
-                f'the student is given {None if ours is None else ours.flatten().tolist()}: use '
-                f'one data_preprocessor for both.')
+                f'the teacher {path} was trained on images with {name} {list(theirs)}, and the '
+                f'student is given {None if ours is None else ours.flatten().tolist()}: use one '
+                f'data_preprocessor for both.')
 
 
 def _unwrap(model: nn.Module) -> nn.Module:

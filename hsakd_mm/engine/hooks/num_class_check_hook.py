@@ -23,12 +23,13 @@ class NumClassCheckHook(Hook):
             if len(classes) != model.backbone.num_classes:
                 raise UserError(
                     f'the model has {model.backbone.num_classes} classes, and the {split} data '
-                    f'at {dataset.data_root} has {len(classes)}: set '
+                    f'at {getattr(dataset, "data_root", None)} has {len(classes)}: set '
                     f'model.backbone.num_classes={len(classes)}, or use the data that this '
                     f'config was written for.')
             if seen and classes != seen[1]:
                 odd = sorted(set(classes) ^ set(seen[1]))
+                what = f'{odd[0]!r} is in one only' if odd else 'their order differs'
                 raise UserError(
                     f'the {seen[0]} and the {split} data must have the same classes, and '
-                    f'{odd[0]!r} is in one only: use two splits of one dataset.')
+                    f'{what}: use two splits of one dataset.')
             seen = seen or (split, classes)

@@ -2,6 +2,7 @@
 import difflib
 
 import timm
+import torch.nn.functional as F
 from timm.models import is_model_in_modules
 from torch import Tensor, nn
 
@@ -59,6 +60,7 @@ class TimmBackbone(StagedBackbone):
                             f'resnet34 or resnet50.')
         net = create_timm_model(**self._create, pretrained=pretrained)
         self.num_classes = num_classes
+        self.drop_rate = net.drop_rate
         info = {entry['module']: entry for entry in net.feature_info}
         self.strides = tuple(info[stage]['reduction'] for stage in self.stages)
         self.channels = tuple(info[stage]['num_chs'] for stage in self.stages)
@@ -76,7 +78,8 @@ class TimmBackbone(StagedBackbone):
         return taps
 
     def forward_head(self, features: Tensor) -> Tensor:
-        return self.fc(self.global_pool(features))
+        pooled = self.global_pool(features)
+        return self.fc(F.dropout(pooled, self.drop_rate, self.training))
 
     def fresh_tail(self, stage: int) -> nn.Sequential:
         following = self.stages[stage + 1:]

@@ -137,11 +137,13 @@ class HSAKD(Taught, BranchedClassifier):
 
     def check_teacher(self, teacher) -> None:
         """Branches teach branches: there must be as many, over the same joint classes."""
-        theirs, ours = getattr(teacher, 'branches', ()), self.branches
-        if len(theirs) != len(ours):
-            raise UserError(f'HSAKD pairs branch with branch, and the teacher has {len(theirs)} '
-                            f'while the student has {len(ours)}: use a teacher trained as '
-                            f'HSAKDTeacher with the same kind of branches.')
+        theirs, ours = _layout(teacher), _layout(self)
+        for what, their, our in zip(('branches', 'classes', 'views'), theirs, ours):
+            if their != our:
+                raise UserError(f'HSAKD pairs branch with branch over the same joint classes, and '
+                                f'the teacher has {their} {what} while the student has {our}: '
+                                f'use a teacher trained as HSAKDTeacher on the same classes, '
+                                f'with the same kind of branches and pretext task.')
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         images = self.pretext.expand(inputs)
@@ -157,3 +159,9 @@ class HSAKD(Taught, BranchedClassifier):
         losses['loss_kl_logits'] = weight * kl_loss(logits, teacher_logits, temperature)
         losses['agreement'] = self.agreement(own, self.pretext.unrotated(teacher_logits))
         return losses
+
+
+def _layout(model) -> tuple:
+    """Number of branches, classes and views."""
+    views = getattr(getattr(model, 'pretext', None), 'num_views', 0)
+    return len(getattr(model, 'branches', ())), model.backbone.num_classes, views

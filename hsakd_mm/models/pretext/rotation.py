@@ -2,6 +2,7 @@
 import torch
 from torch import Tensor
 
+from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
 
@@ -16,7 +17,11 @@ class Rotation:
     num_views = 4  # M in the paper
 
     def expand(self, images: Tensor) -> Tensor:
-        """``[B, C, H, W]`` -> ``[B·M, C, H, W]``; H = W."""
+        """``[B, C, H, W]`` -> ``[B·M, C, H, W]``; H = W, or UserError."""
+        if images.shape[2] != images.shape[3]:
+            raise UserError(f'rotations of an image go into one batch, so that images have to be '
+                            f'square, and these are {list(images.shape[2:])}: crop them, for '
+                            f'example with torchvision/RandomResizedCrop.')
         views = [torch.rot90(images, turns, (2, 3)) for turns in range(self.num_views)]
         rows = torch.stack(views, 1).flatten(0, 1)
         if images.is_contiguous(memory_format=torch.channels_last):  # stacking forgets it
