@@ -24,13 +24,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', nargs='?', help='detection config; default: COCO, R18-FPN, 1x')
     parser.add_argument('gpus', nargs='?', type=int,
                         help='GPUs (without any: processes); default: 1')
-    parser.add_argument('--work-dir', help='default: work_dirs/transfer/<checkpoint>-<config>')
+    parser.add_argument('--work-dir', help='default: work_dirs/transfer/<checkpoint>-<config>, '
+                        'with -seed<N> if that is given')
     parser.add_argument('--seed', type=int, help="default: the config's, else 0")
     parser.add_argument('--resume', nargs='?', const='auto', metavar='FILE',
                         help='go on from the last checkpoint of the work directory, or from FILE')
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale the learning rate with the number of images a step')
+    parser.add_argument('--no-validate', action='store_true',
+                        help='measure the last checkpoint only')
     parser.add_argument('--cfg-options', nargs='+', action=Options, default={},
                         metavar='KEY=VALUE', help='change the config')
     args = parser.parse_intermixed_args()
@@ -50,10 +53,11 @@ def main() -> None:
     run = TransferRun(args.checkpoint, args.config, gpus=1 if args.gpus is None else args.gpus,
                       work_dir=args.work_dir, seed=args.seed, options=args.cfg_options)
     run.check()
-    flags = [flag for flag, given in (('--amp', args.amp), ('--auto-scale-lr', args.auto_scale_lr))
-             if given]
-    run.train(os.path.join(ROOT, 'tools'), resume=args.resume, flags=flags)
-    run.report()
+    flags = [flag for flag in ('--amp', '--auto-scale-lr', '--no-validate')
+             if getattr(args, flag.strip('-').replace('-', '_'))]
+    tools = os.path.join(ROOT, 'tools')
+    run.train(tools, resume=args.resume, flags=flags)
+    run.report(tools)
 
 
 if __name__ == '__main__':

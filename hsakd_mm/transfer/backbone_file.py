@@ -7,6 +7,7 @@ header in the other.
 """
 import json
 import os
+import platform
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ def write_backbone(state_dict: OrderedDict, metadata: dict, path: str) -> None:
 
 def replace(path: str, write: Callable) -> None:
     """``write(file)`` to a temporary neighbour of ``path``, then take its place."""
-    temporary = f'{path}.{os.getpid()}.tmp'
+    temporary = f'{path}.{platform.node()}.{os.getpid()}.tmp'  # several nodes may share a folder
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         with open(temporary, 'wb') as file:

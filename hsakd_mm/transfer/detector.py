@@ -67,18 +67,25 @@ def check_fit(cfg: Config) -> int:
     return sum(parameter.numel() for parameter in backbone.parameters())
 
 
+def measured_by(cfg: Config) -> str:
+    """Which part of the config gives the AP: ``val``, else ``test``, else none (``''``)."""
+    return next((part for part in ('val', 'test') if cfg.get(f'{part}_dataloader')
+                 and cfg.get(f'{part}_evaluator')), '')
+
+
 def check_data(cfg: Config) -> None:
-    """Whether the files and folders that training and validation will read exist.
+    """Whether the files and folders that training and measuring will read exist.
 
     Raises:
         UserError: Lists what was expected where, or names classes that disagree.
     """
     missing = []
-    for loader in ('train_dataloader', 'val_dataloader'):
-        for dataset in _datasets((cfg.get(loader) or {}).get('dataset') or {}):
+    measure = measured_by(cfg)
+    for part in filter(None, ('train', measure)):
+        for dataset in _datasets((cfg.get(f'{part}_dataloader') or {}).get('dataset') or {}):
             _check_classes(cfg, dataset)
             missing += [path for path in _expected(dataset) if not _exists(path)]
-    evaluators = cfg.get('val_evaluator') or []
+    evaluators = cfg.get(f'{measure}_evaluator') or []
     for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
         if evaluator.get('ann_file') and not _exists(evaluator['ann_file']):
             missing.append(evaluator['ann_file'])

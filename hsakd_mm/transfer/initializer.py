@@ -52,10 +52,12 @@ class StrictPretrained:
             if child is not module and hasattr(child, 'init_weights'):
                 child._is_init = True
         left = f'; left over: the classifier ({", ".join(heads)})' if heads else ''
+        said = file.normalisation
+        trained = f'; trained on RGB, mean {said["mean"]}, std {said["std"]}' if said else ''
         MMLogger.get_current_instance().info(
             f'StrictPretrained: {loaded} of {len(module.state_dict())} tensors of '
             f'{type(module).__name__} loaded from {self.checkpoint}, SHA-256 '
-            f'{file.sha256}{left}')
+            f'{file.sha256}{left}{trained}')
         if hasattr(module, '_params_init_info'):  # mmengine's record, kept while it initialises
             update_init_info(module, f'StrictPretrained: loaded from {self.checkpoint}')
 
@@ -65,7 +67,8 @@ class BackboneArrivedHook(Hook):
     """Looks at the first step whether the detector's backbone still is what the file holds.
 
     It catches what an initializer cannot see: a backbone with an ``init_weights`` of its own that
-    bypasses ``init_cfg``, or a ``load_from`` that loads another one over it.
+    bypasses ``init_cfg``, or a ``load_from`` that loads another one over it; and an input that is
+    not normalised as the file says.
 
     Args:
         checkpoint (str): The file that ``StrictPretrained`` was given.
@@ -80,7 +83,7 @@ class BackboneArrivedHook(Hook):
         if runner.iter:
             return  # resumed: it has been trained since
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        _, weights, _ = select_weights(model.backbone, self.checkpoint)
+        file, weights, _ = select_weights(model.backbone, self.checkpoint)
         own = model.backbone.state_dict()
         changed = [key for key, value in own.items() if not key.endswith('num_batches_tracked')
                    and (key not in weights or not torch.equal(value.cpu(), weights[key]))]
@@ -91,6 +94,32 @@ class BackboneArrivedHook(Hook):
                 f'({", ".join(changed[:3])}, ...): something else initialises '
                 f'{type(model.backbone).__name__}; remove load_from, or use a backbone that '
                 f'honours init_cfg.')
+        _check_normalisation(getattr(model, 'data_preprocessor', None), file)
+
+
+def _check_normalisation(preprocessor: nn.Module | None, file: BackboneFile) -> None:
+    """Compare mmdet's data preprocessor with the file, where both say how they normalise.
+
+    mmdet reads pictures as BGR. The network gets RGB if the preprocessor swaps the channels; its
+    mean and std then are in RGB's order as well.
+    """
+    if not file.normalisation or getattr(preprocessor, 'mean', None) is None:
+        return  # without a mean here, a transform may normalise
+    own = {key: getattr(preprocessor, key).flatten().tolist() for key in ('mean', 'std')}
+    rgb = getattr(preprocessor, '_channel_conversion', False)
+    if not rgb or any(len(own[key]) != len(file.normalisation[key]) or not torch.allclose(
+            torch.tensor(own[key]), torch.tensor(file.normalisation[key]), rtol=1e-3, atol=1e-3)
+            for key in own):
+        mean, std = (list(file.normalisation[key]) for key in ('mean', 'std'))
+        raise UserError(
+            f'the backbone in {file.path} was trained on RGB with mean {mean}, std {std}, and the '
+            f'detector feeds it {"RGB" if rgb else "BGR"} with mean {_short(own["mean"])}, std '
+            f'{_short(own["std"])}: set model.data_preprocessor to mean={mean}, std={std}, '
+            f'bgr_to_rgb=True.')
+
+
+def _short(numbers: list) -> list:
+    return [round(number, 3) for number in numbers]  # float32 has more digits than were written
 
 
 def select_weights(module: nn.Module, checkpoint: str, prefix: str = '') -> tuple:

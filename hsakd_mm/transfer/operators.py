@@ -13,9 +13,15 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from hsakd_mm.errors import UserError
+
 NAME = 'mmcv._ext'
 REMEDY = ('pip uninstall -y mmcv-lite && pip install ninja && '
           'pip install --no-build-isolation --no-cache-dir mmcv==2.1.0')
+
+
+class MissingOperator(UserError, NotImplementedError):
+    """An operator that has no stand-in was called; the sentence says how to get it."""
 
 
 def provide_operators() -> bool:
@@ -61,7 +67,7 @@ class StandIn(ModuleType):
 
 def _missing(name: str, what: str = ''):
     def operator(*args, **kwargs):
-        raise NotImplementedError(
+        raise MissingOperator(
             f'the operator mmcv._ext.{name}{what} needs compiled mmcv, and the installed mmcv has '
             f'no compiled operators (hsakd_mm stands in for nms and average roi_align only): use '
             f'a model without it, or install mmcv with a C++ compiler (about 15 minutes): '

@@ -59,13 +59,10 @@ def plot_curves(curves: dict, file: str, title: str = 'Training') -> None:
     """Training curves, one panel a measure, each line named at its end.
 
     Args:
-        curves (dict): ``{'top-1 %': {'plain': [(epoch, value), ...], ...}, 'AP': {...}}``; a
-            single panel may be given as ``{'plain': [(epoch, value), ...], ...}``.
+        curves (dict): ``{'top-1 %': {'plain': [(epoch, value), ...], ...}, 'AP': {...}}``.
         file (str): Ending in ``.png`` or ``.svg``.
         title (str): Heading.
     """
-    if not all(isinstance(panel, dict) for panel in curves.values()):
-        curves = {'': curves}
     colours = _colours(name for panel in curves.values() for name in panel)
     figure, axes = _figure(4.8 * len(curves), 3.4, title, panels=len(curves))
     for ax, (measure, panel) in zip(axes, curves.items()):
@@ -126,7 +123,7 @@ def draw_grid(images: Sequence[np.ndarray], truth: Sequence[dict], predictions: 
         truth (list[dict]): One a scene: ``boxes [N, 4]`` (x1, y1, x2, y2 in pixels) and
             ``labels [N]``.
         predictions (dict[str, list[dict]]): For each model one a scene: ``boxes``, ``labels`` and
-            ``scores [N]``; :func:`of_data_sample` and :func:`of_coco` make them.
+            ``scores [N]``; :func:`of_coco` makes them.
         file (str): Ending in ``.png`` or ``.svg``.
         classes (Sequence[str]): Names of the labels; by default their numbers.
         threshold (float): Detections of a lower score are not drawn.
@@ -177,15 +174,8 @@ def matched(prediction: dict, truth: dict, threshold: float = 0.3) -> list:
     return drawn
 
 
-def of_data_sample(sample) -> dict:
-    """``boxes``, ``labels`` and ``scores`` of an mmdet ``DetDataSample``'s predictions."""
-    found = sample.pred_instances.cpu()
-    return dict(boxes=found.bboxes.numpy(), labels=found.labels.numpy(),
-                scores=found.scores.numpy())
-
-
 def of_coco(results: Sequence[dict], image_id: int, category_ids: Sequence[int]) -> dict:
-    """The same of COCO's result (or annotation) format, for one image.
+    """``boxes``, ``labels`` and ``scores`` of one image, from COCO's results or annotations.
 
     Args:
         results (list[dict]): ``image_id``, ``category_id``, ``bbox`` (x, y, w, h), ``score``.

@@ -22,6 +22,7 @@ COLUMNS = {
     'parameters': ('parameters', '{:,}'),
     'seed': ('seed', '{}'),
 }
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ABSENT = '–'
 # What detectors' metrics are called in mmdet's logs, in parts of 1, and in a row, in percent.
 METRICS = {
@@ -96,20 +97,33 @@ def read_curve(work_dir: str, key: str) -> list:
     return curve
 
 
-def read_metrics(work_dir: str) -> dict:
-    """AP, AP50 and AP75 in percent after the last epoch of a detector's run, where logged."""
+def read_metrics(work_dir: str, step: int) -> dict:
+    """AP, AP50 and AP75 in percent of a detector's run.
+
+    Args:
+        work_dir (str): The run's.
+        step (int): Its last epoch. What was logged last is left out if it is of another one.
+    """
+    curves = {key: read_curve(work_dir, key) for keys in METRICS.values() for key in keys}
+    return in_percent({key: curve[-1][1] for key, curve in curves.items()
+                       if curve and curve[-1][0] == step})
+
+
+def in_percent(logged: dict) -> dict:
+    """AP, AP50 and AP75 in percent of metrics under mmdet's names, in parts of 1."""
     metrics = {}
     for name, keys in METRICS.items():
         for key in keys:
-            if curve := read_curve(work_dir, key):
-                value = curve[-1][1]  # COCO says -1 where there is nothing to find
+            if key in logged:
+                value = logged[key]  # COCO says -1 where there is nothing to find
                 metrics[name] = 100 * value if value >= 0 else None
     return metrics
 
 
 def provenance(command: str, seed: int | None) -> dict:
     """What every number has to name: command, commit, seed, hardware; besides versions and date."""
-    commit = _git('rev-parse', 'HEAD')
+    # Installed into someone's environment, the package may lie in a repository that is not ours.
+    commit = _git('rev-parse', 'HEAD') if _is_root(_git('rev-parse', '--show-toplevel')) else ''
     return dict(
         command=command,
         commit=commit or 'unknown',
@@ -170,10 +184,14 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
+def _is_root(folder: str) -> bool:
+    return bool(folder) and os.path.realpath(folder) == os.path.realpath(ROOT)
+
+
 def _git(*args: str) -> str:
     try:
-        done = subprocess.run(['git', *args], cwd=os.path.dirname(os.path.abspath(__file__)),
-                              capture_output=True, text=True, timeout=20)
+        done = subprocess.run(['git', *args], cwd=ROOT, capture_output=True, text=True,
+                              timeout=20)
     except (OSError, subprocess.TimeoutExpired):  # no git: an installed package, say
         return ''
     return done.stdout.strip() if done.returncode == 0 else ''

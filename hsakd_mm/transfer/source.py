@@ -68,10 +68,14 @@ def newest_student(root: str = 'work_dirs') -> str:
             runs.setdefault(os.path.dirname(path), []).append(path)
     for files in sorted(runs.values(), key=lambda files: max(map(os.path.getmtime, files)),
                         reverse=True):
-        best = [path for path in files if os.path.basename(path).startswith('best_')]
-        choice = max(best or files, key=os.path.getmtime)
-        if _learnt_from_teacher(choice):
-            return choice
+        files = sorted(files, key=os.path.getmtime, reverse=True)
+        files.sort(key=lambda path: not os.path.basename(path).startswith('best_'))
+        for path in files:
+            learnt = _learnt_from_teacher(path)
+            if learnt:
+                return path
+            if learnt is not None:
+                break  # the other files are of the same run
     looked = f'none of the {len(runs)} runs there learnt from a teacher' if runs else (
         'it holds no checkpoint' if os.path.isdir(root) else 'there is no such folder')
     raise UserError(f'without arguments the newest distilled student under {root} is transferred, '
@@ -79,11 +83,12 @@ def newest_student(root: str = 'work_dirs') -> str:
                     f'configs/hsakd/imagenet_r34_r18.py 8), or name a checkpoint.')
 
 
-def _learnt_from_teacher(path: str) -> bool:
+def _learnt_from_teacher(path: str) -> bool | None:
+    """None where the file does not tell: weights of another kind, or cut short."""
     try:
         cfg: Config = training_config(load_checkpoint(path), path)
-    except UserError:  # weights of another kind, or a file cut short: not a student to hand on
-        return False
+    except UserError:
+        return None
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
     return any((hook or {}).get('type', '').rpartition('.')[2] == 'DistillationHook'
                for hook in hooks)

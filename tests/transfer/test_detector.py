@@ -19,6 +19,7 @@ from mmengine.structures import InstanceData  # noqa: E402
 def build(**roi_layer):
     cfg = Config.fromfile(REPO / 'configs' / 'demo' / 'faster_rcnn.py')
     cfg.model.backbone.base_channels = 8
+    cfg.model.backbone.frozen_stages = -1  # every gradient is compared
     cfg.model.neck.in_channels = [8, 16, 32, 64]
     cfg.model.roi_head.bbox_roi_extractor.roi_layer.update(roi_layer)
     torch.manual_seed(0)

@@ -71,6 +71,7 @@ def test_the_whole_detector_keeps_what_was_loaded(file, log) -> None:
     assert model.backbone.layer2[0].conv1.weight.requires_grad
     line, = [line for line in log if line.startswith('StrictPretrained: ')]
     assert '120 of 120 tensors' in line and sha256(file) in line
+    assert 'trained on RGB, mean [10.0, 20.0, 30.0], std [40.0, 50.0, 60.0]' in line
 
 
 def test_safetensors_and_torchvision_files(file, tmp_path, log) -> None:
@@ -168,6 +169,28 @@ def test_the_hook_catches_what_came_over_the_weights(file) -> None:
     hook.before_train(FakeRunner(model, iteration=5))  # resumed, so it may differ
     with pytest.raises(UserError, match=r'1 of the 120 tensors .*layer3\.0\.conv1\.weight'):
         hook.before_train(FakeRunner(model))
+
+
+@pytest.mark.parametrize('change, said', [
+    (dict(), None),
+    (dict(bgr_to_rgb=False), 'feeds it BGR with mean .10.0, 20.0, 30.0.'),
+    (dict(mean=[30., 20., 10.]), 'feeds it RGB with mean .30.0, 20.0, 10.0.'),
+    (dict(std=[58.395, 57.12, 57.375]), r'std \[58.395, 57.12, 57.375\]: set .*std=\[40.0, 50.0'),
+    (dict(mean=None, std=None), None),  # a transform may do it
+])
+def test_the_hook_compares_the_normalisation(file, change, said) -> None:
+    model = torch.nn.Module()
+    model.backbone = resnet(file)
+    model.backbone.init_weights()
+    own = dict(mean=[10., 20., 30.], std=[40., 50., 60.], bgr_to_rgb=True)
+    model.data_preprocessor = MODELS.build(
+        {'type': 'DetDataPreprocessor', **own, **change})
+    hook = BackboneArrivedHook(file)
+    if said is None:
+        hook.before_train(FakeRunner(model))
+    else:
+        with pytest.raises(UserError, match=said):
+            hook.before_train(FakeRunner(model))
 
 
 def test_the_configs_as_they_are_say_what_to_do() -> None:

@@ -11,8 +11,10 @@ import torch
 from mmengine.config import Config
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.transfer import run
 from hsakd_mm.transfer.detector import check_data, start_from
 from hsakd_mm.transfer.export import export_backbone
+from hsakd_mm.transfer.run import TransferRun
 from hsakd_mm.transfer.source import newest_student, resolve
 from tests.conftest import REPO
 
@@ -21,6 +23,8 @@ from .conftest import NARROW, write_checkpoint
 needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None,
                                  reason='mmdet is not installed')
 COCO = str(REPO / 'configs' / 'transfer' / 'faster-rcnn_r18_fpn_1x_coco.py')
+
+DEMO = str(REPO / 'configs' / 'demo' / 'faster_rcnn.py')
 
 
 def tool(*args, cwd) -> subprocess.CompletedProcess:
@@ -54,7 +58,8 @@ def test_the_newest_student_is_the_newest_that_had_a_teacher(tmp_path) -> None:
         older(root / name, age)
     export_backbone(str(root / 'new' / 'epoch_3.pth'))
     assert newest_student(str(root)) == str(root / 'new' / 'best_top1_epoch_2.pth')
-    os.remove(root / 'new' / 'best_top1_epoch_2.pth')
+    (root / 'new' / 'best_top1_epoch_2.pth').write_bytes(b'PK')  # cut short
+    (root / 'new' / 'epoch_4.pth').write_bytes(b'PK')
     assert newest_student(str(root)) == str(root / 'new' / 'epoch_3.pth')
 
 
@@ -163,6 +168,87 @@ def test_refusals(args, said, refusal) -> None:
     assert said in refusal('transfer_det.py', *args)
 
 
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """Makes a run without training it; ``started.commands`` is what it would have run."""
+    def make(**kwargs) -> TransferRun:
+        return TransferRun('random', DEMO, **kwargs)
+
+    def child(command, tools) -> int:
+        make.commands.append(command)
+        if '--out' in command:
+            with open(command[command.index('--out') + 1], 'w') as file:
+                json.dump(dict(metrics={'coco/bbox_mAP': 0.25}), file)
+        return 0
+
+    make.commands = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, '_run', child)
+    return make
+
+
+@needs_mmdet
+def test_on_several_machines_the_first_reports(started, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv('NNODES', '2')
+    monkeypatch.setenv('NODE_RANK', '1')
+    second = started()
+    second.train('tools')
+    assert started.commands[-1][:2] == ['bash', 'tools/dist_train.sh']
+    assert second.report('tools') == {}
+    assert os.listdir(second.work_dir) == ['faster_rcnn.py']
+    monkeypatch.setenv('NODE_RANK', '0')
+    first = started()
+    first.train('tools')
+    assert os.path.isfile(os.path.join(first.work_dir, 'transfer.json'))
+
+
+@needs_mmdet
+def test_a_seed_has_its_own_folder(started) -> None:
+    assert started().work_dir == os.path.join('work_dirs', 'transfer', 'random-faster_rcnn')
+    assert started(seed=0).work_dir.endswith('-faster_rcnn-seed0')
+    assert started(seed=1, work_dir='here').work_dir == 'here'
+
+
+@needs_mmdet
+@pytest.mark.parametrize('options, flags', [
+    ({}, ['--no-validate']),
+    ({'val_dataloader': None, 'val_evaluator': None, 'val_cfg': None}, []),
+    ({'train_cfg': dict(_delete_=True, type='IterBasedTrainLoop', max_iters=20)}, []),
+])
+def test_what_is_not_validated_is_tested(started, options, flags) -> None:
+    made = started(options=options)
+    made.train('tools', flags=flags)
+    log = os.path.join(made.work_dir, '2026', 'vis_data', 'scalars.json')  # of an earlier start
+    os.makedirs(os.path.dirname(log))
+    with open(log, 'w') as file:
+        file.write('{"coco/bbox_mAP": 0.5, "step": 10}\n')
+    with pytest.raises(UserError, match='was expected to leave a checkpoint'):
+        made.report('tools')
+    torch.save(dict(meta=dict(epoch=10), state_dict=dict(weight=torch.zeros(1)), message_hub={}),
+               os.path.join(made.work_dir, 'epoch_10.pth'))
+    with open(os.path.join(made.work_dir, 'last_checkpoint'), 'w') as file:
+        file.write('elsewhere/epoch_10.pth')
+    assert made.report('tools')['AP'] == 25.
+    test = started.commands[-1]
+    assert test[0] == sys.executable and test[1] == 'tools/test.py'
+    assert test[3] == os.path.join(made.work_dir, 'epoch_10.pth')
+    assert Config.fromfile(test[2]).test_evaluator.type == 'CocoMetric'
+
+
+@needs_mmdet
+def test_without_any_measure_nothing_starts(started) -> None:
+    nothing = {f'{part}_dataloader': None for part in ('val', 'test')}
+    with pytest.raises(UserError, match='a transfer ends in an AP'):
+        started(options=nothing)
+
+
+@pytest.mark.parametrize('status, raised', [(130, SystemExit), (1, KeyboardInterrupt)])
+def test_an_interrupted_child_that_said_so_is_not_repeated(status, raised) -> None:
+    code = f'import os, signal, sys; os.kill(os.getppid(), signal.SIGINT); sys.exit({status})'
+    with pytest.raises(raised):
+        run._run([sys.executable, '-c', code], 'tools')
+
+
 @needs_mmdet
 def test_from_checkpoint_to_report_and_again(demo_data, tmp_path, refusal) -> None:
     write_checkpoint(tmp_path / 'student' / 'epoch_3.pth', channels=(8, 16, 32, 64))
@@ -175,7 +261,7 @@ def test_from_checkpoint_to_report_and_again(demo_data, tmp_path, refusal) -> No
                'val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False']
     done = tool('student/epoch_3.pth', config, '--seed', '5', *options, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    work_dir = tmp_path / 'work_dirs' / 'transfer' / 'student-epoch_3-faster_rcnn'
+    work_dir = tmp_path / 'work_dirs' / 'transfer' / 'student-epoch_3-faster_rcnn-seed5'
     backbone = resolve(str(tmp_path / 'student' / 'epoch_3_backbone.pth')).backbone
     loaded = f'of {len(backbone.state_dict)} tensors of ResNet loaded from'
     assert done.stdout.count(loaded) == 2  # checked before, and done in training
@@ -196,7 +282,21 @@ def test_from_checkpoint_to_report_and_again(demo_data, tmp_path, refusal) -> No
     torch.save(content, tmp_path / 'other' / 'epoch_3.pth')
     assert 'started from student/epoch_3_backbone.pth' in refusal(
         'transfer_det.py', 'other/epoch_3.pth', config, '--work-dir', work_dir, '--resume',
+        '--seed', 5, *options)
+    # Nor can another seed.
+    assert 'has seed 5, not 0: add --seed 5' in refusal(
+        'transfer_det.py', 'student/epoch_3.pth', config, '--work-dir', work_dir, '--resume',
         *options)
+
+    # Stopped in its last validation: nothing is left to train, and the AP is measured.
+    log, = work_dir.glob('*/vis_data/scalars.json')
+    log.write_text(''.join(line for line in log.open() if 'coco/' not in line))
+    done = tool('student/epoch_3.pth', config, '--seed', '5', '--resume', *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    again, = json.loads((work_dir / 'report.json').read_text())['rows']
+    assert [again[key] for key in ('AP', 'AP50', 'AP75')] == pytest.approx(
+        [row[key] for key in ('AP', 'AP50', 'AP75')])
+    assert json.loads((work_dir / 'final_test' / 'metrics.json').read_text())
 
 
 @needs_mmdet
