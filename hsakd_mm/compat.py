@@ -6,17 +6,20 @@
 * ``_base_ = 'hsakd_mm::...'`` works only for packages in a fixed table of mmengine's; we add ours.
   It also looks for an editable install in site-packages, where only a link lies: ours is found
   by where it was imported from.
+* mmengine's local file backend writes in place, so that a run killed while it saves (a job's time
+  limit, a full disk) leaves a truncated checkpoint under the final name. Ours writes a neighbour,
+  which takes the place of the file once it is whole and on the disk.
 """
 import os
 import pickle
+import platform
 
 import numpy as np
 import torch
 from mmengine.config import config as _config
 from mmengine.config import utils as _config_utils
+from mmengine.fileio import LocalBackend
 from mmengine.logging.history_buffer import HistoryBuffer
-from mmengine.utils import digit_version
-
 
 _STATISTICS = ('min', 'max', 'mean', 'current')
 
@@ -33,8 +36,6 @@ def _history_statistic(owner: type, name: str):
 
 
 def _allow_own_checkpoints() -> None:
-    if digit_version(torch.__version__) < digit_version('2.6'):
-        return  # torch.load unpickles everything there
     reconstruct = np.ndarray(0).__reduce__()[0]  # its module moved between numpy 1 and 2
     scalar = np.float64(0).__reduce__()[0]
     dtypes = [type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64', 'int32', 'bool')]
@@ -50,5 +51,38 @@ def _find_own_configs() -> None:
         os.path.dirname(__file__) if package == 'hsakd_mm' else installed_path(package))
 
 
+def _put(self, obj: bytes, filepath) -> None:
+    """``LocalBackend.put``: afterwards the file is whole, or what it was before.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path = os.path.realpath(filepath)  # a link stays one
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.exists(path) and not os.path.isfile(path):  # /dev/stdout and the like
+        with open(path, 'wb') as file:
+            file.write(obj)
+        return
+    temporary = f'{path}.{platform.node()}.{os.getpid()}.tmp'  # nodes may share a folder
+    try:
+        with open(temporary, 'wb') as file:
+            file.write(obj)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+
+
+def _put_text(self, obj: str, filepath, encoding: str = 'utf-8') -> None:
+    self.put(obj.encode(encoding), filepath)
+
+
+def _write_whole_files() -> None:
+    LocalBackend.put, LocalBackend.put_text = _put, _put_text
+
+
 _allow_own_checkpoints()
 _find_own_configs()
+_write_whole_files()

@@ -1,16 +1,20 @@
 """What hsakd_mm/compat.py mends in mmengine."""
+import errno
+import os
 import pickle
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.fileio import LocalBackend
 
 import hsakd_mm.compat as compat
 
 
 def test_own_configs_can_be_inherited_by_name(tmp_path) -> None:
     config = tmp_path / 'mine.py'
-    config.write_text("_base_ = 'hsakd_mm::hsakd/imagenet_r34_r18.py'\nmodel = dict(temperature=4.)")
+    config.write_text("_base_ = 'hsakd_mm::hsakd/imagenet_r34_r18.py'\n"
+                      'model = dict(temperature=4.)')
     cfg = Config.fromfile(config)
     assert (cfg.model.type, cfg.model.temperature) == ('HSAKD', 4.0)
 
@@ -25,3 +29,20 @@ def test_a_checkpoint_still_cannot_run_code(tmp_path) -> None:
         torch.load(tmp_path / 'x.pth')
     with pytest.raises(pickle.UnpicklingError, match='not allowed'):
         compat._history_statistic(dict, 'get')
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch) -> None:
+    path, backend = tmp_path / 'made' / 'epoch_1.pth', LocalBackend()
+    backend.put(b'old', path)
+    backend.put_text('text', tmp_path / 'note')
+    assert (tmp_path / 'note').read_text() == 'text'
+
+    def full(file) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match='No space left'):
+        patched.setattr(os, 'fsync', full)
+        backend.put(b'new', path)
+    assert path.read_bytes() == b'old' and os.listdir(path.parent) == [path.name]
+    backend.put(b'new', path)
+    assert path.read_bytes() == b'new' and os.listdir(path.parent) == [path.name]

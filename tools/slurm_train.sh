@@ -4,7 +4,7 @@ set -euo pipefail
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ $# -lt 4 ]; then
-    echo "usage: [GPUS=8 GPUS_PER_NODE=8 CPUS_PER_TASK=5 PORT=29500 SRUN_ARGS=...]" \
+    echo "usage: [GPUS=8 GPUS_PER_NODE=8 CPUS_PER_TASK=5 PORT=... SRUN_ARGS=...]" \
         "bash tools/slurm_train.sh PARTITION JOB CONFIG WORK_DIR [options of train.py]" >&2
     exit 2
 fi
@@ -20,7 +20,10 @@ if ! command -v srun > /dev/null; then
 fi
 gpus=${GPUS:-8}
 per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
-export MASTER_PORT=${PORT:-29500}
+# Without PORT each job gets one of its own, from its number; see hsakd_mm/engine/launch.py.
+if [ -n "${PORT:-}" ]; then
+    export MASTER_PORT=$PORT
+fi
 
 # SRUN_ARGS is several words: it is split on purpose.
 # shellcheck disable=SC2086

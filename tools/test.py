@@ -8,15 +8,18 @@ Usage::
 import argparse
 import json
 import os
+import sys
 
-import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are used
-from mmengine.dist import is_main_process
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from hsakd_mm.checkpoint import load_checkpoint, sha256
-from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors
-from hsakd_mm.engine.preflight import load_config, load_into, prepare_work_dir
+import hsakd_mm  # noqa: E402,F401  mends what it must before mmengine and mmcv are used
+from mmengine.dist import is_main_process  # noqa: E402
+from mmengine.registry import RUNNERS  # noqa: E402
+from mmengine.runner import Runner  # noqa: E402
+
+from hsakd_mm.checkpoint import load_checkpoint, sha256  # noqa: E402
+from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors  # noqa: E402
+from hsakd_mm.engine.preflight import load_config, load_into, prepare_work_dir  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

@@ -7,16 +7,22 @@ Usage::
 """
 import argparse
 import os
+import sys
 
-import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are used
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors
-from hsakd_mm.engine.optim import use_amp
-from hsakd_mm.engine.preflight import (check_disk, find_resume, load_config, load_into,
-                                       prepare_work_dir)
-from hsakd_mm.errors import UserError
+import hsakd_mm  # noqa: E402,F401  mends what it must before mmengine and mmcv are used
+from mmengine.dist import is_main_process  # noqa: E402
+from mmengine.registry import RUNNERS  # noqa: E402
+from mmengine.runner import Runner  # noqa: E402
+
+from hsakd_mm.checkpoint import load_checkpoint  # noqa: E402
+from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors  # noqa: E402
+from hsakd_mm.engine.optim import check_amp, use_amp  # noqa: E402
+from hsakd_mm.engine.preflight import (  # noqa: E402
+    check_disk, find_resume, load_config, load_into, prepare_work_dir, require_same_start,
+    say_if_lr_is_for_another_batch)
+from hsakd_mm.errors import UserError  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,6 +53,7 @@ def main() -> None:
     prepare_work_dir(cfg, args.work_dir, args.config)
     if args.amp:
         use_amp(cfg)
+    check_amp(cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise UserError('--auto-scale-lr needs the batch that the learning rate was chosen '
@@ -59,9 +66,17 @@ def main() -> None:
     prepare_launcher(cfg, args.launcher)
 
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    for hook in runner.hooks:
+        if hasattr(hook, 'preflight'):
+            hook.preflight()
+    require_same_start(checkpoint)
+    if checkpoint is None and cfg.get('load_from') and cfg.get('default_scope') == 'hsakd_mm':
+        checkpoint = load_checkpoint(cfg.load_from)
     if checkpoint is not None:
         load_into(runner, checkpoint, cfg.load_from)
-        del checkpoint  # the runner reads it again, with the optimizer
+        del checkpoint  # the runner reads it again, after it has initialised the model
+    if is_main_process():
+        say_if_lr_is_for_another_batch(cfg, runner.world_size)
     check_disk(runner)
     runner.train()
 

@@ -47,7 +47,7 @@ def user_errors(interrupted: str = 'interrupted.'):
     try:
         yield
     except KeyboardInterrupt:
-        if _ranks()[0] == 0:
+        if ranks()[0] == 0:
             print(f'\n{interrupted}', file=sys.stderr, flush=True)
         raise SystemExit(130) from None
     except Exception as error:
@@ -77,7 +77,7 @@ def _say(sentence: str, first: int = 0) -> None:
     launcher then ends the others while they wait for their turn. A rank that fails alone gets its
     turn.
     """
-    rank, local_rank = _ranks()
+    rank, local_rank = ranks()
     if rank != first:
         time.sleep(3 + 0.5 * local_rank)
     sys.stdout.flush()
@@ -90,7 +90,7 @@ def _lost_a_peer(error: Exception) -> bool:
         r'Connection (closed|reset) by peer|remote process exit', str(error)))
 
 
-def _ranks() -> tuple:
+def ranks() -> tuple:
     """``(rank, local rank)`` of this process as torchrun, Slurm or Open MPI tell it, else zeros."""
     for rank, local in (('RANK', 'LOCAL_RANK'), ('SLURM_PROCID', 'SLURM_LOCALID'),
                         ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK')):
@@ -109,6 +109,10 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
         UserError: The launcher needs GPUs, or the process was not started by a launcher.
     """
     cfg.launcher = launcher
+    if launcher == 'slurm' and 'SLURM_JOB_ID' in os.environ:
+        # mmengine's fixed port would make two jobs on one node collide.
+        job, step = (int(os.environ.get(name, 0)) for name in ('SLURM_JOB_ID', 'SLURM_STEP_ID'))
+        os.environ.setdefault('MASTER_PORT', str(15000 + (job + 101 * step) % 15000))
     if launcher == 'pytorch' and not {'RANK', 'WORLD_SIZE', 'MASTER_ADDR'} <= set(os.environ):
         raise UserError('--launcher pytorch expects to be started by torchrun, and was not: use '
                         'bash tools/dist_train.sh CONFIG GPUS, or leave --launcher out.')
@@ -140,6 +144,11 @@ def main(argv: list | None = None) -> None:
         args = torchrun.parse_args(argv)
         processes = _check_processes(args.nproc_per_node)
         master = args.rdzv_backend == 'static' and not args.standalone and not args.rdzv_endpoint
+        local = args.master_addr in ('127.0.0.1', 'localhost', '::1')
+        if master and local and args.nnodes.split(':')[-1] != '1':
+            raise UserError(f'{args.nnodes} nodes need an address at which they can meet, and '
+                            f'{args.master_addr} is each node itself: set MASTER_ADDR to the '
+                            f'address of node 0, on every node.')
         if master and args.node_rank == 0:
             _check_port(args.master_port)
         _share_cores(processes)

@@ -11,6 +11,7 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping
 
+import torch
 from mmengine.registry import Registry
 
 from hsakd_mm.errors import UserError
@@ -26,7 +27,7 @@ def as_sentence(error: BaseException) -> str | None:
         if isinstance(link, UserError):
             return _one_line(_own_words(link))
     for link in chain:
-        if sentence := _no_space(link):
+        if sentence := _no_memory(link) or _no_space(link):
             return _one_line(sentence)
     for recognise in (_not_registered, _not_installed, _wrong_argument):
         if sentence := recognise(error):
@@ -55,6 +56,21 @@ def _own_words(error: UserError) -> str:
 
 def _one_line(text: str) -> str:
     return ' '.join(text.split())
+
+
+def _no_memory(error: BaseException) -> str | None:
+    if isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and re.search(
+            r'CUDA( error:)? out of memory', str(error))):
+        return ("the GPU's memory is full: use fewer images a step with --cfg-options "
+                'train_dataloader.batch_size=N (and --auto-scale-lr), train with --amp, or end '
+                'what else runs on this GPU.')
+    # Workers hand their batches over in shared memory; a full one shows in one of these ways.
+    if isinstance(error, (OSError, RuntimeError)) and re.search(
+            r'signal: Bus error|unable to (?!open)[^<]*</torch_', str(error)):
+        return ('the shared memory through which DataLoader workers hand over images (/dev/shm) is '
+                'full: enlarge it (in Docker with --shm-size=16g or --ipc=host), or use fewer '
+                'workers with --cfg-options train_dataloader.num_workers=N.')
+    return None
 
 
 def _no_space(error: BaseException) -> str | None:

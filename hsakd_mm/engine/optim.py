@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.optim import OptimWrapper
 from torch import nn
 
@@ -52,7 +53,13 @@ def use_amp(cfg: Config) -> None:
     """
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
-    if kind in ('AmpOptimWrapper', 'AutocastOptimWrapper', 'hsakd_mm.AutocastOptimWrapper'):
+    if kind in ('AutocastOptimWrapper', 'hsakd_mm.AutocastOptimWrapper'):
+        return
+    if kind == 'AmpOptimWrapper':
+        if not _scales():
+            for name in ('loss_scale', 'dtype'):
+                wrapper.pop(name, None)
+            wrapper.type = 'hsakd_mm.AutocastOptimWrapper'
         return
     if kind != 'OptimWrapper':
         raise UserError(f'--amp replaces an OptimWrapper, and this config uses {kind}: '
@@ -63,6 +70,22 @@ def use_amp(cfg: Config) -> None:
                        dtype='bfloat16' if bf16 else 'float16')
     else:
         wrapper.type = 'hsakd_mm.AutocastOptimWrapper'
+
+
+def check_amp(cfg: Config) -> None:
+    """Refuse a config's own ``AmpOptimWrapper`` on a machine without GPU.
+
+    Raises:
+        UserError: Names ``--amp``, which takes the wrapper that fits the machine.
+    """
+    if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not _scales():
+        raise UserError('optim_wrapper.type=AmpOptimWrapper needs a GPU, and torch finds none '
+                        'here: add --amp, which takes the wrapper that fits the machine.')
+
+
+def _scales() -> bool:
+    # mmengine's AmpOptimWrapper refuses these two.
+    return get_device() not in ('cpu', 'mps')
 
 
 def _local_device() -> int:

@@ -2,22 +2,27 @@
 import glob
 import inspect
 import os
+import re
 import shutil
 import tempfile
 from importlib.util import find_spec
 
 from mmengine.config import Config
+from mmengine.dist import all_gather_object
 from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 
 from hsakd_mm.checkpoint import load_checkpoint, load_strict
+from hsakd_mm.engine.launch import ranks
 from hsakd_mm.engine.mistakes import EXTRAS, as_sentence, how_to_install, nearest
 from hsakd_mm.errors import UserError
 
 # Top-level names that Runner reads from its config without having them as arguments.
 _READ = {'model_wrapper_cfg', 'find_unused_parameters', 'sync_bn', 'compile', 'runner_type',
-         'activation_checkpointing', 'efficient_conv_bn_eval', 'custom_imports'}
+         'activation_checkpointing', 'efficient_conv_bn_eval', 'custom_imports', 'strategy'}
+_READ |= set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 
 
 def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Config:
@@ -46,6 +51,7 @@ def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Co
     if scope in EXTRAS and find_spec(scope) is None:
         raise UserError(how_to_install(scope))
     _apply(cfg, options or {}, path)
+    _without_workers(cfg)
     missing = [name for name in needs if cfg.get(name) is None]
     if missing:
         raise UserError(f'{path} sets no {", ".join(missing)}: name a complete config, not a part '
@@ -54,9 +60,16 @@ def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Co
 
 
 def _apply(cfg: Config, options: dict, path: str) -> None:
-    known = set(cfg) | set(inspect.signature(Runner.__init__).parameters) | _READ
+    known = set(cfg) | _READ
     for name in options:
         root = name.split('.')[0]
+        # Runner takes data_preprocessor only for a model that has none.
+        if (root in cfg and root not in _READ) or (
+                root == 'data_preprocessor' and root in (cfg.get('model') or {})):
+            raise UserError(
+                f'--cfg-options sets {name}, and {root} is a variable of the config file: it was '
+                f'used when the file was read, and changing it now has no effect; set the place '
+                f'where it is used, such as model.data_preprocessor or train_dataloader.dataset.')
         if root not in known:
             raise UserError(f'--cfg-options sets {name}, and neither {path} nor the runner has '
                             f'{root}{nearest(root, known)}: correct the name.')
@@ -64,6 +77,18 @@ def _apply(cfg: Config, options: dict, path: str) -> None:
         cfg.merge_from_dict(options)
     except Exception as error:  # KeyError, TypeError, IndexError, AssertionError: all the user's
         raise UserError(f'--cfg-options cannot be applied to {path}: {error}') from error
+    if any(name.split('.')[0] == 'custom_imports' for name in options):
+        import_modules_from_strings(**cfg.custom_imports)
+
+
+def _without_workers(cfg: Config) -> None:
+    """Drop what torch's DataLoader refuses together with ``num_workers=0``."""
+    for part in ('train', 'val', 'test'):
+        loader = cfg.get(f'{part}_dataloader') or {}
+        if loader.get('num_workers', 0) == 0:
+            loader.pop('prefetch_factor', None)
+            if loader.get('persistent_workers'):
+                loader['persistent_workers'] = False
 
 
 def prepare_work_dir(cfg: Config, chosen: str | None, config: str) -> None:
@@ -96,7 +121,7 @@ def find_resume(cfg: Config, resume: str | None) -> dict | None:
         dict: The checkpoint; None where training starts from the beginning.
 
     Raises:
-        UserError: No such file, not a checkpoint, or one that holds weights only.
+        UserError: No such file, not a checkpoint, or one without the optimizer's state.
     """
     if resume is None and cfg.get('resume'):
         resume = cfg.get('load_from') or 'auto'
@@ -112,11 +137,42 @@ def find_resume(cfg: Config, resume: str | None) -> dict | None:
     if 'message_hub' not in content or 'epoch' not in content.get('meta', {}):
         raise UserError(f'--resume needs a checkpoint of a training run, and {path} holds weights '
                         f'only: to start from weights use --cfg-options load_from={path}.')
+    needed = {'optimizer'} | ({'param_schedulers'} if cfg.get('param_scheduler') else set())
+    if not needed <= set(content):
+        raise UserError(f'--resume needs the state of optimizer and schedule, and {path} was saved '
+                        f'without (best_*.pth always is, any file where CheckpointHook has '
+                        f'save_optimizer=False): name an epoch_N.pth that holds them.')
     return content
 
 
+def require_same_start(content: dict | None) -> None:
+    """Refuse to train where the ranks would go on from different checkpoints.
+
+    To be called once the process group exists. Each node reads its own work directory.
+
+    Args:
+        content (dict): What :func:`find_resume` returned on this rank.
+    """
+    mine = None if content is None else (content['meta']['epoch'], content['meta'].get('iter'))
+    starts = all_gather_object(mine)
+    if any(start != starts[0] for start in starts):
+        found = ', '.join(f'rank {rank} from ' + ('the beginning' if start is None else
+                                                  f'epoch {start[0]}, iteration {start[1]}')
+                          for rank, start in enumerate(starts))
+        raise UserError(f'all ranks should go on from one checkpoint, and would not ({found}): put '
+                        f'the work directory on a disk that all nodes share, or copy the '
+                        f'checkpoint to every node and name it with --resume FILE.')
+
+
 def last_checkpoint(work_dir: str) -> str | None:
-    """What ``last_checkpoint`` of a work directory points to, also after it was moved."""
+    """What ``last_checkpoint`` of a work directory points to, also after it was moved.
+
+    mmengine writes that file in place: a run that was killed can leave it empty, or pointing to
+    what cannot be read. The newest readable checkpoint is taken then, and a line says so.
+
+    Raises:
+        UserError: There is such a file, and no checkpoint that can be read.
+    """
     pointer = os.path.join(work_dir, 'last_checkpoint')
     if not os.path.isfile(pointer):
         return None
@@ -125,11 +181,32 @@ def last_checkpoint(work_dir: str) -> str | None:
     moved = os.path.join(work_dir, os.path.basename(path))
     if os.path.isfile(moved) or not os.path.isfile(path):
         path = moved
-    if not os.path.isfile(path):
-        raise UserError(f'{pointer} names {os.path.basename(path)}, and there is no such file: '
-                        f'name a checkpoint with --resume FILE, or remove {pointer} to start from '
-                        f'the beginning.')
-    return path
+    if _readable(path):
+        return path
+    named = os.path.basename(path) or 'nothing'
+    others = [other for pattern in ('epoch_*.pth', 'iter_*.pth')
+              for other in glob.glob(os.path.join(work_dir, pattern)) if other != path]
+    for other in sorted(others, key=_age, reverse=True):
+        if _readable(other):
+            if ranks()[0] == 0:
+                print(f'{pointer} names {named}, which cannot be read: taking '
+                      f'{os.path.basename(other)}, the newest that can.')
+            return other
+    raise UserError(f'{pointer} names {named}, and neither that nor another checkpoint in '
+                    f'{work_dir} can be read: name one with --resume FILE, or remove {pointer} to '
+                    f'start from the beginning.')
+
+
+def _readable(path: str) -> bool:
+    try:
+        return os.path.isfile(path) and bool(load_checkpoint(path))
+    except UserError:
+        return False
+
+
+def _age(path: str) -> tuple:
+    # Copied files can share a time; the number in the name then decides.
+    return os.path.getmtime(path), int((re.findall(r'\d+', os.path.basename(path)) or [0])[-1])
 
 
 def load_into(runner: Runner, content: dict, path: str) -> None:
@@ -140,6 +217,15 @@ def load_into(runner: Runner, content: dict, path: str) -> None:
     """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     load_strict(model, content['state_dict'], source=path, what='model of this config')
+
+
+def say_if_lr_is_for_another_batch(cfg: Config, world_size: int) -> None:
+    """Print a line where the learning rate was chosen for another number of images a step."""
+    scale = cfg.get('auto_scale_lr') or {}
+    base, batch = scale.get('base_batch_size'), cfg.train_dataloader.get('batch_size')
+    if base and batch and not scale.get('enable') and base != world_size * batch:
+        print(f'warning: lr is for {base} images a step and this run has {world_size * batch}: '
+              f'add --auto-scale-lr to scale it.', flush=True)
 
 
 def check_disk(runner: Runner) -> None:

@@ -4,9 +4,12 @@ import socket
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from hsakd_mm.engine import launch
 from hsakd_mm.errors import UserError
+from hsakd_mm.registry import MODELS
 from tests.tools.commands import ROOT, TINY, assert_sentence, bash, python
 from tests.tools.test_train import weights
 
@@ -56,6 +59,38 @@ def test_port_in_use(tmp_path):
         done = bash('dist_train.sh', TINY, 2, cwd=tmp_path, PORT=port)
     assert_sentence(done, f'port {port} is already in use', 'PORT=')
     assert not (tmp_path / 'work_dirs').exists()
+
+
+def test_nodes_that_cannot_meet(tmp_path):
+    for script, args in (('dist_train.sh', [TINY]), ('dist_test.sh', [TINY, 'a.pth'])):
+        done = bash(script, *args, 2, cwd=tmp_path, NNODES=2)
+        assert_sentence(done, '2 nodes need an address', 'MASTER_ADDR')
+
+
+def test_distillation_in_two_processes(tmp_path, demo_data, port):
+    """The demo's own config: the teacher takes part on each rank, and is in no checkpoint."""
+    config = ROOT / 'configs' / 'demo' / 'hsakd.py'
+    cfg = Config.fromfile(config)
+    narrow = cfg.default_hooks.distillation.teacher
+    narrow.backbone.channels = [8, 8, 16, 16]
+    with DefaultScope.overwrite_default_scope('hsakd_mm'):
+        teacher = MODELS.build(narrow)
+    torch.save(dict(state_dict=teacher.state_dict()), tmp_path / 'teacher.pth')
+    options = ['default_hooks.distillation.check=False',
+               'default_hooks.distillation.checkpoint=teacher.pth', 'train_cfg.max_epochs=1',
+               'train_dataloader.batch_size=4', 'train_dataloader.dataset.indices=16']
+    options += [f'{part}.backbone.channels=[8,8,16,16]'
+                for part in ('model', 'default_hooks.distillation.teacher')]
+    options += [f'{part}_dataloader.{name}' for part in ('train', 'val', 'test')
+                for name in (f'dataset.data_root={demo_data / "digits"}', 'num_workers=0')]
+    done = bash('dist_train.sh', config, 2, '--no-validate', '--work-dir', 'run', '--cfg-options',
+                *options, cwd=tmp_path, PORT=port)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('lr is for 32 images a step and this run has 8') == 1
+    with DefaultScope.overwrite_default_scope('hsakd_mm'):
+        cfg.model.backbone.channels = [8, 8, 16, 16]
+        student = MODELS.build(cfg.model)
+    assert set(weights(tmp_path / 'run' / 'epoch_1.pth')) == set(student.state_dict())
 
 
 def test_numbers_of_processes(monkeypatch):

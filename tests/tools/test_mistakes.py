@@ -2,6 +2,7 @@
 import errno
 
 import pytest
+import torch
 from mmengine.registry import DefaultScope
 
 from hsakd_mm.engine.launch import user_errors
@@ -55,6 +56,17 @@ def test_full_disk(error):
     assert sentence.startswith('the disk is full') and '--resume' in sentence
     if getattr(error, 'filename', None):
         assert 'epoch_3.pth' in sentence
+
+
+@pytest.mark.parametrize('error, word', [
+    (torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB'), '--amp'),
+    (RuntimeError('CUDA error: out of memory'), 'batch_size'),
+    (RuntimeError('DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that '
+                  "dataloader's workers are out of shared memory."), '/dev/shm'),
+    (RuntimeError('unable to write to file </torch_7_1>: No space left on device (28)'),
+     '--shm-size')])
+def test_full_memory(error, word):
+    assert word in as_sentence(error) and 'disk' not in as_sentence(error)
 
 
 def test_misspelt_type_names_the_nearest():

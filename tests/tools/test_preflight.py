@@ -9,12 +9,13 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from hsakd_mm.engine import preflight
+from hsakd_mm.engine import optim, preflight
 from hsakd_mm.engine.launch import Options, prepare_launcher
 from hsakd_mm.engine.mistakes import as_sentence
-from hsakd_mm.engine.optim import AutocastOptimWrapper, use_amp
+from hsakd_mm.engine.optim import AutocastOptimWrapper, check_amp, use_amp
 from hsakd_mm.engine.preflight import (check_disk, find_resume, last_checkpoint, load_config,
-                                       load_into, prepare_work_dir)
+                                       load_into, prepare_work_dir, require_same_start,
+                                       say_if_lr_is_for_another_batch)
 from hsakd_mm.errors import UserError
 from tests.tools.commands import TINY
 from tests.tools.tiny import TinyModel
@@ -61,6 +62,30 @@ def test_options():
         load_config(str(TINY), {'optim_wraper.optimizer.lr': 0.5})
     with pytest.raises(UserError, match='cannot be applied'):
         load_config(str(TINY), {'train_cfg.max_epochs.x': 0.5})
+
+
+def test_option_that_comes_too_late(tmp_path):
+    path = tmp_path / 'varied.py'
+    path.write_text('width = 4\nmodel = dict(width=width)\n')
+    with pytest.raises(UserError, match='width is a variable of the config file'):
+        load_config(str(path), {'width': 8})
+    early = {'data_preprocessor.mean': [2], 'custom_imports.imports': ['json'],
+             'auto_scale_lr.enable': True, 'default_hooks.logger.interval': 1, 'load_from': 'a',
+             'env_cfg.cudnn_benchmark': True, 'visualizer.name': 'x', 'work_dir': 'y'}
+    assert load_config(str(path), early).data_preprocessor.mean == [2]  # the model has none
+    path.write_text('model = dict(data_preprocessor=dict(mean=[1]))\n')
+    with pytest.raises(UserError, match='set the place.*model.data_preprocessor'):
+        load_config(str(path), {'data_preprocessor.mean': [2]})
+
+
+def test_loader_without_workers():
+    cfg = load_config(str(TINY), {'train_dataloader.persistent_workers': True,
+                                  'train_dataloader.prefetch_factor': 4,
+                                  'val_dataloader.persistent_workers': True,
+                                  'val_dataloader.num_workers': 1})
+    assert not cfg.train_dataloader.persistent_workers
+    assert 'prefetch_factor' not in cfg.train_dataloader
+    assert cfg.val_dataloader.persistent_workers
 
 
 def test_option_without_a_value(capsys):
@@ -111,8 +136,75 @@ def test_last_checkpoint_of_a_moved_work_dir(tmp_path):
     (tmp_path / 'last_checkpoint').write_text('/gone/epoch_1.pth')
     with pytest.raises(UserError, match='--resume FILE'):
         last_checkpoint(str(tmp_path))
-    (tmp_path / 'epoch_1.pth').write_text('')
+    save(tmp_path / 'epoch_1.pth')
     assert last_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_1.pth')
+
+
+@pytest.mark.parametrize('pointer', ['', '/gone/epoch_9.pth', 'epoch_3.pth'])
+def test_last_checkpoint_after_a_kill(tmp_path, pointer, capsys):
+    (tmp_path / 'last_checkpoint').write_text(pointer)
+    (tmp_path / 'epoch_3.pth').write_text('truncated')
+    with pytest.raises(UserError, match='can be read: name one'):
+        last_checkpoint(str(tmp_path))
+    save(tmp_path / 'epoch_1.pth')
+    save(tmp_path / 'epoch_2.pth')
+    os.utime(tmp_path / 'epoch_1.pth', (1, 1))
+    assert last_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_2.pth')
+    assert capsys.readouterr().out.count('taking epoch_2.pth') == 1
+
+
+def save(path, **more) -> None:
+    torch.save(dict(state_dict=TinyModel().state_dict(), **more), path)
+
+
+def test_resume_needs_optimizer_and_schedule(tmp_path):
+    cfg = Config(dict(work_dir=str(tmp_path), param_scheduler=dict(type='MultiStepLR')))
+    run = dict(meta=dict(epoch=1, iter=4), message_hub={})
+    path = str(tmp_path / 'best_accuracy_epoch_1.pth')
+    for state in ({}, dict(optimizer={}), dict(param_schedulers=[])):
+        save(path, **run, **state)
+        with pytest.raises(UserError, match='optimizer and schedule.*epoch_N.pth'):
+            find_resume(cfg, path)
+    save(path, **run, optimizer={}, param_schedulers=[])
+    assert find_resume(cfg, path)['meta']['iter'] == 4
+    save(path, **run, optimizer={})
+    cfg.param_scheduler = None  # then there is none to save
+    assert find_resume(cfg, path) is not None
+
+
+def test_ranks_that_would_start_apart(monkeypatch):
+    content = dict(meta=dict(epoch=2, iter=8))
+    require_same_start(content)
+    require_same_start(None)
+    monkeypatch.setattr(preflight, 'all_gather_object', lambda mine: [mine, None])
+    require_same_start(None)
+    with pytest.raises(UserError, match='rank 0 from epoch 2, iteration 8, rank 1 from the begin'):
+        require_same_start(content)
+
+
+def test_lr_for_another_batch(capsys):
+    cfg = load_config(str(TINY))  # 4 images a process, lr for 8
+    say_if_lr_is_for_another_batch(cfg, 2)
+    assert not capsys.readouterr().out
+    say_if_lr_is_for_another_batch(cfg, 4)
+    out = capsys.readouterr().out
+    assert 'lr is for 8 images a step and this run has 16: add --auto-scale-lr' in out
+    cfg.auto_scale_lr.enable = True
+    say_if_lr_is_for_another_batch(cfg, 4)
+    assert not capsys.readouterr().out
+
+
+def test_port_of_a_slurm_job(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    ports = []
+    for job in (7001, 7002):
+        with monkeypatch.context() as patched:
+            patched.setenv('SLURM_JOB_ID', str(job))
+            patched.setenv('MASTER_PORT', '')
+            patched.delenv('MASTER_PORT')
+            prepare_launcher(Config(), 'slurm')
+            ports.append(os.environ['MASTER_PORT'])
+    assert ports[0] != ports[1] and 'MASTER_PORT' not in os.environ
 
 
 @pytest.fixture
@@ -184,3 +276,15 @@ def test_amp_on_this_machine():
     cfg.optim_wrapper.type = 'ApexOptimWrapper'
     with pytest.raises(UserError, match='ApexOptimWrapper'):
         use_amp(cfg)
+
+
+def test_scaling_wrapper_without_a_gpu(monkeypatch):
+    monkeypatch.setattr(optim, 'get_device', lambda: 'cpu')
+    cfg = load_config(str(TINY), {'optim_wrapper.type': 'AmpOptimWrapper',
+                                  'optim_wrapper.loss_scale': 'dynamic'})
+    with pytest.raises(UserError, match='add --amp'):
+        check_amp(cfg)
+    use_amp(cfg)
+    check_amp(cfg)
+    assert cfg.optim_wrapper.type == 'hsakd_mm.AutocastOptimWrapper'
+    assert 'loss_scale' not in cfg.optim_wrapper

@@ -39,6 +39,13 @@ def test_slurm(tmp_path):
         assert f'<{word}>' in words
 
 
+def test_slurm_leaves_the_port_to_the_job(tmp_path):
+    make_command(tmp_path / 'bin', 'srun', 'echo "port ${MASTER_PORT-unset}"')
+    done = bash('slurm_train.sh', 'part', 'job', 'config.py', 'dir', cwd=tmp_path,
+                PATH=f'{tmp_path / "bin"}:{os.environ["PATH"]}')
+    assert done.stdout == 'port unset\n'
+
+
 def test_which_python(tmp_path):
     tools = tmp_path / 'repository' / 'tools'
     tools.mkdir(parents=True)

@@ -23,7 +23,7 @@ def weights(path) -> dict:
 def trained(tmp_path_factory):
     """A finished run of two epochs, with the default work directory."""
     folder = tmp_path_factory.mktemp('trained')
-    done = python(TRAIN, TINY, cwd=folder)
+    done = python(TRAIN, TINY, cwd=folder, PYTHONPATH='')  # finds the repository by itself
     assert done.returncode == 0, done.stderr
     return folder / 'work_dirs' / 'tiny_config'
 
@@ -65,10 +65,22 @@ def test_interrupt_and_resume(trained, tmp_path):
 
 def test_metrics_as_json(trained, tmp_path):
     out = tmp_path / 'made' / 'metrics.json'
-    done = python(TEST, TINY, trained / 'epoch_2.pth', '--out', out, cwd=tmp_path)
+    done = python(TEST, TINY, trained / 'epoch_2.pth', '--out', out, cwd=tmp_path, PYTHONPATH='')
     assert done.returncode == 0, done.stderr
     content = json.loads(out.read_text())
     assert content['metrics']['tiny/images'] == 16 and len(content['sha256']) == 64
+
+
+def test_load_from_is_strict(trained, tmp_path):
+    done = python(TRAIN, TINY, '--cfg-options', f'load_from={trained / "epoch_2.pth"}',
+                  'model.classes=5', cwd=tmp_path)
+    assert_sentence(done, 'of another shape', 'epoch_2.pth')
+
+
+def test_preflight_of_hooks_comes_first(tmp_path):
+    done = python(TRAIN, TINY, '--cfg-options', 'default_hooks.refusing.type=Refusing',
+                  cwd=tmp_path)
+    assert_sentence(done, 'nothing to learn from')
 
 
 def test_disk_that_is_full(tmp_path):

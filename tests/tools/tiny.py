@@ -4,11 +4,12 @@ import time
 import torch
 import torch.nn.functional as F
 from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch import nn
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.registry import DATASETS, METRICS, MODELS
+from hsakd_mm.registry import DATASETS, HOOKS, METRICS, MODELS
 
 
 @MODELS.register_module()
@@ -56,3 +57,14 @@ class TinyMetric(BaseMetric):
 
     def compute_metrics(self, results) -> dict:
         return dict(accuracy=sum(results) / len(results), images=len(results))
+
+
+@HOOKS.register_module()
+class Refusing(Hook):
+    """Finds before training that something is missing."""
+
+    def preflight(self) -> None:
+        raise UserError('there is nothing to learn from: give something.')
+
+    def before_train(self, runner) -> None:
+        raise AssertionError('the run started')
