@@ -23,16 +23,17 @@ class ProgressLine:
     def __init__(self, title: str) -> None:
         self.title = title
         self.live = sys.stdout.isatty()
-        self.result = ''
+        self.result = self.left = ''
 
     def read(self, line: str) -> None:
         if match := _TRAIN.search(line):
             epoch, step, steps, left, loss = match.groups()
-            self.show(f'epoch {epoch} {int(step):>3}/{steps}  loss {loss}  '
-                      f'{left.strip()} left  {self.result}', new=False)
+            self.left = f'{left.strip()} left'
+            self.show(f'epoch {epoch} {int(step):>3}/{steps}  loss {loss}  {self.left}  '
+                      f'{self.result}', new=False)
         elif match := _RESULT.search(line):
             self.result = ' '.join(match[1].split()[:4])
-            self.show(f'validated  {self.result}', new=True)
+            self.show(f'{self.left}  {self.result}'.strip(), new=True)
 
     def show(self, text: str, new: bool) -> None:
         text = f'  {self.title}: {text}'

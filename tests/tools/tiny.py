@@ -1,5 +1,4 @@
 """A model of 15 parameters, its data and its metric: what the tools need to run in seconds."""
-import time
 
 import torch
 import torch.nn.functional as F
@@ -30,18 +29,23 @@ class TinyModel(BaseModel):
 
 @DATASETS.register_module()
 class TinySet:
-    """16 fixed vectors; ``broken`` names one that cannot be read, ``seconds`` slows each down."""
+    """16 fixed vectors; ``broken`` names one that cannot be read.
+
+    ``gate`` is a FIFO that is read before the second epoch: without a writer that waits for ever.
+    """
 
     metainfo = {}
 
-    def __init__(self, broken: int | None = None, seconds: float = 0.) -> None:
-        self.broken, self.seconds = broken, seconds
+    def __init__(self, broken: int | None = None, gate: str | None = None) -> None:
+        self.broken, self.gate, self.read = broken, gate, 0
 
     def __len__(self) -> int:
         return 16
 
     def __getitem__(self, index: int) -> dict:
-        time.sleep(self.seconds)
+        self.read += 1
+        if self.gate and self.read > len(self):
+            open(self.gate).close()
         if index == self.broken:
             raise UserError(f'sample {index} cannot be read: replace it.')
         generator = torch.Generator().manual_seed(index)
