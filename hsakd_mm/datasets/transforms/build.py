@@ -15,9 +15,15 @@ def build_transforms(pipeline: Sequence[dict | Callable]) -> list[Callable]:
     return [_build(each) if isinstance(each, dict) else each for each in pipeline]
 
 
+def _usable(name: str) -> bool:
+    found = TRANSFORMS.get(name)
+    # mmcv, once something imported it, adds its own to mmengine's root: `Resize`, for arrays in BGR.
+    return found is not None and not found.__module__.startswith('mmcv.')
+
+
 def _build(config: dict) -> Callable:
     name = config.get('type')
-    if isinstance(name, str) and TRANSFORMS.get(name) is None:
+    if isinstance(name, str) and not _usable(name):
         known = TRANSFORMS.module_dict
         near = difflib.get_close_matches(name, known, n=3) or [
             each for each in known if each.rpartition('/')[2] == name] or ['LoadImage']
