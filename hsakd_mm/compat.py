@@ -1,4 +1,4 @@
-"""The one place where a dependency is patched; each patch says why and checks the version.
+"""The one place where a dependency is patched, each time with the reason; written for mmengine 0.10.
 
 * mmengine <= 0.10.x registers no class of its own with torch's ``weights_only`` unpickler, the
   default of ``torch.load`` since 2.6, so that it cannot resume from the checkpoints it wrote. The
@@ -13,13 +13,16 @@
 import os
 import pickle
 import platform
+import warnings
 
+import mmengine
 import numpy as np
 import torch
 from mmengine.config import config as _config
 from mmengine.config import utils as _config_utils
 from mmengine.fileio import LocalBackend
 from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.utils import digit_version
 
 _STATISTICS = ('min', 'max', 'mean', 'current')
 
@@ -83,6 +86,9 @@ def _write_whole_files() -> None:
     LocalBackend.put, LocalBackend.put_text = _put, _put_text
 
 
+if digit_version(mmengine.__version__) >= digit_version('0.11'):
+    warnings.warn(f'hsakd_mm/compat.py mends mmengine 0.10, and {mmengine.__version__} is installed: '
+                  f'look whether its patches are still right and needed.', stacklevel=2)
 _allow_own_checkpoints()
 _find_own_configs()
 _write_whole_files()

@@ -5,11 +5,11 @@ The line is read off mmengine's own log, which tells epoch, loss and time left.
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 
+from hsakd_mm.engine.launch import wait_after_interrupt
 from hsakd_mm.errors import UserError
 
 _TRAIN = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/\s*(\d+)\].*?eta: ([\w:, ]+?)  '
@@ -71,11 +71,7 @@ def run_logged(title: str, command: Sequence[str], log: str) -> None:
                 progress.read(line)
             status = process.wait()
         except KeyboardInterrupt:
-            try:
-                process.wait(timeout=3)  # a terminal interrupts both
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGINT)
-                process.wait()
+            wait_after_interrupt(process)
             raise
         finally:
             progress.close()

@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -97,6 +98,18 @@ def ranks() -> tuple:
         if rank in os.environ:
             return int(os.environ[rank]), int(os.environ.get(local, 0))
     return 0, 0
+
+
+def wait_after_interrupt(process) -> int:
+    """Let a child end by itself after Ctrl-C; returns its exit status.
+
+    A terminal interrupts both. Where only this process was interrupted, the child has to be told.
+    """
+    try:
+        return process.wait(timeout=3)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        return process.wait()
 
 
 def prepare_launcher(cfg: Config, launcher: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
+from hsakd_mm.engine.launch import wait_after_interrupt
 from hsakd_mm.engine.preflight import last_checkpoint, load_config
 from hsakd_mm.errors import UserError
 
@@ -233,13 +234,7 @@ def _run(command: Sequence[str], tools: str) -> int:
     try:
         return process.wait()
     except KeyboardInterrupt:
-        # A terminal interrupts both; where only this process was, the child has to be told.
-        try:
-            process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-        if process.returncode == 130:  # the child has said how to go on
+        if wait_after_interrupt(process) == 130:  # the child has said how to go on
             raise SystemExit(130) from None
         raise
     finally:

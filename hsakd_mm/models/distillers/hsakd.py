@@ -111,10 +111,9 @@ class HSAKDTeacher(BranchedClassifier):
         logits, branch_logits = self.forward_branches(self.pretext.expand(inputs))
         views = self.pretext.num_views
         branch_logits = torch.stack(branch_logits, 1).unflatten(0, (-1, views)).transpose(1, 2)
-        labels = [None] * len(inputs) if labels is None else labels.tolist()
-        return [dict(pred_scores=scores, gt_label=label, branch_logits=joint_logits)
-                for scores, label, joint_logits
-                in zip(self.pretext.unrotated(logits), labels, branch_logits)]
+        samples = self.samples(self.pretext.unrotated(logits), labels)
+        return [dict(sample, branch_logits=joint_logits)
+                for sample, joint_logits in zip(samples, branch_logits)]
 
 
 @MODELS.register_module()

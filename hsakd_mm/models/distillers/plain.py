@@ -52,6 +52,10 @@ class Classifier(BaseModel):
 
     def predict(self, inputs: Tensor, labels: Tensor | None = None) -> list:
         """One dict an image: ``pred_scores`` (logits ``[N]``) and ``gt_label`` (int or None)."""
-        labels = [None] * len(inputs) if labels is None else labels.tolist()
-        return [dict(pred_scores=scores, gt_label=label)
-                for scores, label in zip(self.backbone(inputs), labels)]
+        return self.samples(self.backbone(inputs), labels)
+
+    @staticmethod
+    def samples(logits: Tensor, labels: Tensor | None) -> list:
+        """Logits ``[B, N]`` and labels ``[B]`` as the metrics take them."""
+        labels = [None] * len(logits) if labels is None else labels.tolist()
+        return [dict(pred_scores=scores, gt_label=label) for scores, label in zip(logits, labels)]
