@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 
+import timm
 import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.runner.checkpoint import get_torchvision_models
@@ -32,8 +33,8 @@ def load_checkpoint(path: str) -> dict:
     """The checkpoint at ``path`` as ``dict(state_dict=..., meta=..., ...)``, on the CPU.
 
     Takes what mmengine writes, a plain state dict, and ``.safetensors``. Names such as
-    ``torchvision://resnet34`` and ``https://...`` are fetched first. Only tensors and
-    plain values are unpickled (``weights_only``).
+    ``torchvision://resnet34``, ``timm://resnet34.a1_in1k`` and ``https://...`` are fetched first.
+    Only tensors and plain values are unpickled (``weights_only``).
 
     Raises:
         UserError: No such file, or not a checkpoint.
@@ -56,23 +57,40 @@ def load_checkpoint(path: str) -> dict:
 
 
 def _fetch(name: str):
-    """Weights by ``torchvision://`` name or address, kept in torch's hub folder; rank 0 first."""
-    url = name
-    if name.startswith('torchvision://'):
-        known, model = get_torchvision_models(), name.removeprefix('torchvision://')
+    """Weights by name or address, kept in torch's or timm's cache; rank 0 first."""
+    scheme, _, model = name.partition('://')
+    fetch, place = _from_url, name
+    if scheme == 'torchvision':
+        known = get_torchvision_models()
         if model not in known:
-            near = ' or '.join(difflib.get_close_matches(model, known, n=2)) or 'resnet34'
-            raise UserError(f'torchvision has no weights named {model!r}: did you mean {near}?')
-        url = known[model]
+            raise _unknown(model, 'torchvision', known)
+        place = known[model]
+    elif scheme == 'timm':
+        if not timm.models.is_model_pretrained(model):
+            raise _unknown(model, 'timm', timm.list_pretrained())
+        fetch, place = _from_timm, model
     try:
         if is_main_process():
-            load_state_dict_from_url(url, map_location='cpu', weights_only=True)
+            fetch(place)
         barrier()
-        return load_state_dict_from_url(url, map_location='cpu', weights_only=True)
-    except OSError as error:  # no network, as on most compute nodes, or no such address
-        raise UserError(f'the weights {name} were to be fetched from {url}, and that failed '
+        return fetch(place)
+    except (OSError, RuntimeError) as error:  # no network, as on most compute nodes, or no address
+        raise UserError(f'the weights {name} were to be fetched from {place}, and that failed '
                         f'({error}): fetch the file elsewhere and name it instead, or put it into '
                         f'{os.path.join(get_dir(), "checkpoints")}.') from error
+
+
+def _unknown(model: str, where: str, known) -> UserError:
+    near = ' or '.join(difflib.get_close_matches(model, known, n=2)) or 'resnet34'
+    return UserError(f'{where} has no weights named {model!r}: did you mean {near}?')
+
+
+def _from_url(url: str) -> Mapping:
+    return load_state_dict_from_url(url, map_location='cpu', weights_only=True)
+
+
+def _from_timm(name: str) -> Mapping:
+    return timm.create_model(name, pretrained=True).state_dict()
 
 
 def _read(path: str):

@@ -24,6 +24,7 @@ from torch import distributed as dist
 
 from hsakd_mm.engine.mistakes import as_sentence
 from hsakd_mm.errors import UserError
+from hsakd_mm.processes import ranks
 
 
 class Options(DictAction):
@@ -89,15 +90,6 @@ def _lost_a_peer(error: Exception) -> bool:
     """Whether a collective failed because another rank had ended; that one knows why."""
     return isinstance(error, RuntimeError) and dist.is_initialized() and bool(re.search(
         r'Connection (closed|reset) by peer|remote process exit', str(error)))
-
-
-def ranks() -> tuple:
-    """``(rank, local rank)`` of this process as torchrun, Slurm or Open MPI tell it, else zeros."""
-    for rank, local in (('RANK', 'LOCAL_RANK'), ('SLURM_PROCID', 'SLURM_LOCALID'),
-                        ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK')):
-        if rank in os.environ:
-            return int(os.environ[rank]), int(os.environ.get(local, 0))
-    return 0, 0
 
 
 def wait_after_interrupt(process) -> int:

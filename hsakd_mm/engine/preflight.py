@@ -2,7 +2,6 @@
 import glob
 import inspect
 import os
-import re
 import shutil
 import tempfile
 from importlib.util import find_spec
@@ -15,9 +14,9 @@ from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
 from hsakd_mm.checkpoint import load_checkpoint, load_strict
-from hsakd_mm.engine.launch import ranks
 from hsakd_mm.engine.mistakes import EXTRAS, as_sentence, how_to_install, nearest
 from hsakd_mm.errors import UserError
+from hsakd_mm.work_dir import last_checkpoint
 
 # Top-level names that Runner reads from its config without having them as arguments.
 _READ = {'model_wrapper_cfg', 'find_unused_parameters', 'sync_bn', 'compile', 'runner_type',
@@ -162,51 +161,6 @@ def require_same_start(content: dict | None) -> None:
         raise UserError(f'all ranks should go on from one checkpoint, and would not ({found}): put '
                         f'the work directory on a disk that all nodes share, or copy the '
                         f'checkpoint to every node and name it with --resume FILE.')
-
-
-def last_checkpoint(work_dir: str) -> str | None:
-    """What ``last_checkpoint`` of a work directory points to, also after it was moved.
-
-    mmengine writes that file in place: a run that was killed can leave it empty, or pointing to
-    what cannot be read. The newest readable checkpoint is taken then, and a line says so.
-
-    Raises:
-        UserError: There is such a file, and no checkpoint that can be read.
-    """
-    pointer = os.path.join(work_dir, 'last_checkpoint')
-    if not os.path.isfile(pointer):
-        return None
-    with open(pointer) as file:
-        path = file.read().strip()
-    moved = os.path.join(work_dir, os.path.basename(path))
-    if os.path.isfile(moved) or not os.path.isfile(path):
-        path = moved
-    if _readable(path):
-        return path
-    named = os.path.basename(path) or 'nothing'
-    others = [other for pattern in ('epoch_*.pth', 'iter_*.pth')
-              for other in glob.glob(os.path.join(work_dir, pattern)) if other != path]
-    for other in sorted(others, key=_age, reverse=True):
-        if _readable(other):
-            if ranks()[0] == 0:
-                print(f'{pointer} names {named}, which cannot be read: taking '
-                      f'{os.path.basename(other)}, the newest that can.')
-            return other
-    raise UserError(f'{pointer} names {named}, and neither that nor another checkpoint in '
-                    f'{work_dir} can be read: name one with --resume FILE, or remove {pointer} to '
-                    f'start from the beginning.')
-
-
-def _readable(path: str) -> bool:
-    try:
-        return os.path.isfile(path) and bool(load_checkpoint(path))
-    except UserError:
-        return False
-
-
-def _age(path: str) -> tuple:
-    # Copied files can share a time; the number in the name then decides.
-    return os.path.getmtime(path), int((re.findall(r'\d+', os.path.basename(path)) or [0])[-1])
 
 
 def load_into(runner: Runner, content: dict, path: str) -> None:

@@ -9,12 +9,16 @@ import torch
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
+from hsakd_mm.errors import UserError
 from hsakd_mm.registry import METRICS
 
 
 @METRICS.register_module()
 class Accuracy(BaseMetric):
     """``accuracy/top1``, ``accuracy/top5`` … in percent, from ``pred_scores: [N]``.
+
+    Of K networks that teach each other (``pred_scores: [K, N]``) each has its ``net1_top1``, …, and
+    ``top1`` is the best one's, by which the reference code of HSSAKD chooses a checkpoint.
 
     Args:
         topk (Sequence[int]): The k's. A k above N counts as N.
@@ -29,41 +33,50 @@ class Accuracy(BaseMetric):
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         scores = torch.stack([sample['pred_scores'] for sample in data_samples])
         labels = torch.tensor([sample['gt_label'] for sample in data_samples]).to(scores.device)
-        ranks = _rank_of_label(scores, labels)
-        self.results.extend(ranks.tolist())
+        nets = scores[:, None] if scores.ndim == 2 else scores
+        ranks = [_rank_of_label(nets[:, net], labels) for net in range(nets.shape[1])]
+        self.results.extend(torch.stack(ranks, 1).tolist())
 
     def compute_metrics(self, results: list) -> dict:
-        ranks = torch.tensor(results)
-        return {f'top{k}': _percent(ranks < k) for k in self.topk}
+        nets = torch.tensor(results).unbind(1)
+        metrics = {}
+        for k in self.topk:
+            each = [_percent(ranks < k) for ranks in nets]
+            if len(nets) > 1:
+                metrics.update({f'net{net}_top{k}': value for net, value in enumerate(each, 1)})
+            metrics[f'top{k}'] = max(each)
+        return metrics
 
 
 @METRICS.register_module()
 class BranchAccuracy(BaseMetric):
-    """Accuracy of each branch, in percent, from ``branch_logits: [L, M, N·M]``.
+    """Accuracy of each branch, in percent, of a model with ``predict_branches=True``.
 
     ``branch/joint_l``: class and view both right. ``branch/class_l``: the class, from the sum of
     a class's joint logits. Each averaged over the M views. ``branch/joint_max`` is the best
-    branch's, by which the reference code chooses a teacher's checkpoint.
+    branch's, by which the reference code chooses a teacher's checkpoint. Of several networks
+    ``branch/net1_joint_l`` and so on.
     """
 
     default_prefix = 'branch'
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
-        logits = torch.stack([sample['branch_logits'] for sample in data_samples])  # [B, L, M, NM]
-        labels = torch.tensor([sample['gt_label'] for sample in data_samples]).to(logits.device)
-        views = logits.shape[2]
-        joint_labels = labels[:, None] * views + torch.arange(views, device=logits.device)
-        joint = logits.argmax(-1) == joint_labels[:, None]
-        class_logits = logits.unflatten(-1, (-1, views)).sum(-1)
-        classes = class_logits.argmax(-1) == labels[:, None, None]
-        shares = torch.stack([joint, classes], 1).float().mean(-1)  # [B, 2, L]
-        self.results.extend(shares.tolist())
+        for sample in data_samples:
+            if 'branch_joint' not in sample:
+                raise UserError('BranchAccuracy needs a model that predicts with its branches, and '
+                                'this one does not: set model.predict_branches=True on a model '
+                                'with branches, or remove the metric.')
+            self.results.append((sample['branch_joint'], sample['branch_class']))
 
     def compute_metrics(self, results: list) -> dict:
-        joint, classes = (100 * torch.tensor(results).double().mean(0)).tolist()
-        metrics = {f'joint_{depth}': value for depth, value in enumerate(joint, 1)}
-        metrics.update({f'class_{depth}': value for depth, value in enumerate(classes, 1)})
-        return dict(metrics, joint_max=max(joint))
+        joint, classes = ([_means(net) for net in zip(*rows)] for rows in zip(*results))
+        metrics = {}
+        for kind, nets in (('joint', joint), ('class', classes)):
+            for net, branches in enumerate(nets, 1):
+                name = kind if len(nets) == 1 else f'net{net}_{kind}'
+                metrics.update({f'{name}_{depth}': value
+                                for depth, value in enumerate(branches.tolist(), 1)})
+        return dict(metrics, joint_max=max(branches.max().item() for branches in joint))
 
 
 def _rank_of_label(scores: Tensor, labels: Tensor) -> Tensor:
@@ -73,6 +86,11 @@ def _rank_of_label(scores: Tensor, labels: Tensor) -> Tensor:
     before = (scores > own) | ((scores == own) & (index < labels[:, None]))
     never = torch.iinfo(torch.int64).max  # NaN compares as false everywhere, and is never right
     return before.sum(1).masked_fill(own.isnan()[:, 0], never)
+
+
+def _means(rows: Sequence) -> Tensor:
+    """Shares of right answers, ``[B, L]``, as one percentage a branch, ``[L]``."""
+    return 100 * torch.tensor(rows).double().mean(0)
 
 
 def _percent(correct: Tensor) -> float:

@@ -31,8 +31,10 @@ class Measured:
 
 
 @torch.no_grad()
-def measure_teacher(teacher: nn.Module, dataloader, preprocessor: nn.Module) -> dict:
+def measure_teacher(teacher: nn.Module, dataloader) -> dict:
     """Top-1 of the backbone over all ranks' shares of a loader; the branches' on the first part.
+
+    Images are normalised by the teacher's own data preprocessor.
 
     Samplers pad the last shares, so that with several ranks up to a handful of images count
     twice: enough to tell a trained network from a wrong file.
@@ -41,15 +43,15 @@ def measure_teacher(teacher: nn.Module, dataloader, preprocessor: nn.Module) -> 
         dict[str, Measured]: ``'top-1'``, and of a teacher with branches ``'joint accuracy of
         branch l'``.
     """
-    classes = teacher.backbone.num_classes
+    classes = teacher.num_classes
     pretext = getattr(teacher, 'pretext', None)
     top1, joint, seen = _Counter(classes), [], 0
     if pretext is not None:
         joint = [_Counter(classes * pretext.num_views) for _ in teacher.branches]
     for batch in dataloader:
-        batch = preprocessor(batch, False)
+        batch = teacher.data_preprocessor(batch, False)
         images, labels = batch['inputs'], batch['labels']
-        top1.add(teacher.backbone(images), labels)
+        top1.add(teacher.logits(images), labels)
         if joint and seen < BRANCH_IMAGES:
             _, branch_logits = teacher.forward_branches(pretext.expand(images))
             for counter, logits in zip(joint, branch_logits):

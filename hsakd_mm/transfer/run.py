@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 
 from hsakd_mm.engine.launch import wait_after_interrupt
-from hsakd_mm.engine.preflight import last_checkpoint, load_config
+from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 
 from .backbone_file import replace

@@ -2,10 +2,13 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.models.branches.pairing import pair_by_stride
 from hsakd_mm.models.distillers.hsakd import HSAKD, HSAKDTeacher
 from hsakd_mm.models.distillers.plain import Classifier
+from hsakd_mm.models.losses import kl_loss
 
 BACKBONE = dict(type='TimmBackbone', model_name='resnet18', num_classes=5, channels=(8, 8, 16, 16))
 
@@ -60,6 +63,91 @@ def test_the_weight_scales_distillation_only(student, batch) -> None:
     torch.testing.assert_close(quarter['loss_kl_logits'], full['loss_kl_logits'] / 4)
 
 
+@pytest.mark.parametrize('switches, terms', [  # papers.md 1.2, the chart's bars
+    (dict(kl_branches=1, kl_rotated=0), {'branch'}),
+    (dict(kl_branches=1, kl_rotated=0, kl_unrotated=1), {'branch', 'unrotated'}),
+    (dict(), {'branch', 'logits'}),
+    (dict(ce_branches=1), {'branch', 'logits', 'ce_branch'}),
+])
+def test_the_papers_ablation_is_four_switches(batch, switches, terms) -> None:
+    torch.manual_seed(1)
+    model = HSAKD(BACKBONE, **switches).eval()
+    model.attach_teacher(HSAKDTeacher(BACKBONE).eval())
+    losses = model.loss(*batch)
+    kinds = dict(branch='loss_kl_branch4', unrotated='loss_kl_unrotated', logits='loss_kl_logits',
+                 ce_branch='loss_ce_branch4')
+    assert {kind for kind, name in kinds.items() if name in losses and losses[name] > 0} == terms
+    logits, branch_logits = model.forward_branches(model.pretext.expand(batch[0]))
+    teacher_logits, _ = model.teacher.forward_branches(model.pretext.expand(batch[0]))
+    if 'unrotated' in terms:
+        expected = kl_loss(logits[::4], teacher_logits[::4], 3.)
+        torch.testing.assert_close(losses['loss_kl_unrotated'], expected)
+    if 'ce_branch' in terms:
+        joint = torch.tensor([4 * label + view for label in batch[1] for view in range(4)])
+        torch.testing.assert_close(losses['loss_ce_branch4'],
+                                   F.cross_entropy(branch_logits[3], joint))
+
+
+def test_each_network_sees_images_in_its_own_normalisation(batch) -> None:
+    """The same pixels, normalised twice: what the teacher is given is what it was trained on."""
+    ours = dict(type='ImagePreprocessor', mean=[120., 110, 100], std=[60., 50, 40])
+    theirs = dict(type='ImagePreprocessor', mean=[127.5] * 3, std=[127.5] * 3)
+    student = HSAKD(BACKBONE, data_preprocessor=ours)
+    student.attach_teacher(HSAKDTeacher(BACKBONE, data_preprocessor=theirs).eval())
+    pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    given = student.data_preprocessor(dict(inputs=pixels))['inputs']
+    expected = student.teacher.data_preprocessor(dict(inputs=pixels))['inputs']
+    torch.testing.assert_close(student.for_teacher(given), expected)
+    same = HSAKD(BACKBONE, data_preprocessor=ours)
+    same.attach_teacher(HSAKDTeacher(BACKBONE, data_preprocessor=ours).eval())
+    assert same.for_teacher(given) is given
+
+
+def test_a_teacher_of_another_family_and_depth(batch) -> None:
+    teacher = HSAKDTeacher(dict(type='CifarResNet', depth=8, num_classes=5)).eval()  # 1, 2, 4
+    student = HSAKD(BACKBONE)  # 4, 8, 16, 32
+    student.attach_teacher(teacher)
+    assert student.taught_by == [2, 2, 2, 2]
+    total(student.loss(*batch)).backward()
+    assert all(parameter.grad is not None for parameter in student.parameters())
+
+
+@pytest.mark.parametrize('student, teacher, pairs', [
+    ((1, 2, 4), (2, 4, 8), [0, 1, 2]),  # as many: in order, as the paper pairs WRN and ShuffleNet
+    ((1, 2, 4, 8), (1, 2, 4), [0, 1, 2, 2]),
+    ((2, 4, 8), (1, 2, 4, 8), [1, 2, 3]),
+    ((4, 8, 16, 32), (2, 8, 32), [1, 1, 2, 2]),  # of two as near, the deeper
+])
+def test_branches_pair_by_stride(student, teacher, pairs) -> None:
+    assert pair_by_stride(student, teacher) == pairs
+
+
+def test_prediction_looks_at_branches_only_where_asked(batch) -> None:
+    images, labels = batch
+    model = HSAKD(BACKBONE, predict_branches=True).eval()
+    sample = model.predict(images, labels)[2]
+    logits, branch_logits = model.forward_branches(model.pretext.expand(images))
+    torch.testing.assert_close(sample['pred_scores'], logits[2 * 4])
+    rows = torch.stack([each[8:12] for each in branch_logits])  # [L, M, N·M], of image 2
+    joint = (rows.argmax(-1) == 4 * labels[2] + torch.arange(4)).float().mean(1)
+    classes = rows.unflatten(-1, (5, 4)).sum(-1).argmax(-1)
+    assert sample['branch_joint'] == [joint.tolist()]
+    assert sample['branch_class'] == [(classes == labels[2]).float().mean(1).tolist()]
+    model.predict_branches = False
+    assert set(model.predict(images, labels)[0]) == {'pred_scores', 'gt_label'}
+
+
+def test_branches_do_not_disturb_the_random_numbers() -> None:
+    """Of one seed, a student starts as a plain network does, and what follows is the same."""
+    torch.manual_seed(7)
+    plain, then = Classifier(BACKBONE), torch.rand(3)
+    torch.manual_seed(7)
+    student, afterwards = HSAKD(BACKBONE), torch.rand(3)
+    assert torch.equal(then, afterwards)
+    theirs = student.backbone.state_dict()
+    assert all(torch.equal(value, theirs[key]) for key, value in plain.backbone.state_dict().items())
+
+
 def test_the_student_does_not_own_its_teacher(student) -> None:
     alone = HSAKD(BACKBONE)
     assert student.state_dict().keys() == alone.state_dict().keys()
@@ -109,9 +197,11 @@ def test_channels_last_reaches_every_convolution(batch) -> None:
 
 
 @pytest.mark.parametrize('teacher, said', [
-    (lambda: Classifier(BACKBONE), 'the teacher has 0 branches while the student has 4'),
+    (lambda: Classifier(BACKBONE), 'needs a teacher with branches, and Classifier has none'),
     (lambda: HSAKDTeacher(dict(BACKBONE, num_classes=6)),
      'the teacher has 6 classes while the student has 5'),
+    (lambda: HSAKDTeacher(BACKBONE, pretext=dict(type='Identity')),
+     'the teacher has 1 views while the student has 4'),
 ])
 def test_refuses_a_teacher_that_does_not_pair(student, teacher, said) -> None:
     with pytest.raises(UserError, match=said):

@@ -1,7 +1,4 @@
 """The teacher's life: built, loaded, checked, frozen, attached, never saved."""
-import glob
-import os
-
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -9,10 +6,12 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 from hsakd_mm.checkpoint import load_checkpoint, load_strict, sha256
-from hsakd_mm.engine.preflight import last_checkpoint
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.teacher_check import measure_teacher
+from hsakd_mm.pretrained import load_backbone
+from hsakd_mm.randomness import undisturbed
 from hsakd_mm.registry import HOOKS, MODELS
+from hsakd_mm.work_dir import find_checkpoint
 
 
 @HOOKS.register_module()
@@ -24,9 +23,13 @@ class DistillationHook(Hook):
     (``--amp``), that is in the same compute format, without gradient.
 
     Args:
-        teacher (dict): Config of the teacher, as it was trained.
+        teacher (dict): Config of the teacher, as it was trained. Its ``data_preprocessor`` says how
+            its images are normalised, which may differ from the student's; without one it is
+            given the student's images.
         checkpoint (str): Its checkpoint, or its work directory, in which the best checkpoint is
-            taken and, where there is none, the last.
+            taken and, where there is none, the last. For a teacher without branches, such as a
+            ``Classifier``, also a plain backbone from anywhere: a file of torchvision's or timm's,
+            ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``.
         ramp_up_epochs (float): The distillation weight grows linearly from 0 to 1 over so many
             epochs; 0 (the paper) means 1 from the start.
         check (bool): Measure the teacher on the validation set before training: its top-1, and its
@@ -57,21 +60,38 @@ class DistillationHook(Hook):
             raise UserError(f'DistillationHook needs a model that takes a teacher, and '
                             f'{type(student).__name__} does not: remove the hook, or use a '
                             f'method such as HSAKD.')
+        with undisturbed():  # with and without a teacher, the same images in the same order
+            teacher = self._load_teacher(student, runner.logger)
+            student.attach_teacher(teacher)
+            self._check(teacher, runner)
+
+    def _load_teacher(self, student: nn.Module, logger) -> nn.Module:
+        """Built, strictly loaded, frozen, on the student's device."""
         path = find_checkpoint(self.checkpoint)
-        teacher = MODELS.build(self.teacher_cfg)
+        cfg = dict(self.teacher_cfg)
+        if cfg.get('data_preprocessor') is None:
+            cfg['data_preprocessor'] = student.data_preprocessor
+        teacher = MODELS.build(cfg)
         content = load_checkpoint(path)
-        load_strict(teacher, content['state_dict'], source=path, what='teacher')
-        _check_same_input(student.data_preprocessor, content, path)
+        if hasattr(teacher, 'branches'):
+            load_strict(teacher, content['state_dict'], source=path, what='teacher')
+        else:
+            load_backbone(teacher.backbone, path, what='teacher')
+        _check_input(teacher.data_preprocessor, content, path)
         teacher.requires_grad_(False).eval()
         teacher.to(next(student.parameters()).device)
         if getattr(student.data_preprocessor, 'channels_last', False):
             teacher.to(memory_format=torch.channels_last)
-        student.attach_teacher(teacher)
-        runner.logger.info(f'Teacher: {type(teacher).__name__} from {path}, SHA-256 {sha256(path)}')
+        digest = '' if '://' in path else f', SHA-256 {sha256(path)}'
+        logger.info(f'Teacher: {type(teacher).__name__} from {path}{digest}')
+        return teacher
+
+    def _check(self, teacher: nn.Module, runner) -> None:
+        """Measure it on the validation set; one no better than chance ends the run."""
         if not self.check or runner.val_loop is None:
             runner.logger.warning('Teacher: its accuracy is not checked before training.')
             return
-        measured = measure_teacher(teacher, runner.val_dataloader, student.data_preprocessor)
+        measured = measure_teacher(teacher, runner.val_dataloader)
         for what, accuracy in measured.items():
             runner.logger.info(f'Teacher: {what} {accuracy.share:.2%} on {accuracy.count} '
                                f'validation images, {accuracy.chance:.2%} by the best guess')
@@ -84,21 +104,8 @@ class DistillationHook(Hook):
             _unwrap(runner.model).distill_weight = min(1., epochs / self.ramp_up_epochs)
 
 
-def find_checkpoint(path: str) -> str:
-    """The file itself, or the best (else the last) checkpoint of a work directory."""
-    if os.path.isfile(path):
-        return path
-    best = sorted(glob.glob(os.path.join(path, 'best_*.pth')), key=os.path.getmtime)
-    found = best[-1] if best else last_checkpoint(path)
-    if found is None:
-        raise UserError(f'a teacher checkpoint was expected at {path}, and there is none: train '
-                        f'the teacher first, or name its file with '
-                        f'--cfg-options default_hooks.distillation.checkpoint=FILE.')
-    return found
-
-
-def _check_same_input(preprocessor: nn.Module, content: dict, path: str) -> None:
-    """Student and teacher see one normalised batch: it must be what the teacher was trained on."""
+def _check_input(preprocessor: nn.Module, content: dict, path: str) -> None:
+    """The teacher must be given images as it was trained on, where its checkpoint tells."""
     text = (content.get('meta') or {}).get('cfg')
     trained = Config.fromstring(text, '.py').model.get('data_preprocessor') if text else None
     for name in ('mean', 'std'):
@@ -107,9 +114,10 @@ def _check_same_input(preprocessor: nn.Module, content: dict, path: str) -> None
         if theirs is not None and (ours is None or ours.flatten().tolist() != torch.tensor(
                 theirs, dtype=torch.float32).tolist()):
             raise UserError(
-                f'the teacher {path} was trained on images with {name} {list(theirs)}, and the '
-                f'student is given {None if ours is None else ours.flatten().tolist()}: use one '
-                f'data_preprocessor for both.')
+                f'the teacher {path} was trained on images with {name} {list(theirs)}, and would be '
+                f'given {None if ours is None else ours.flatten().tolist()}: set '
+                f'default_hooks.distillation.teacher.data_preprocessor to what it was trained '
+                f'with.')
 
 
 def _unwrap(model: nn.Module) -> nn.Module:

@@ -20,11 +20,11 @@ class NumClassCheckHook(Hook):
             classes = getattr(dataset, 'metainfo', {}).get('classes')
             if classes is None:
                 continue
-            if len(classes) != model.backbone.num_classes:
+            if len(classes) != model.num_classes:
                 raise UserError(
-                    f'the model has {model.backbone.num_classes} classes, and the {split} data '
+                    f'the model has {model.num_classes} classes, and the {split} data '
                     f'at {getattr(dataset, "data_root", None)} has {len(classes)}: set '
-                    f'model.backbone.num_classes={len(classes)}, or use the data that this '
+                    f'num_classes={len(classes)} of its backbone, or use the data that this '
                     f'config was written for.')
             if seen and classes != seen[1]:
                 odd = sorted(set(classes) ^ set(seen[1]))

@@ -15,26 +15,43 @@ class StagedBackbone(nn.Module, ABC):
         strides (tuple[int]): Down-sampling of each stage's output, e.g. ``(4, 8, 16, 32)``.
         channels (tuple[int]): Channels of each stage's output.
         num_classes (int): N, the width of the classifier.
+        num_features (int): Width of the vector that enters the classifier.
+        tail_channels (int): Channels that :meth:`fresh_tail` puts out.
     """
 
     strides: tuple
     channels: tuple
     num_classes: int
+    num_features: int
+    tail_channels: int
 
     @abstractmethod
     def forward_taps(self, images: Tensor) -> list:
         """The stages' outputs, ``L x [B, C_l, H / s_l, W / s_l]``, of ``images: [B, 3, H, W]``."""
 
     @abstractmethod
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Class logits ``[B, N]`` of the last tap."""
+    def pooled(self, tap: Tensor) -> Tensor:
+        """The vector ``[B, num_features]`` of the last tap; linear probes and k-NN look at it."""
+
+    @abstractmethod
+    def classify(self, vector: Tensor) -> Tensor:
+        """Class logits ``[B, N]`` of what :meth:`pooled` gives."""
 
     @abstractmethod
     def fresh_tail(self, stage: int) -> nn.Sequential:
-        """New, randomly initialised copies of the stages that follow ``stage`` (counted from 0).
+        """New, randomly initialised copies of all that follows ``stage`` (counted from 0).
 
-        After the last stage none remain: then it is one more last stage, at stride 1.
+        That is the remaining stages, and the layers between the last stage and pooling where a
+        family has such. After the last stage no stage remains: then it is one more last stage, at
+        stride 1.
         """
+
+    def init_branch(self, branch: nn.Module) -> None:
+        """Initialise a branch as the family does; by default its layers stay as they were made."""
+
+    def forward_head(self, tap: Tensor) -> Tensor:
+        """Class logits ``[B, N]`` of the last tap."""
+        return self.classify(self.pooled(tap))
 
     def forward(self, images: Tensor) -> Tensor:
         """Class logits ``[B, N]``."""

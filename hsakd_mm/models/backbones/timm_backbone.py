@@ -64,6 +64,7 @@ class TimmBackbone(StagedBackbone):
         info = {entry['module']: entry for entry in net.feature_info}
         self.strides = tuple(info[stage]['reduction'] for stage in self.stages)
         self.channels = tuple(info[stage]['num_chs'] for stage in self.stages)
+        self.num_features = self.tail_channels = self.channels[-1]
         for name, child in net.named_children():
             self.add_module(name, child)
 
@@ -77,9 +78,11 @@ class TimmBackbone(StagedBackbone):
             taps.append(features)
         return taps
 
-    def forward_head(self, features: Tensor) -> Tensor:
-        pooled = self.global_pool(features)
-        return self.fc(F.dropout(pooled, self.drop_rate, self.training))
+    def pooled(self, tap: Tensor) -> Tensor:
+        return F.dropout(self.global_pool(tap), self.drop_rate, self.training)
+
+    def classify(self, vector: Tensor) -> Tensor:
+        return self.fc(vector)
 
     def fresh_tail(self, stage: int) -> nn.Sequential:
         following = self.stages[stage + 1:]

@@ -6,7 +6,7 @@ from hsakd_mm.registry import MODELS
 
 
 class TailBranch(nn.Module):
-    """Copies of a backbone's remaining stages, global average pooling and an own classifier.
+    """Copies of what remains of a backbone, global average pooling and an own classifier.
 
     Args:
         backbone (StagedBackbone): Where it is grown from; shares no weight with it.
@@ -17,7 +17,8 @@ class TailBranch(nn.Module):
     def __init__(self, backbone: StagedBackbone, stage: int, num_outputs: int) -> None:
         super().__init__()
         self.stages = backbone.fresh_tail(stage)
-        self.fc = nn.Linear(backbone.channels[-1], num_outputs)
+        self.fc = nn.Linear(backbone.tail_channels, num_outputs)
+        backbone.init_branch(self)
 
     def forward(self, tap: Tensor) -> Tensor:
         """Logits ``[B, num_outputs]`` of ``tap: [B, C_l, H_l, W_l]``."""

@@ -10,45 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hsakd_mm.checkpoint import load_backbone_weights, load_strict
 from hsakd_mm.errors import UserError
+from hsakd_mm.models.branches.pairing import pair_by_stride
 from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.pretrained import load_backbone
 from hsakd_mm.registry import MODELS
 
-from .plain import Classifier
+from .branched import BranchedClassifier
 from .taught import Taught
-
-
-class BranchedClassifier(Classifier):
-    """A backbone with hierarchical branches over a pretext task; what both stages train.
-
-    Args:
-        backbone (dict): Config of a staged backbone.
-        branches (dict): Config of branches, e.g. ``dict(type='TailBranches')``.
-        pretext (dict): Config of the pretext task.
-        data_preprocessor (dict): As in :class:`Classifier`.
-    """
-
-    def __init__(self, backbone: dict, branches: dict | None = None, pretext: dict | None = None,
-                 data_preprocessor: dict | None = None) -> None:
-        super().__init__(backbone, data_preprocessor)
-        self.pretext = MODELS.build(pretext or dict(type='Rotation'))
-        self.branches = MODELS.build(dict(
-            branches or dict(type='TailBranches'), backbone=self.backbone,
-            num_outputs=self.backbone.num_classes * self.pretext.num_views))
-        self.match_memory_format()
-
-    def forward_branches(self, images: Tensor, detach: bool = False) -> tuple:
-        """Class logits ``[R, N]`` and branch logits ``L x [R, N·M]`` of ``images: [R, 3, H, W]``.
-
-        With ``detach`` the branches send no gradient into the backbone (``grad=False`` of the
-        reference code).
-        """
-        taps = self.backbone.forward_taps(images)
-        logits = self.backbone.forward_head(taps[-1])
-        if detach:
-            taps = [tap.detach() for tap in taps]
-        return logits, self.branches(taps)
 
 
 @MODELS.register_module()
@@ -64,14 +33,17 @@ class HSAKDTeacher(BranchedClassifier):
 
     Args:
         frozen_backbone (bool): Which of the two.
-        checkpoint (str): The backbone's weights: a file, or ``torchvision://resnet34``.
-            Required when the backbone is frozen. Loaded strictly.
+        checkpoint (str): The backbone's weights: a file (of a backbone, or of a training run), a
+            work directory, ``torchvision://resnet34`` or ``timm://resnet34.a1_in1k``. Required
+            when the backbone is frozen. Loaded strictly.
+        predict_branches (bool): The branches are what this stage trains, and the reference code
+            chooses the checkpoint by them, so that validation looks at them by default.
         Others: As in :class:`BranchedClassifier`.
     """
 
     def __init__(self, *args, frozen_backbone: bool = False, checkpoint: str | None = None,
-                 **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+                 predict_branches: bool = True, **kwargs) -> None:
+        super().__init__(*args, predict_branches=predict_branches, **kwargs)
         if frozen_backbone and checkpoint is None:
             raise UserError('a frozen backbone was expected to come with trained weights, and '
                             'checkpoint is None: set model.checkpoint to a file or to a '
@@ -84,8 +56,7 @@ class HSAKDTeacher(BranchedClassifier):
     def init_weights(self) -> None:
         super().init_weights()
         if self.checkpoint is not None:
-            load_strict(self.backbone, load_backbone_weights(self.checkpoint),
-                        source=self.checkpoint, what='teacher backbone')
+            load_backbone(self.backbone, self.checkpoint, what='teacher backbone')
 
     def train(self, mode: bool = True) -> 'HSAKDTeacher':
         super().train(mode)
@@ -103,18 +74,6 @@ class HSAKDTeacher(BranchedClassifier):
             losses['loss_ce'] = F.cross_entropy(self.pretext.unrotated(logits), labels)
         return losses
 
-    def predict(self, inputs: Tensor, labels: Tensor | None = None) -> list:
-        """As :meth:`Classifier.predict`, and ``branch_logits: [L, M, N·M]`` an image.
-
-        The branches are what this stage trains, so validation has to see them.
-        """
-        logits, branch_logits = self.forward_branches(self.pretext.expand(inputs))
-        views = self.pretext.num_views
-        branch_logits = torch.stack(branch_logits, 1).unflatten(0, (-1, views)).transpose(1, 2)
-        samples = self.samples(self.pretext.unrotated(logits), labels)
-        return [dict(sample, branch_logits=joint_logits)
-                for sample, joint_logits in zip(samples, branch_logits)]
-
 
 @MODELS.register_module()
 class HSAKD(Taught, BranchedClassifier):
@@ -123,44 +82,69 @@ class HSAKD(Taught, BranchedClassifier):
     Cross-entropy sees the images as they are, both divergences all M views. The student's
     branches get no cross-entropy (the paper's ablation finds that it hurts), and their gradient
     reaches the backbone. The teacher comes from
-    :class:`~hsakd_mm.engine.hooks.DistillationHook`, is in eval mode and gets no gradient.
+    :class:`~hsakd_mm.engine.hooks.DistillationHook`, is in eval mode and gets no gradient. It may
+    be of another family and have another number of branches
+    (:func:`~hsakd_mm.models.branches.pairing.pair_by_stride`), and sees the images in its own
+    normalisation.
+
+    The four weights are the paper's ablation: branches only ``(1, 0, 0, 0)``, also logits on the
+    images as they are ``(1, 1, 0, 0)``, or on all views ``(1, 0, 1, 0)``, also cross-entropy on
+    the student's branches ``(1, 0, 1, 1)``.
 
     Args:
         temperature (float): T of every KL; 3 in the paper, its only hyper-parameter.
+        kl_branches (float): Weight of ``Σ_l KL(q_l^T || q_l^S)``.
+        kl_unrotated (float): Weight of ``KL(p^T || p^S)`` over the images as they are.
+        kl_rotated (float): Weight of ``KL(p^T || p^S)`` over all M views.
+        ce_branches (float): Weight of ``Σ_l CE(q_l^S(t_j x), k_j)``.
         Others: As in :class:`BranchedClassifier`.
     """
 
-    def __init__(self, *args, temperature: float = 3.0, **kwargs) -> None:
+    def __init__(self, *args, temperature: float = 3.0, kl_branches: float = 1.0,
+                 kl_unrotated: float = 0.0, kl_rotated: float = 1.0, ce_branches: float = 0.0,
+                 **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.temperature = temperature
+        self.kl_branches = kl_branches
+        self.kl_unrotated = kl_unrotated
+        self.kl_rotated = kl_rotated
+        self.ce_branches = ce_branches
 
     def check_teacher(self, teacher) -> None:
-        """Branches teach branches: there must be as many, over the same joint classes."""
-        theirs, ours = _layout(teacher), _layout(self)
-        for what, their, our in zip(('branches', 'classes', 'views'), theirs, ours):
-            if their != our:
-                raise UserError(f'HSAKD pairs branch with branch over the same joint classes, and '
-                                f'the teacher has {their} {what} while the student has {our}: '
-                                f'use a teacher trained as HSAKDTeacher on the same classes, '
-                                f'with the same kind of branches and pretext task.')
+        """Branches teach branches, over the same joint classes."""
+        super().check_teacher(teacher)
+        if not hasattr(teacher, 'branches'):
+            raise UserError(f'HSAKD needs a teacher with branches, and {type(teacher).__name__} '
+                            f'has none: use one trained as HSAKDTeacher.')
+        theirs, ours = teacher.pretext.num_views, self.pretext.num_views
+        if theirs != ours:
+            raise UserError(f'HSAKD pairs branches over the same joint classes, and the teacher '
+                            f'has {theirs} views while the student has {ours}: use the same '
+                            f'pretext task for both.')
+        self.taught_by = pair_by_stride(self.backbone.strides, teacher.backbone.strides)
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         images = self.pretext.expand(inputs)
         logits, branch_logits = self.forward_branches(images)
         with torch.no_grad():
-            teacher_logits, teacher_branch_logits = self.teacher.forward_branches(images)
+            teacher_logits, teacher_branch_logits = self.teacher.forward_branches(
+                self.for_teacher(images))
 
-        own = self.pretext.unrotated(logits)
-        weight, temperature = self.distill_weight, self.temperature
+        own, teacher_own = self.pretext.unrotated(logits), self.pretext.unrotated(teacher_logits)
         losses = {'loss_ce': F.cross_entropy(own, labels)}
-        for depth, pair in enumerate(zip(branch_logits, teacher_branch_logits, strict=True), 1):
-            losses[f'loss_kl_branch{depth}'] = weight * kl_loss(*pair, temperature)
-        losses['loss_kl_logits'] = weight * kl_loss(logits, teacher_logits, temperature)
-        losses['agreement'] = self.agreement(own, self.pretext.unrotated(teacher_logits))
+        for depth, (joint_logits, index) in enumerate(zip(branch_logits, self.taught_by), 1):
+            losses[f'loss_kl_branch{depth}'] = self._kl(
+                self.kl_branches, joint_logits, teacher_branch_logits[index])
+        losses['loss_kl_logits'] = self._kl(self.kl_rotated, logits, teacher_logits)
+        if self.kl_unrotated:
+            losses['loss_kl_unrotated'] = self._kl(self.kl_unrotated, own, teacher_own)
+        if self.ce_branches:
+            joint_labels = self.pretext.joint_labels(labels)
+            for depth, joint_logits in enumerate(branch_logits, 1):
+                losses[f'loss_ce_branch{depth}'] = self.ce_branches * F.cross_entropy(
+                    joint_logits, joint_labels)
+        losses['agreement'] = self.agreement(own, teacher_own)
         return losses
 
-
-def _layout(model) -> tuple:
-    """Number of branches, classes and views."""
-    views = getattr(getattr(model, 'pretext', None), 'num_views', 0)
-    return len(getattr(model, 'branches', ())), model.backbone.num_classes, views
+    def _kl(self, weight: float, logits: Tensor, teacher_logits: Tensor) -> Tensor:
+        return self.distill_weight * weight * kl_loss(logits, teacher_logits, self.temperature)

@@ -1,3 +1,4 @@
+from .identity import Identity
 from .rotation import Rotation
 
-__all__ = ['Rotation']
+__all__ = ['Identity', 'Rotation']

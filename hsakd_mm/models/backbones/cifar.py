@@ -1,0 +1,151 @@
+"""What the CIFAR families share: a network written as lists of named layers.
+
+A family names its layers as winycg/HSAKD and RepDistiller do (so their plain weights load strictly)
+and says how to make a fresh stage. Forward pass and branches follow from that.
+"""
+from abc import abstractmethod
+from collections.abc import Iterable
+from itertools import accumulate
+from operator import mul
+
+from torch import Tensor, nn
+
+from hsakd_mm.errors import UserError
+
+from .staged import StagedBackbone
+
+
+class CifarBackbone(StagedBackbone):
+    """Stem at full resolution, stages, a neck (often empty), global average pooling, one Linear.
+
+    A family sets the names below, and in its constructor what its ``build_*`` need before it calls
+    this one. Nothing depends on the size of the input.
+
+    Args:
+        num_classes (int): N.
+        stem_channels (int): Channels of the stem's output; 3 without a stem.
+        channels (Iterable[int]): Channels of each stage's output.
+        num_features (int): Channels of the neck's output. Default: of the last stage.
+    """
+
+    stem: tuple = ()
+    """Names of the layers before the first stage."""
+    stages: tuple = ()
+    """For each stage the names of its layers; a dot leads into a container."""
+    stage_strides: tuple = ()
+    """Down-sampling within each stage."""
+    neck: tuple = ()
+    """Names of the layers between the last stage and pooling."""
+    head: str = 'fc'
+    """Name of the classifier."""
+
+    def __init__(self, num_classes: int, stem_channels: int, channels: Iterable,
+                 num_features: int | None = None) -> None:
+        super().__init__()
+        self.channels = tuple(channels)
+        self.strides = tuple(accumulate(self.stage_strides, mul))
+        self.num_classes = num_classes
+        self.num_features = self.tail_channels = num_features or self.channels[-1]
+        self._adopt(self.stem, self.build_stem())
+        inputs = (stem_channels, *self.channels)
+        for index, names in enumerate(self.stages):
+            self._adopt(names, self.build_stage(index, inputs[index], self.stage_strides[index]))
+        self._adopt(self.neck, self.build_neck())
+        self.add_module(self.head, nn.Linear(self.num_features, num_classes))
+        self.init_backbone()
+
+    def _adopt(self, names: tuple, layers: list) -> None:
+        for name, layer in zip(names, layers, strict=True):
+            container, _, leaf = name.rpartition('.')
+            if container and not hasattr(self, container):
+                self.add_module(container, nn.Sequential())
+            self.get_submodule(container).add_module(leaf, layer)
+
+    def build_stem(self) -> list:
+        """Fresh layers of the stem, one for each name."""
+        return []
+
+    @abstractmethod
+    def build_stage(self, index: int, in_channels: int, stride: int) -> list:
+        """Fresh layers of a stage (from 0), one for each name, that strides as told."""
+
+    def build_neck(self) -> list:
+        """Fresh layers of the neck, one for each name."""
+        return []
+
+    def init_backbone(self) -> None:
+        """Initialise the network; by default its layers stay as torch makes them."""
+
+    def stage_path(self, images: Tensor) -> tuple:
+        """The names of :attr:`stages` that ``images: [B, 3, H, W]`` go through."""
+        return self.stages
+
+    def _run(self, names: tuple, features: Tensor) -> Tensor:
+        for name in names:
+            features = self.get_submodule(name)(features)
+        return features
+
+    def forward_taps(self, images: Tensor) -> list:
+        features = self._run(self.stem, images)
+        taps = []
+        for names in self.stage_path(images):
+            features = self._run(names, features)
+            taps.append(features)
+        return taps
+
+    def pooled(self, tap: Tensor) -> Tensor:
+        return self._run(self.neck, tap).mean((2, 3))
+
+    def classify(self, vector: Tensor) -> Tensor:
+        return self.get_submodule(self.head)(vector)
+
+    def fresh_tail(self, stage: int) -> nn.Sequential:
+        last = len(self.stages) - 1
+        if stage == last:
+            layers = self.build_stage(last, self.channels[last], stride=1)
+        else:
+            layers = [layer for index in range(stage + 1, last + 1)
+                      for layer in self.build_stage(index, self.channels[index - 1],
+                                                    self.stage_strides[index])]
+        return nn.Sequential(*layers, *self.build_neck())
+
+
+def he_init(network: nn.Module, linear: str = 'default') -> None:
+    """Normal weights for convolutions, std sqrt(2 / (k² · out channels)), zero for their biases.
+
+    Args:
+        network (nn.Module): Changed in place; BatchNorm starts at 1 and 0, as torch makes it.
+        linear (str): ``'default'`` leaves Linear as torch makes it, ``'zero_bias'`` only zeroes
+            its bias, ``'small'`` also draws its weights with std 0.01. The families differ.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode='fan_out', nonlinearity='relu')
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.Linear) and linear != 'default':
+            nn.init.zeros_(layer.bias)
+            if linear == 'small':
+                nn.init.normal_(layer.weight, std=0.01)
+
+
+def blocks_in_depth(family: str, depth: int, step: int, offset: int) -> int:
+    """The n of ``depth = step · n + offset``.
+
+    Raises:
+        UserError: There is no such n >= 1.
+    """
+    if not isinstance(depth, int) or depth <= offset or (depth - offset) % step:
+        near = ', '.join(str(step * n + offset) for n in (1, 2, 3, 6))
+        raise UserError(f'{family} expects a depth of {step}n+{offset} with n >= 1, and depth is '
+                        f'{depth!r}: choose one such as {near}.')
+    return (depth - offset) // step
+
+
+def one_of(family: str, what: str, value, known: Iterable):
+    """``value``, where it is among ``known``; otherwise a UserError that lists these."""
+    known = list(known)
+    if value not in known:
+        raise UserError(f'{family} expects {what} to be one of {known}, and it is {value!r}: '
+                        f'choose one of these.')
+    return value

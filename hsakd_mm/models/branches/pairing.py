@@ -1,0 +1,37 @@
+"""Which branch of a teacher teaches which branch of a student."""
+import math
+from collections.abc import Sequence
+
+from hsakd_mm.errors import UserError
+
+
+def pair_by_stride(student: Sequence[int], teacher: Sequence[int]) -> list[int]:
+    """For each of the student's branches, the index of the teacher's branch that teaches it.
+
+    As many branches on both sides are paired in order, as the paper does (its WRN-40-2 with strides
+    1, 2, 4 teaches a ShuffleNet with 2, 4, 8). Otherwise each of the student's branches has the
+    teacher's branch of the same stride or, where there is none, of the nearest, the deeper of two.
+    That every branch gets a target is a decision of ours; the paper has no such pair.
+
+    Args:
+        student, teacher (Sequence[int]): Strides of the taps that the branches read, ascending.
+
+    Raises:
+        UserError: The teacher has no branch.
+
+    Example:
+        >>> pair_by_stride((4, 8, 16, 32), (1, 2, 4))
+        [2, 2, 2, 2]
+        >>> pair_by_stride((1, 2, 4), (2, 4, 8, 16))
+        [0, 0, 1]
+    """
+    if not teacher:
+        raise UserError('a teacher with branches was expected, and this one has none: use one that '
+                        'was trained as HSAKDTeacher.')
+    if len(student) == len(teacher):
+        return list(range(len(student)))
+
+    def distance(ours: int, index: int) -> tuple:
+        return abs(math.log2(teacher[index] / ours)), -teacher[index]
+
+    return [min(range(len(teacher)), key=lambda index: distance(ours, index)) for ours in student]

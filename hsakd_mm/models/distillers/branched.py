@@ -1,0 +1,116 @@
+"""Networks with hierarchical branches over a pretext task: what HSAKD and HSSAKD train."""
+import torch
+from torch import Tensor, nn
+
+from hsakd_mm.models.backbones import StagedBackbone
+from hsakd_mm.randomness import undisturbed
+from hsakd_mm.registry import MODELS
+
+from .base import Method
+from .plain import Classifier
+
+
+def grow(backbone: StagedBackbone, branches: dict | None, num_views: int) -> nn.Module:
+    """Branches of ``backbone`` that put out its classes jointly with ``num_views`` views.
+
+    They do not disturb the random numbers: a plain network of the same seed starts, and goes on,
+    as this one's backbone does.
+    """
+    with undisturbed():
+        return MODELS.build(dict(branches or dict(type='TailBranches'), backbone=backbone,
+                                 num_outputs=backbone.num_classes * num_views))
+
+
+class Branched:
+    """Mixin of what has ``backbone`` and ``branches``."""
+
+    def forward_branches(self, images: Tensor, detach: bool = False) -> tuple:
+        """Class logits ``[R, N]`` and branch logits ``L x [R, N·M]`` of ``images: [R, 3, H, W]``.
+
+        With ``detach`` the branches send no gradient into the backbone (``grad=False`` of the
+        reference code).
+        """
+        taps = self.backbone.forward_taps(images)
+        logits = self.backbone.forward_head(taps[-1])
+        if detach:
+            taps = [tap.detach() for tap in taps]
+        return logits, self.branches(taps)
+
+
+class BranchedNet(Branched, nn.Module):
+    """One of several networks of a method, with branches of its own.
+
+    Args:
+        backbone (dict): Config of a staged backbone.
+        branches (dict): Config of branches; :class:`TailBranches` by default.
+        num_views (int): M of the pretext task.
+    """
+
+    def __init__(self, backbone: dict, branches: dict | None, num_views: int) -> None:
+        super().__init__()
+        self.backbone = MODELS.build(backbone)
+        self.branches = grow(self.backbone, branches, num_views)
+
+
+class PredictsBranches(Method):
+    """A method that can show what its branches learnt, besides the plain forward.
+
+    Args:
+        pretext (dict): Config of the pretext task; :class:`Rotation` by default.
+        predict_branches (bool): Have :meth:`predict` look at the branches as well. It costs M
+            forwards of backbone and branches an image instead of one of the backbone.
+    """
+
+    def __init__(self, data_preprocessor: dict | None = None, pretext: dict | None = None,
+                 predict_branches: bool = False, **kwargs) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, **kwargs)
+        self.pretext = MODELS.build(pretext or dict(type='Rotation'))
+        self.predict_branches = predict_branches
+
+    @property
+    def branched_nets(self) -> list:
+        """What offers ``forward_branches``; one for each of ``backbones``."""
+        return [self]
+
+    def predict(self, inputs: Tensor, labels: Tensor | None = None) -> list:
+        """As :meth:`Method.predict`; with ``predict_branches``, an image also has
+        ``branch_joint`` and ``branch_class``, each ``[K, L]`` for K networks of L branches: on what
+        share of its views a branch names class and view, or the class.
+        """
+        if not self.predict_branches or labels is None:
+            return super().predict(inputs, labels)
+        images = self.pretext.expand(inputs)
+        outputs = [net.forward_branches(images) for net in self.branched_nets]
+        logits = torch.stack([self.pretext.unrotated(own) for own, _ in outputs], 1)
+        logits = logits[:, 0] if len(outputs) == 1 else logits
+        joint, classes = ([self._shares(each, labels, as_class) for _, each in outputs]
+                          for as_class in (False, True))
+        return [dict(sample, branch_joint=[list(net[index]) for net in joint],
+                     branch_class=[list(net[index]) for net in classes])
+                for index, sample in enumerate(self.samples(logits, labels))]
+
+    def _shares(self, branch_logits: list, labels: Tensor, as_class: bool) -> list:
+        """``B x [L]``: the share of an image's views that each branch names rightly."""
+        views = self.pretext.num_views
+        if as_class:
+            target = labels.repeat_interleave(views)
+            branch_logits = [self.pretext.class_logits(logits) for logits in branch_logits]
+        else:
+            target = self.pretext.joint_labels(labels)
+        right = torch.stack([logits.argmax(1) == target for logits in branch_logits], 1)
+        return right.float().unflatten(0, (-1, views)).mean(1).tolist()
+
+
+class BranchedClassifier(Branched, PredictsBranches, Classifier):
+    """A classifier whose backbone has hierarchical branches over a pretext task.
+
+    Args:
+        backbone (dict): Config of a staged backbone.
+        branches (dict): Config of branches, e.g. ``dict(type='TailBranches')``.
+        Others: As in :class:`PredictsBranches`.
+    """
+
+    def __init__(self, backbone: dict, branches: dict | None = None, **kwargs) -> None:
+        super().__init__(backbone=backbone, **kwargs)
+        self.branches = grow(self.backbone, branches, self.pretext.num_views)
+        self.match_memory_format()

@@ -1,0 +1,93 @@
+"""HSSAKD online: two networks with branches teach each other (Yang et al., TNNLS 2024).
+
+The journal version of HSAKD. Its offline form is :mod:`.hsakd`, whose code the authors did not
+change. Reference: ``train_online_kd_cifar.py`` and ``mutual_kd_net.py`` of winycg/HSAKD.
+"""
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.models.branches.pairing import pair_by_stride
+from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.randomness import undisturbed
+from hsakd_mm.registry import MODELS
+
+from .branched import BranchedNet, PredictsBranches
+
+
+@MODELS.register_module()
+class HSSAKDOnline(PredictsBranches):
+    """Two networks a, b from scratch on one batch, one optimizer, one backward::
+
+        Σ_n [CE(p_n(x), y) + Σ_l CE(q_l^n(t_j x), k_j)]
+          + KL(p_b || p_a) + KL(p_a || p_b) + Σ_l [KL(q_l^b || q_l^a) + KL(q_l^a || q_l^b)]
+
+    Cross-entropy of p sees the images as they are, all else all M views. The one that teaches is
+    detached. Other than the offline student's, the branches do get cross-entropy: nobody has
+    taught them before. Of different architectures each branch learns from the other network's
+    branch that :func:`~hsakd_mm.models.branches.pairing.pair_by_stride` names.
+
+    Args:
+        nets (Sequence[dict]): Two configs, each ``dict(backbone=..., branches=...)``; they become
+            ``net1`` and ``net2``. With one seed ``net1`` starts as a plain network would.
+        temperature (float): T of every KL; 3 in the paper.
+        Others: As in :class:`PredictsBranches`.
+
+    Raises:
+        UserError: Not two networks, or of different classes.
+    """
+
+    def __init__(self, nets: Sequence[dict], temperature: float = 3.0, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if len(nets) != 2:
+            raise UserError(f'HSSAKDOnline lets two networks teach each other, and model.nets has '
+                            f'{len(nets)}: name two.')
+        self.temperature = temperature
+        self.net1 = self._build(**nets[0])
+        with undisturbed():
+            self.net2 = self._build(**nets[1])
+        classes = [backbone.num_classes for backbone in self.backbones]
+        if classes[0] != classes[1]:
+            raise UserError(f'two networks that teach each other need the same classes, and they '
+                            f'have {classes[0]} and {classes[1]}: set num_classes of both alike.')
+        self.match_memory_format()
+
+    def _build(self, backbone: dict, branches: dict | None = None) -> BranchedNet:
+        return BranchedNet(backbone, branches, self.pretext.num_views)
+
+    @property
+    def backbones(self) -> list[nn.Module]:
+        return [net.backbone for net in self.branched_nets]
+
+    @property
+    def branched_nets(self) -> list:
+        return [self.net1, self.net2]
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> dict:
+        images = self.pretext.expand(inputs)
+        joint_labels = self.pretext.joint_labels(labels)
+        outputs = [net.forward_branches(images) for net in self.branched_nets]
+
+        losses = {}
+        for number, (own, peer) in enumerate((outputs, outputs[::-1]), 1):
+            logits, branch_logits = own
+            losses[f'loss_ce_net{number}'] = F.cross_entropy(
+                self.pretext.unrotated(logits), labels)
+            losses[f'loss_kl_logits_net{number}'] = self._learn_from(logits, peer[0])
+            for depth, (joint_logits, teacher) in enumerate(
+                    zip(branch_logits, self._teachers(number)), 1):
+                losses[f'loss_ce_branch{depth}_net{number}'] = F.cross_entropy(
+                    joint_logits, joint_labels)
+                losses[f'loss_kl_branch{depth}_net{number}'] = self._learn_from(
+                    joint_logits, peer[1][teacher])
+        return losses
+
+    def _learn_from(self, logits: Tensor, peer_logits: Tensor) -> Tensor:
+        return kl_loss(logits, peer_logits.detach(), self.temperature)
+
+    def _teachers(self, number: int) -> list[int]:
+        """For each branch of net ``number``, the index of the other net's branch."""
+        strides = [backbone.strides for backbone in self.backbones]
+        return pair_by_stride(strides[number - 1], strides[2 - number])

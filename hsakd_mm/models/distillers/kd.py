@@ -1,0 +1,44 @@
+"""KD: Distilling the Knowledge in a Neural Network (Hinton, Vinyals, Dean, 2015)."""
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.registry import MODELS
+
+from .plain import Classifier
+from .taught import Taught
+
+
+@MODELS.register_module()
+class KD(Taught, Classifier):
+    """``a·CE(p_S(x), y) + b·T²·KL(p^T || p^S)``.
+
+    The defaults are those by which HSAKD's tables compare on CIFAR-100, from RepDistiller
+    (HobbitLong/RepDistiller, ``-r 0.1 -a 0.9``, T = 4). On ImageNet torchdistill's T = 1 and two
+    halves are usual (``papers.md`` 5).
+
+    Args:
+        temperature (float): T.
+        ce_weight (float): a.
+        kd_weight (float): b.
+        Others: As in :class:`Classifier`.
+    """
+
+    def __init__(self, *args, temperature: float = 4.0, ce_weight: float = 0.1,
+                 kd_weight: float = 0.9, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.temperature = temperature
+        self.ce_weight = ce_weight
+        self.kd_weight = kd_weight
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> dict:
+        logits = self.backbone(inputs)
+        with torch.no_grad():
+            teacher_logits = self.teacher.logits(self.for_teacher(inputs))
+        weight = self.distill_weight * self.kd_weight
+        return {
+            'loss_ce': self.ce_weight * F.cross_entropy(logits, labels),
+            'loss_kd': weight * kl_loss(logits, teacher_logits, self.temperature),
+            'agreement': self.agreement(logits, teacher_logits),
+        }

@@ -1,0 +1,29 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.models.distillers.kd import KD
+from hsakd_mm.models.distillers.plain import Classifier
+
+SMALL = dict(type='TimmBackbone', model_name='resnet18', num_classes=5, channels=(8, 8, 16, 16))
+
+
+def test_hintons_loss() -> None:
+    torch.manual_seed(0)
+    images, labels = torch.randn(3, 3, 32, 32), torch.tensor([0, 3, 4])
+    student, teacher = KD(SMALL).eval(), Classifier(SMALL).eval()
+    student.attach_teacher(teacher)
+    losses = student.loss(images, labels)
+    logits, theirs = student.backbone(images), teacher.backbone(images)
+    soft = F.softmax(theirs / 4, 1)
+    divergence = (soft * (soft.log() - F.log_softmax(logits / 4, 1))).sum(1).mean()
+    torch.testing.assert_close(losses['loss_ce'], 0.1 * F.cross_entropy(logits, labels))
+    torch.testing.assert_close(losses['loss_kd'], 0.9 * 16 * divergence)
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_refuses_a_teacher_of_other_classes() -> None:
+    with pytest.raises(UserError, match='the teacher has 6 classes while the student has 5'):
+        KD(SMALL).attach_teacher(Classifier(dict(SMALL, num_classes=6)))
