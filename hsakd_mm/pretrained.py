@@ -13,7 +13,8 @@ def load_backbone(backbone: nn.Module, checkpoint: str, what: str = 'backbone') 
 
     Args:
         backbone (nn.Module): A staged backbone.
-        checkpoint (str): See :func:`load_checkpoint` and :func:`~hsakd_mm.work_dir.find_checkpoint`.
+        checkpoint (str): See :func:`~hsakd_mm.checkpoint.load_checkpoint` and
+            :func:`~hsakd_mm.work_dir.find_checkpoint`.
         what (str): What the backbone is, for the message.
 
     Returns:

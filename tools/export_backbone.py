@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from hsakd_mm.engine.launch import user_errors  # noqa: E402
-from hsakd_mm.transfer.export import export_backbone  # noqa: E402
+from hsakd_mm.transfer.export import export_all, export_backbone  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,20 +18,25 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', metavar='FILE',
                         help='where to; both endings are written (default: CHECKPOINT_backbone)')
     parser.add_argument('--with-head', action='store_true', help='keep the classifier, fc.*')
-    parser.add_argument('--prefix', default='backbone.',
-                        help="the backbone's keys in the checkpoint (default: %(default)s)")
+    parser.add_argument('--prefix', help="the backbone's keys in the checkpoint (default: found by "
+                        'itself; of two networks that taught each other, both are written)')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    done = export_backbone(args.checkpoint, args.out, args.with_head, args.prefix)
-    norm = done.metadata['normalisation']
-    print(f'{done.tensors} tensors of {done.metadata["method"]} ({done.metadata["model_name"]}, '
-          f'epoch {done.metadata["epoch"]})')
-    print(f'input: RGB 0..255, mean {norm["mean"]}, std {norm["std"]}')
-    print(f'{done.pth_sha256}  {done.pth}')
-    print(f'{done.safetensors_sha256}  {done.safetensors}')
+    if args.prefix:
+        exports = [export_backbone(args.checkpoint, args.out, args.with_head, args.prefix)]
+    else:
+        exports = export_all(args.checkpoint, args.out, args.with_head)
+    for done in exports:
+        norm = done.metadata['normalisation']
+        network = done.metadata['model_name'] or done.metadata['backbone_type']
+        print(f'{done.tensors} tensors of {done.metadata["method"]} ({network}, '
+              f'epoch {done.metadata["epoch"]})')
+        print(f'input: RGB 0..255, mean {norm["mean"]}, std {norm["std"]}')
+        print(f'{done.pth_sha256}  {done.pth}')
+        print(f'{done.safetensors_sha256}  {done.safetensors}')
 
 
 if __name__ == '__main__':

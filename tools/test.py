@@ -2,7 +2,7 @@
 
 Usage::
 
-    python tools/test.py CONFIG CHECKPOINT [--out FILE.json]
+    python tools/test.py CONFIG CHECKPOINT [--branches] [--out FILE.json]
     bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [the same options]
 """
 import argparse
@@ -18,6 +18,7 @@ from mmengine.registry import RUNNERS  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
 from hsakd_mm.checkpoint import load_checkpoint, sha256  # noqa: E402
+from hsakd_mm.engine.branches import look_at_branches  # noqa: E402
 from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors  # noqa: E402
 from hsakd_mm.engine.preflight import load_config, load_into, prepare_work_dir  # noqa: E402
 
@@ -28,6 +29,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file; every weight has to fit')
     parser.add_argument('--work-dir', help='for logs; default: work_dirs/<config>')
     parser.add_argument('--out', metavar='FILE', help='write the metrics as JSON')
+    parser.add_argument('--branches', action='store_true',
+                        help='also report the accuracy of each branch')
     parser.add_argument('--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE',
                         help='change the config: test_dataloader.batch_size=8')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
@@ -42,6 +45,8 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options,
                       needs=('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
     prepare_work_dir(cfg, args.work_dir, args.config)
+    if args.branches:
+        look_at_branches(cfg)
     checkpoint = load_checkpoint(args.checkpoint)
     cfg.load_from, cfg.resume = None, False  # loaded below, where nothing may be left out
     prepare_launcher(cfg, args.launcher)

@@ -17,6 +17,7 @@ from mmengine.registry import RUNNERS  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
 from hsakd_mm.checkpoint import load_checkpoint  # noqa: E402
+from hsakd_mm.engine.branches import look_at_branches  # noqa: E402
 from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors  # noqa: E402
 from hsakd_mm.engine.optim import check_amp, use_amp  # noqa: E402
 from hsakd_mm.engine.preflight import (  # noqa: E402
@@ -36,6 +37,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale the learning rate with the number of images a step')
     parser.add_argument('--no-validate', action='store_true', help='no validation while training')
+    parser.add_argument('--branches', action='store_true',
+                        help='also report the accuracy of each branch')
     parser.add_argument('--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE',
                         help='change the config: optim_wrapper.optimizer.lr=0.1; a list is '
                         'key="[a,b]" or key=a,b')
@@ -51,6 +54,8 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options,
                       needs=('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     prepare_work_dir(cfg, args.work_dir, args.config)
+    if args.branches:
+        look_at_branches(cfg)
     if args.amp:
         use_amp(cfg)
     check_amp(cfg)

@@ -20,7 +20,7 @@ from hsakd_mm.errors import UserError
 
 KEY = 'hsakd_mm'
 FORMAT_VERSION = 1
-HEADS = ('fc.', 'classifier.', 'head.')  # how timm and torchvision name the classifier
+HEADS = ('fc.', 'classifier.', 'head.', 'linear.')  # how timm, torchvision and we name it
 FORMATS = ('.pth', '.safetensors')
 
 

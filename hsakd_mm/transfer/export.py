@@ -1,6 +1,8 @@
 """From a training checkpoint to a backbone that anyone can load."""
 import os
+import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mmengine.config import Config
@@ -23,6 +25,29 @@ class Export:
     metadata: dict
 
 
+def networks_in(state_dict: Mapping) -> list[str]:
+    """Prefixes of the backbones in a training checkpoint.
+
+    ``['backbone.']``, of two networks that taught each other ``['net1.backbone.',
+    'net2.backbone.']``, and nothing where the file is not a training checkpoint.
+    """
+    found = (re.match(r'(net\d+\.)?backbone\.', key) for key in state_dict)
+    return sorted({match[0] for match in found if match})
+
+
+def export_all(checkpoint: str, out: str | None = None, with_head: bool = False) -> list[Export]:
+    """Export each network in it; of several, ``_net1`` … becomes part of the files' names."""
+    prefixes = networks_in(load_checkpoint(checkpoint)['state_dict'])
+    if len(prefixes) < 2:
+        return [export_backbone(checkpoint, out, with_head)]
+    exports = []
+    for prefix in prefixes:
+        net = prefix.split('.')[0]
+        name = f'{_stem(out)}_{net}' if out else f'{os.path.splitext(checkpoint)[0]}_{net}_backbone'
+        exports.append(export_backbone(checkpoint, name, with_head, prefix))
+    return exports
+
+
 def export_backbone(checkpoint: str, out: str | None = None, with_head: bool = False,
                     prefix: str = 'backbone.') -> Export:
     """Write the backbone of a training checkpoint as ``.pth`` and ``.safetensors``.
@@ -30,7 +55,7 @@ def export_backbone(checkpoint: str, out: str | None = None, with_head: bool = F
     Keys are those of the backbone without ``prefix``: torchvision's, for a ResNet. Tensors are
     contiguous, on the CPU, float32 (counters stay integers). The metadata hold
     ``normalisation`` (``mean``, ``std``, ``channel_order``; RGB in units of 0..255),
-    ``model_name``, ``model_kwargs``, ``method``, ``epoch``, ``source_sha256``, ``with_head`` and
+    ``backbone_type``, ``model_name``, ``model_kwargs``, ``method``, ``epoch``, ``source_sha256``, ``with_head`` and
     ``format_version``.
 
     Args:
@@ -51,13 +76,17 @@ def export_backbone(checkpoint: str, out: str | None = None, with_head: bool = F
                            if key.startswith(prefix) and (with_head or not is_head(
                                key.removeprefix(prefix))))
     if not backbone:
+        others = [other for other in networks_in(weights) if other != prefix]
+        if others:
+            raise UserError(f'{checkpoint} has no key under {prefix!r}, but it has '
+                            f'{" and ".join(map(repr, others))}: give one of these as --prefix.')
         already = 'conv1.weight' in weights or any(map(is_head, weights))
         raise UserError(
             f'a training checkpoint was expected, and {checkpoint} has no key under '
             f'{prefix!r} (its first is {next(iter(weights))!r}): '
             + ('it looks like a backbone already, which can be transferred as it is.' if already
                else 'name a checkpoint that tools/train.py wrote, or give --prefix.'))
-    metadata = _metadata(content, checkpoint, with_head)
+    metadata = _metadata(content, checkpoint, with_head, prefix)
     backbone._metadata = OrderedDict(
         (key.removeprefix(prefix), value)
         for key, value in (getattr(weights, '_metadata', None) or {}).items()
@@ -87,18 +116,21 @@ def training_config(content: dict, source: str) -> Config:
     return Config.fromstring(text, '.py')
 
 
-def _metadata(content: dict, source: str, with_head: bool) -> dict:
+def _metadata(content: dict, source: str, with_head: bool, prefix: str) -> dict:
     model = training_config(content, source).get('model') or {}
     preprocessor = model.get('data_preprocessor') or {}
     if not preprocessor.get('mean') or not preprocessor.get('std'):
         raise UserError(f'the input normalisation was expected in {source}, and its config has '
                         f'no model.data_preprocessor with mean and std: a backbone without it '
                         f'would be fed wrong images; train with ImagePreprocessor.')
-    network = dict(model.get('backbone') or {})
-    network.pop('type', None)
+    number = re.match(r'net(\d+)\.', prefix)
+    owner = (model.get('nets') or [])[int(number[1]) - 1] if number else model
+    network = dict(owner.get('backbone') or {})
+    kind = network.pop('type', '').rpartition('.')[2]
     return dict(
         format_version=FORMAT_VERSION,
         method=model.get('type', '').rpartition('.')[2],
+        backbone_type=kind,
         model_name=network.pop('model_name', None),
         model_kwargs=_plain(network),
         normalisation=dict(mean=_plain(preprocessor['mean']), std=_plain(preprocessor['std']),

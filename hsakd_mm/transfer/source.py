@@ -9,7 +9,7 @@ from hsakd_mm.checkpoint import load_checkpoint
 from hsakd_mm.errors import UserError
 
 from .backbone_file import BackboneFile, read_backbone
-from .export import export_backbone, training_config
+from .export import export_backbone, networks_in, training_config
 
 RANDOM = 'random'  # in place of a file: no pretraining
 
@@ -43,7 +43,12 @@ def resolve(checkpoint: str) -> Source:
     content = load_checkpoint(checkpoint)
     notes = []
     path = checkpoint
-    if any(key.startswith('backbone.') for key in content['state_dict']):
+    networks = networks_in(content['state_dict'])
+    if len(networks) > 1:
+        raise UserError(f'one backbone was expected in {checkpoint}, and it holds {len(networks)} '
+                        f'that taught each other: write each with python tools/export_backbone.py '
+                        f'{checkpoint}, and name the file of one.')
+    if networks:
         del content
         path = export_backbone(checkpoint).pth
         notes.append(f'{checkpoint} is a training checkpoint: its backbone was exported to {path}.')

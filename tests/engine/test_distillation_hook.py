@@ -4,6 +4,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from mmengine.dataset import default_collate
 
 from hsakd_mm.checkpoint import load_checkpoint
@@ -136,6 +137,40 @@ def test_refuses_a_model_that_takes_no_teacher(config, run, teacher_file) -> Non
     plain.default_hooks.distillation = hook
     with pytest.raises(UserError, match='Classifier does not'):
         run(plain)
+
+
+def plain_teacher(config, checkpoint):
+    """The demo's student under KD of a plain ResNet-18."""
+    cfg = distil(config, checkpoint)
+    cfg.model.type = 'KD'
+    cfg.default_hooks.distillation.teacher = dict(
+        type='Classifier', backbone=dict(type='TimmBackbone', model_name='resnet18', num_classes=10),
+        data_preprocessor=dict(type='ImagePreprocessor', mean=[127.5] * 3, std=[127.5] * 3))
+    return cfg
+
+
+def test_a_backbone_from_elsewhere_teaches_in_its_own_normalisation(config, run, tmp_path) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / 'resnet18.pth'
+    weights = torchvision.models.resnet18(num_classes=10).state_dict()
+    torch.save(weights, path)
+    runner = run(plain_teacher(config, path))
+    student = runner.model
+    assert torch.equal(student.teacher.backbone.layer4[1].conv2.weight.cpu(),
+                       weights['layer4.1.conv2.weight'])
+    batch = next(iter(runner.train_dataloader))
+    ours, theirs = (net.data_preprocessor(batch)['inputs'] for net in (student, student.teacher))
+    torch.testing.assert_close(student.for_teacher(ours), theirs)
+    assert not torch.allclose(ours, theirs)
+
+
+def test_refuses_a_backbone_that_does_not_fit(config, run, tmp_path) -> None:
+    path = tmp_path / 'resnet34.pth'
+    torch.save(torchvision.models.resnet34(num_classes=10).state_dict(), path)
+    with pytest.raises(UserError, match='left over: layer1.2.conv1.weight'):
+        run(plain_teacher(config, path))
+    with pytest.raises(UserError, match="timm has no weights named 'resnet81': did you mean"):
+        run(plain_teacher(config, 'timm://resnet81'))
 
 
 def test_refuses_another_normalisation(config, run, teacher_file) -> None:

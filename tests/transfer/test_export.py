@@ -10,9 +10,10 @@ import torchvision
 
 from hsakd_mm.checkpoint import sha256
 from hsakd_mm.errors import UserError
+from hsakd_mm.models.distillers.hssakd import HSSAKDOnline
 from hsakd_mm.transfer import backbone_file
 from hsakd_mm.transfer.backbone_file import read_backbone
-from hsakd_mm.transfer.export import export_backbone
+from hsakd_mm.transfer.export import export_all, export_backbone
 from tests.conftest import REPO
 
 from .conftest import write_checkpoint
@@ -159,3 +160,25 @@ def test_the_tool(trained, tmp_path, refusal) -> None:
     assert done.returncode == 0, done.stderr
     assert sha256(str(tmp_path / 'b.pth')) in done.stdout and 'mean [10.0' in done.stdout
     assert 'no such file' in refusal('export_backbone.py', 'absent.pth')
+
+
+def test_of_two_networks_each_is_written(tmp_path, refusal) -> None:
+    path = tmp_path / 'epoch_3.pth'
+    nets = [dict(type='TimmBackbone', model_name='resnet18', num_classes=10, channels=(8, 8, 16, 16)),
+            dict(type='CifarResNet', depth=8, num_classes=10)]
+    model = HSSAKDOnline([dict(backbone=net) for net in nets])
+    cfg = f"""model = dict(
+        type='HSSAKDOnline', nets=[dict(backbone={nets[0]}), dict(backbone={nets[1]})],
+        data_preprocessor=dict(type='ImagePreprocessor', mean=[10., 20., 30.], std=[4., 5., 6.]))"""
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=cfg, epoch=3)), path)
+    one, two = export_all(str(path))
+    for export, net, weights in ((one, 1, model.net1.backbone), (two, 2, model.net2.backbone)):
+        assert export.pth == str(tmp_path / f'epoch_3_net{net}_backbone.pth')
+        assert export.metadata['backbone_type'] == nets[net - 1]['type']
+        kept = torch.load(export.pth)
+        heads = weights.state_dict().keys() - kept.keys()
+        assert heads == {'fc.weight', 'fc.bias'}
+        assert all(torch.equal(value, weights.state_dict()[key]) for key, value in kept.items())
+    with pytest.raises(UserError, match="it has 'net1.backbone.' and 'net2.backbone.'"):
+        export_backbone(str(path))
+    assert 'it holds 2 that taught each other' in refusal('transfer_det.py', str(path))

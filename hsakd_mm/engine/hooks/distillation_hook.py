@@ -114,8 +114,8 @@ def _check_input(preprocessor: nn.Module, content: dict, path: str) -> None:
         if theirs is not None and (ours is None or ours.flatten().tolist() != torch.tensor(
                 theirs, dtype=torch.float32).tolist()):
             raise UserError(
-                f'the teacher {path} was trained on images with {name} {list(theirs)}, and would be '
-                f'given {None if ours is None else ours.flatten().tolist()}: set '
+                f'the teacher {path} was trained on images with {name} {list(theirs)}, and would '
+                f'be given {None if ours is None else ours.flatten().tolist()}: set '
                 f'default_hooks.distillation.teacher.data_preprocessor to what it was trained '
                 f'with.')
 

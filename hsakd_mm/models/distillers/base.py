@@ -23,7 +23,7 @@ class Method(BaseModel):
     @property
     @abstractmethod
     def backbones(self) -> list[nn.Module]:
-        """The networks that are trained to be handed on: one, or two where they teach each other."""
+        """The networks that are handed on: one, or several where they teach each other."""
 
     @property
     def num_classes(self) -> int:
@@ -34,7 +34,7 @@ class Method(BaseModel):
         """Scalars; mmengine sums what has ``loss`` in its name and only logs the rest."""
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """Class logits by one plain forward of a network: ``[B, N]``, of K networks ``[B, K, N]``."""
+        """Class logits by one plain forward: ``[B, N]``, of K networks ``[B, K, N]``."""
         logits = [backbone(inputs) for backbone in self.backbones]
         return logits[0] if len(logits) == 1 else torch.stack(logits, 1)
 

@@ -1,0 +1,30 @@
+"""``--branches``: validation that looks at the branches as well."""
+from mmengine.config import Config
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.models.distillers.branched import PredictsBranches
+from hsakd_mm.registry import MODELS
+
+
+def look_at_branches(cfg: Config) -> None:
+    """Have validation and test report each branch's joint and class accuracy.
+
+    By default they cost one plain forward of the backbone an image; this costs M of backbone and
+    branches.
+
+    Raises:
+        UserError: The model has no branches.
+    """
+    kind = MODELS.get(cfg.model.type)
+    if kind is None or not issubclass(kind, PredictsBranches):
+        raise UserError(f'--branches needs a model with branches over a pretext task, and '
+                        f'{cfg.model.type} has none: leave the option out.')
+    cfg.model.predict_branches = True
+    for part in ('val', 'test'):
+        evaluator = cfg.get(f'{part}_evaluator')
+        if evaluator is None:
+            continue
+        metrics = list(evaluator) if isinstance(evaluator, list | tuple) else [evaluator]
+        if not any(metric.type == 'BranchAccuracy' for metric in metrics):
+            metrics.append(dict(type='BranchAccuracy'))
+        cfg[f'{part}_evaluator'] = metrics
