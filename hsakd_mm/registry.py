@@ -14,7 +14,7 @@ def _child(name: str, *locations: str) -> Registry:
 
 
 # What we add to.
-MODELS = _child('MODELS', 'models')
+MODELS = _child('MODELS', 'models', 'evaluation')
 DATASETS = _child('DATASETS', 'datasets')
 TRANSFORMS = _child('TRANSFORMS', 'datasets.transforms')
 METRICS = _child('METRICS', 'evaluation')

@@ -21,10 +21,10 @@ def find_checkpoint(path: str) -> str:
     best = sorted(glob.glob(os.path.join(path, 'best_*.pth')), key=os.path.getmtime)
     found = best[-1] if best else last_checkpoint(path)
     if found is None:
-        raise UserError(f'a checkpoint was expected at {path}, and there is none: train the '
-                        f'teacher first, or name its file with --cfg-options '
-                        f'default_hooks.distillation.checkpoint=FILE (for the frozen backbone of a '
-                        f'teacher model.checkpoint=FILE).')
+        raise UserError(f'a checkpoint was expected at {path}, and there is none: train it first, '
+                        f'or name a file with --cfg-options (of a teacher '
+                        f'default_hooks.distillation.checkpoint=FILE, of a frozen backbone '
+                        f'model.checkpoint=FILE).')
     return found
 
 

@@ -11,6 +11,7 @@ from torch.utils.data import get_worker_info
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import DATASETS
 
+from .few_shot import check_fraction, stratified_part
 from .images import NON_RGB
 from .transforms import build_transforms
 from .verify import together, verify_images
@@ -29,6 +30,8 @@ class ImageFolder(BaseDataset):
         pipeline (Sequence[dict | Callable]): Transforms; the last one is ``PackInputs``.
         non_rgb (str): What to do with files that are not 8-bit RGB: 'error' or 'convert'.
         verify (bool): Check all files when the set is loaded (:mod:`.verify`).
+        fraction (float): Keep this part of every class (:mod:`.few_shot`).
+        split_seed (int): Chooses that part.
         **kwargs: ``metainfo``, ``indices``, ``test_mode``, ``serialize_data``, ``lazy_init``, … of
             :class:`mmengine.dataset.BaseDataset`. ``metainfo['classes']`` chooses and orders the
             class folders; by default all, by name.
@@ -39,11 +42,15 @@ class ImageFolder(BaseDataset):
     """
 
     def __init__(self, data_root: str, split: str = '', pipeline: Sequence = (),
-                 non_rgb: str = 'error', verify: bool = True, **kwargs) -> None:
+                 non_rgb: str = 'error', verify: bool = True, fraction: float = 1.,
+                 split_seed: int = 0, **kwargs) -> None:
         if non_rgb not in NON_RGB:
             raise UserError(f'non_rgb must be one of {NON_RGB}, and it is {non_rgb!r}.')
+        check_fraction(fraction)
         self.non_rgb = non_rgb
         self.verify = verify
+        self.fraction = fraction
+        self.split_seed = split_seed
         self.folder = os.path.join(os.path.expanduser(data_root), split).rstrip('/')
         super().__init__(data_root=data_root, data_prefix=dict(img_path=split),
                          pipeline=build_transforms(pipeline), **kwargs)
@@ -52,14 +59,24 @@ class ImageFolder(BaseDataset):
         """Scan the folders, then check the files; sets ``metainfo['classes']``."""
         verify = self.verify and get_worker_info() is None  # a worker must not meet other ranks
         chosen = self._metainfo.get('classes')
+        classes, files = (
+            together(self._chosen_files, chosen) if verify else self._chosen_files(chosen))
         if verify:
-            classes, files = together(scan, self.folder, chosen)
             _check_same_everywhere(self.folder, files)
             verify_images([path for path, _ in files], self.non_rgb)
-        else:
-            classes, files = scan(self.folder, chosen)
         self._metainfo['classes'] = classes
         return [dict(img_path=path, gt_label=label) for path, label in files]
+
+    def find_files(self, chosen: Sequence[str] | None
+                   ) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
+        """The classes and the files as (path, label); sets in other layouts override this."""
+        return scan(self.folder, chosen)
+
+    def _chosen_files(self, chosen: Sequence[str] | None
+                      ) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
+        classes, files = self.find_files(chosen)
+        return classes, stratified_part(files, [label for _, label in files], self.fraction,
+                                        self.split_seed)
 
     def get_data_info(self, idx: int) -> dict:
         return dict(super().get_data_info(idx), non_rgb=self.non_rgb)

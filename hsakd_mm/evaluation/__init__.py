@@ -1,3 +1,4 @@
 from .accuracy import Accuracy, BranchAccuracy
+from .linear_probe import LinearProbe
 
-__all__ = ['Accuracy', 'BranchAccuracy']
+__all__ = ['Accuracy', 'BranchAccuracy', 'LinearProbe']

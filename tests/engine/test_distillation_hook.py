@@ -127,7 +127,7 @@ def test_refuses_what_is_no_checkpoint(config, run, tmp_path) -> None:
     path.write_text('not a checkpoint')
     with pytest.raises(UserError, match='cannot be read as one'):
         run(distil(config, path))
-    with pytest.raises(UserError, match='train the teacher first'):
+    with pytest.raises(UserError, match='train it first'):
         run(distil(config, tmp_path / 'nowhere'))
 
 

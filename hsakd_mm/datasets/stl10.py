@@ -1,0 +1,31 @@
+"""STL-10's labelled images from the original binary files."""
+from collections.abc import Sequence
+
+import numpy as np
+from torchvision import datasets
+
+from hsakd_mm.registry import DATASETS
+
+from .torchvision_set import TorchvisionSet
+
+
+class _Labelled(datasets.STL10):
+    """torchvision's, without need of the 2.6 GB of unlabelled images."""
+
+    train_list = datasets.STL10.train_list[:2]
+
+
+@DATASETS.register_module()
+class STL10(TorchvisionSet):
+    """5,000 training and 8,000 test images of 96x96 in 10 classes; no folds.
+
+    Read from ``data_root/stl10_binary/{train,test}_{X,y}.bin``. Arguments: see
+    :class:`.TorchvisionSet`. The archive also holds the unlabelled images: 2.6 GB to download.
+    """
+
+    source = _Labelled
+    names = ('airplane', 'bird', 'car', 'cat', 'deer', 'dog', 'horse', 'monkey', 'ship', 'truck')
+
+    def open(self, source: type) -> tuple[np.ndarray, Sequence[int], Sequence[str]]:
+        content = source(self.data_root, split=self.split)
+        return content.data.transpose(0, 2, 3, 1), content.labels, self.names

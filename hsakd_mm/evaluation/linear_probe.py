@@ -1,0 +1,97 @@
+"""Linear probe: how far one linear layer gets on features that no longer learn."""
+import os
+
+import torch
+import torch.nn.functional as F
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from hsakd_mm.checkpoint import load_backbone_weights, load_strict, sha256
+from hsakd_mm.models.distillers.plain import Classifier
+from hsakd_mm.registry import MODELS
+from hsakd_mm.work_dir import find_checkpoint
+
+
+@MODELS.register_module()
+class LinearProbe(Classifier):
+    """A linear classifier on a frozen backbone's pooled features, as ``eval_rep.py`` of HSAKD.
+
+    The backbone gets no gradient and stays in eval mode, so that BatchNorm keeps the statistics of
+    pretraining. Its own classifier is carried along, unused. A checkpoint of the probe holds all
+    that ``tools/test.py`` needs.
+
+    Attributes:
+        unused (set[str]): Keys of the backbone's own classifier.
+
+    Args:
+        backbone (dict): Config of a :class:`~hsakd_mm.models.backbones.StagedBackbone`, with the
+            ``num_classes`` it was pretrained with.
+        num_classes (int): N, the classes of the data to probe on.
+        checkpoint (str): The backbone's weights, read when training starts: a training checkpoint,
+            an exported backbone (with its classifier or without), or a work directory, of which
+            the best checkpoint is taken. None leaves the backbone random, as a baseline.
+        data_preprocessor (dict): Normalises as the reference code did *for the probe*, which is
+            not how it normalised in pretraining.
+    """
+
+    def __init__(self, backbone: dict, num_classes: int, checkpoint: str | None = None,
+                 data_preprocessor: dict | None = None) -> None:
+        super().__init__(backbone, data_preprocessor)
+        self.checkpoint = checkpoint
+        self.fc = nn.Linear(self.backbone.num_features, num_classes)
+        nn.init.normal_(self.fc.weight, std=0.01)  # as the reference code's MobileNetV2
+        nn.init.zeros_(self.fc.bias)
+        self.unused = classifier_keys(self.backbone)
+        self.backbone.requires_grad_(False).eval()
+
+    @property
+    def num_classes(self) -> int:
+        """The probe's; ``backbone.num_classes`` is of pretraining."""
+        return self.fc.out_features
+
+    def init_weights(self) -> None:
+        """Called as training starts: the backbone's weights come from :attr:`checkpoint`.
+
+        Raises:
+            UserError: No such checkpoint, or one of another network.
+        """
+        super().init_weights()
+        if self.checkpoint is None:
+            print_log('Probe: no checkpoint, the backbone is random.', 'current')
+            return
+        path = find_checkpoint(self.checkpoint)
+        own = self.backbone.state_dict()
+        classifier = {key: own[key] for key in self.unused}
+        tensors = load_strict(self.backbone, {**classifier, **load_backbone_weights(path)},
+                              source=path, what='backbone of the probe')
+        digest = f', SHA-256 {sha256(path)}' if os.path.isfile(path) else ''
+        print_log(f'Probe: {tensors} tensors of the backbone from {path}{digest}', 'current')
+
+    def train(self, mode: bool = True) -> 'LinearProbe':
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    @torch.no_grad()
+    def features(self, inputs: Tensor) -> Tensor:
+        """The frozen backbone's vectors ``[B, num_features]`` of images ``[B, 3, H, W]``."""
+        return self.backbone.pooled(self.backbone.forward_taps(inputs)[-1])
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        return self.fc(self.features(inputs))
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> dict:
+        return {'loss_ce': F.cross_entropy(self.logits(inputs), labels)}
+
+
+def classifier_keys(backbone: nn.Module) -> set[str]:
+    """Names of the parameters that only ``backbone.classify`` uses, whatever a family calls them.
+
+    An exported backbone may lack them, and a probe has no use for them.
+    """
+    names, parameters = zip(*backbone.named_parameters())
+    like = parameters[0]
+    with torch.enable_grad():
+        logits = backbone.classify(like.new_zeros(2, backbone.num_features))
+        used = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
+    return {name for name, gradient in zip(names, used) if gradient is not None}

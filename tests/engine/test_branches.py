@@ -1,0 +1,29 @@
+"""``--branches`` through the Runner."""
+import pytest
+from mmengine.runner import Runner
+
+from hsakd_mm.engine.branches import look_at_branches
+from hsakd_mm.errors import UserError
+
+
+def test_reports_branches_only_where_asked(config) -> None:
+    cfg = config('hsakd')
+    cfg.test_dataloader.dataset.indices = 8
+    plain = Runner.from_cfg(cfg).test()
+    assert set(plain) == {'accuracy/top1'}
+    look_at_branches(cfg)
+    cfg.experiment_name = f'{cfg.work_dir}-branches'
+    metrics = Runner.from_cfg(cfg).test()
+    branches = {f'branch/{kind}_{depth}' for kind in ('joint', 'class') for depth in range(1, 5)}
+    assert set(metrics) == {'accuracy/top1', 'branch/joint_max'} | branches
+
+
+def test_a_teacher_reports_them_once(config) -> None:
+    cfg = config('teacher')
+    look_at_branches(cfg)
+    assert [metric.type for metric in cfg.test_evaluator] == ['Accuracy', 'BranchAccuracy']
+
+
+def test_refuses_a_model_without_branches(config) -> None:
+    with pytest.raises(UserError, match='Classifier has none: leave the option out'):
+        look_at_branches(config('plain'))

@@ -1,0 +1,87 @@
+"""tools/linear_probe.py, in this process: a probe, its continuation, its test, its neighbours."""
+import json
+import runpy
+import sys
+
+import pytest
+import torch
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.models.distillers.plain import Classifier
+from tests.datasets.originals import photographs, write_stl10
+from tests.tools.commands import ROOT
+
+BACKBONE = dict(type='CifarResNet', depth=8, num_classes=5, width=(4, 4, 8, 8))
+CONFIG = f"""
+_base_ = {str(ROOT / 'configs' / 'linear' / 'mbv2_stl10.py')!r}
+model = dict(backbone=dict(_delete_=True, **{BACKBONE!r}), checkpoint=None)
+train_cfg = dict(max_epochs=3)
+env_cfg = dict(cudnn_benchmark=False)
+_loader = dict(num_workers=0, persistent_workers=False, pin_memory=False, batch_size=10)
+_set = dict(data_root='data', download=False, verify=False)
+train_dataloader = dict(dataset=_set, **_loader)
+val_dataloader = dict(dataset=_set, **_loader)
+test_dataloader = val_dataloader
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with a config, data and a backbone; images of a class are one photograph."""
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    write_stl10(tmp_path / 'data', photographs(10, 96).repeat(3, 0), [n // 3 for n in range(30)])
+    (tmp_path / 'probe.py').write_text(CONFIG)
+    torch.manual_seed(0)
+    torch.save(dict(state_dict=Classifier(BACKBONE).state_dict()), 'a.pth')
+    torch.save(dict(state_dict=Classifier(BACKBONE).state_dict()), 'b.pth')
+    return tmp_path
+
+
+def run(tool: str, *args: str) -> None:
+    """The tool's ``main``, as from the command line, without its guard against errors."""
+    argv, sys.argv = sys.argv, [tool, *args]
+    try:
+        runpy.run_path(str(ROOT / 'tools' / tool))['main']()
+    finally:
+        sys.argv = argv
+
+
+def test_probe_resume_and_test(place, capsys) -> None:
+    run('linear_probe.py', 'probe.py', 'a.pth', '--cfg-options', 'train_cfg.max_epochs=2')
+    first = json.loads((place / 'work_dirs/probe/linear_probe.json').read_text())
+    assert first['epochs'] == 2 and first['checkpoint'] == 'a.pth' and first['seed'] == 0
+    assert set(first) >= {'command', 'commit', 'hardware', 'checkpoint_sha256'}
+
+    run('linear_probe.py', 'probe.py', 'a.pth', '--resume', '--out', 'out/result.json')
+    result = json.loads((place / 'out' / 'result.json').read_text())
+    assert result['epochs'] == 3
+    assert result['metrics']['top1_best'] >= max(result['metrics']['top1_last'],
+                                                 first['metrics']['top1_best'])
+    assert 'out/result.json: top1_last' in capsys.readouterr().out
+
+    (place / 'a.pth').unlink()
+    run('test.py', 'probe.py', 'work_dirs/probe/epoch_3.pth', '--out', 'test.json')
+    tested = json.loads((place / 'test.json').read_text())['metrics']
+    assert tested['accuracy/top1'] == pytest.approx(result['metrics']['top1_last'])
+
+    with pytest.raises(UserError, match='should stand on the backbone of b.pth'):
+        run('linear_probe.py', 'probe.py', 'b.pth', '--resume')
+
+
+def test_neighbours(place) -> None:
+    """Both splits hold the same images: the nearest is the image itself."""
+    run('linear_probe.py', 'probe.py', 'a.pth', '--knn', '3')
+    result = json.loads((place / 'work_dirs/probe/knn.json').read_text())
+    assert result['metrics'] == dict(top1=100, top5=100)
+    assert (result['method'], result['k'], result['temperature']) == ('k-NN', 3, 0.07)
+
+
+def test_mistakes(place) -> None:
+    plain = str(ROOT / 'configs' / 'demo' / 'plain.py')
+    with pytest.raises(UserError, match='LinearProbe was expected.*Classifier'):
+        run('linear_probe.py', plain, 'a.pth')
+    with pytest.raises(UserError, match='nowhere.pth'):
+        run('linear_probe.py', 'probe.py', 'nowhere.pth')
+    with pytest.raises(SystemExit):
+        run('linear_probe.py', 'probe.py', 'a.pth', '--knn', '--resume')
