@@ -120,7 +120,7 @@ def test_unknown_network(train, digits) -> None:
 
 
 @pytest.mark.parametrize('content, said', [
-    (None, 'there is none: train the teacher first'),
+    (None, 'there is none: train it first'),
     (b'<html>not found</html>', 'the file cannot be read as one'),
     ('resnet18', 'missing: backbone.layer1.2'),  # which resnet34 has and resnet18 has not
 ], ids=['absent', 'web page', 'other architecture'])
