@@ -2,8 +2,18 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 OWN_VECTORS = Path(__file__).parent / 'vectors'
+
+
+@pytest.fixture(autouse=True, scope='module')
+def one_thread():
+    """float64 convolutions gain little from more, and lose much on a machine that is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def pytest_generate_tests(metafunc) -> None:

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from hsakd_mm.models.distillers.hsakd import HSAKD, HSAKDTeacher
+from hsakd_mm.models.distillers.hssakd import HSSAKDOnline
+from hsakd_mm.upstream import from_upstream
 
 from .fill import fill_tensor, images, labels
 from .networks import BACKBONES
-from .upstream import from_upstream
 
 RELATIVE = 1e-6
 
@@ -21,14 +22,29 @@ def case(vector_file):
     missing = [name for name in names if name not in BACKBONES]
     if missing:
         pytest.skip(f'parity case missing: no network {missing[0]!r} here yet')
+    # Once for all tests of a file: drawing the numbers takes longer than computing with them.
+    vectors['weights'] = {role: {key: fill_tensor(key, shape)
+                                 for key, shape in vectors[f'{role}_keys']}
+                          for role in ('student', 'teacher')}
     return vectors
 
 
 def build(kind: type, case: dict, role: str, **kwargs):
     """A network of ``case`` in float64, filled in the reference's names, every key used once."""
-    model = kind(dict(BACKBONES[case[role]], num_classes=case['num_classes']), **kwargs)
-    filled = {from_upstream(key): fill_tensor(key, shape) for key, shape in case[f'{role}_keys']}
-    model.double().load_state_dict(filled)
+    return fill(lambda: kind(backbone_of(case, role), **kwargs), case['weights'][role])
+
+
+def backbone_of(case: dict, role: str) -> dict:
+    return dict(BACKBONES[case[role]], num_classes=case['num_classes'])
+
+
+def fill(make, weights: dict):
+    """``make()`` with ``weights``, which stay as they are: training changes only the statistics."""
+    model = make()
+    statistics = {name for name, _ in model.named_buffers()}
+    weights = from_upstream(weights)
+    model.load_state_dict({key: value.clone() if key in statistics else value
+                           for key, value in weights.items()}, assign=True)
     return model
 
 
@@ -68,8 +84,8 @@ def test_parameters_and_logits(case, role) -> None:
     with torch.no_grad():
         logits, branch_logits = model.forward_branches(model.pretext.expand(batch(case)[0]))
     expected = case[f'{role}_eval']
-    assert len(branch_logits) == len(expected['branch_logits'])
-    for got, want in zip([logits, *branch_logits], [expected['logits'], *expected['branch_logits']]):
+    wanted = [expected['logits'], *expected['branch_logits']]
+    for got, want in zip([logits, *branch_logits], wanted, strict=True):
         # A sum of terms of both signs may cancel, so it is held to the scale of its terms.
         scale = RELATIVE * want['norm']
         assert got.flatten()[:6].tolist() == pytest.approx(want['first'], rel=RELATIVE, abs=1e-9)
@@ -96,3 +112,25 @@ def test_frozen_teacher_step(case) -> None:
     check_losses(teacher, teacher.loss(*batch(case)), case['teacher_frozen_loss'],
                  dict(ce_branches='loss_ce_branch'))
     assert not any(parameter.requires_grad for parameter in teacher.backbone.parameters())
+
+
+def test_online_step(case) -> None:
+    """Two of the student's architecture; the second is filled as ``net2.<key>``."""
+    net = dict(backbone=backbone_of(case, 'student'))
+    second = ((f'net2.{key}', shape) for key, shape in case['student_keys'])
+    weights = {f'net1.{key}': value for key, value in case['weights']['student'].items()}
+    weights |= {key: fill_tensor(key, shape) for key, shape in second}
+    model = fill(lambda: HSSAKDOnline([net, net], temperature=case['temperature']), weights).train()
+    losses = model.loss(*batch(case))
+    expected = case['online_loss']
+    for theirs, ours in dict(ce='loss_ce_net', ce_branches='loss_ce_branch',
+                             kl_logits='loss_kl_logits', kl_branches='loss_kl_branch').items():
+        got = sum(value.item() for name, value in losses.items() if name.startswith(ours))
+        assert got == pytest.approx(expected[theirs], rel=RELATIVE), theirs
+    total = sum(value for name, value in losses.items() if 'loss' in name)
+    assert total.item() == pytest.approx(expected['total'], rel=RELATIVE)
+    total.backward()
+    for name, norms in expected['grad_norm'].items():
+        net = getattr(model, name)
+        assert grad_norm(net) == pytest.approx(norms['total'], rel=RELATIVE), name
+        assert grad_norm(net.backbone) == pytest.approx(norms['backbone'], rel=RELATIVE), name
