@@ -9,6 +9,8 @@
 * mmengine's local file backend writes in place, so that a run killed while it saves (a job's time
   limit, a full disk) leaves a truncated checkpoint under the final name. Ours writes a neighbour,
   which takes the place of the file once it is whole and on the disk.
+* ``sync_bn='torch'`` makes a bare SyncBatchNorm of timm's ``BatchNormAct2d``, and the activation in
+  it is lost without a word. timm's own conversion, which keeps it, takes its place.
 """
 import os
 import pickle
@@ -22,6 +24,7 @@ from mmengine.config import config as _config
 from mmengine.config import utils as _config_utils
 from mmengine.fileio import LocalBackend
 from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.runner import runner as _runner
 from mmengine.utils import digit_version
 
 _STATISTICS = ('min', 'max', 'mean', 'current')
@@ -86,9 +89,22 @@ def _write_whole_files() -> None:
     LocalBackend.put, LocalBackend.put_text = _put, _put_text
 
 
+def _keep_activations() -> None:
+    usual = _runner.convert_sync_batchnorm
+
+    def convert(module, implementation: str = 'torch'):
+        if implementation != 'torch':
+            return usual(module, implementation)
+        from timm.layers import convert_sync_batchnorm
+        return convert_sync_batchnorm(module)
+
+    _runner.convert_sync_batchnorm = convert
+
+
 if digit_version(mmengine.__version__) >= digit_version('0.11'):
     warnings.warn(f'hsakd_mm/compat.py mends mmengine 0.10, and {mmengine.__version__} is installed: '
                   f'look whether its patches are still right and needed.', stacklevel=2)
 _allow_own_checkpoints()
 _find_own_configs()
 _write_whole_files()
+_keep_activations()

@@ -7,8 +7,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.fileio import LocalBackend
+from mmengine.runner import runner
 
 import hsakd_mm.compat as compat
+from hsakd_mm.models.backbones import TimmBackbone
 
 
 def test_own_configs_can_be_inherited_by_name(tmp_path) -> None:
@@ -46,3 +48,14 @@ def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch) -> None:
     assert path.read_bytes() == b'old' and os.listdir(path.parent) == [path.name]
     backend.put(b'new', path)
     assert path.read_bytes() == b'new' and os.listdir(path.parent) == [path.name]
+
+
+def test_sync_bn_keeps_the_activations_in_timms_norms() -> None:
+    torch.manual_seed(0)
+    net = TimmBackbone('test_efficientnet', num_classes=3).eval()
+    images = torch.randn(2, 3, 64, 64)
+    before, keys = net(images), list(net.state_dict())
+    converted = runner.convert_sync_batchnorm(net, 'torch').eval()
+    norms = [module for module in converted.modules() if isinstance(module, torch.nn.SyncBatchNorm)]
+    assert norms and list(converted.state_dict()) == keys
+    assert torch.equal(converted(images), before)

@@ -20,7 +20,8 @@ from hsakd_mm.errors import UserError
 
 KEY = 'hsakd_mm'
 FORMAT_VERSION = 1
-HEADS = ('fc.', 'classifier.', 'head.', 'linear.')  # how timm, torchvision and we name it
+# How timm, torchvision and our CIFAR families name the classifier; `pre_logits.` is VGG's fc1, fc2.
+HEADS = ('fc.', 'classifier.', 'head.', 'linear.', 'last_linear.', 'pre_logits.')
 FORMATS = ('.pth', '.safetensors')
 
 

@@ -55,8 +55,8 @@ def export_backbone(checkpoint: str, out: str | None = None, with_head: bool = F
     Keys are those of the backbone without ``prefix``: torchvision's, for a ResNet. Tensors are
     contiguous, on the CPU, float32 (counters stay integers). The metadata hold
     ``normalisation`` (``mean``, ``std``, ``channel_order``; RGB in units of 0..255),
-    ``backbone_type``, ``model_name``, ``model_kwargs``, ``method``, ``epoch``, ``source_sha256``, ``with_head`` and
-    ``format_version``.
+    ``backbone_type``, ``model_name``, ``model_kwargs``, ``method``, ``epoch``, ``source_sha256``,
+    ``with_head`` and ``format_version``.
 
     Args:
         checkpoint (str): What training wrote.

@@ -1,3 +1,4 @@
+from .light import LightBranches
 from .tail import TailBranches
 
-__all__ = ['TailBranches']
+__all__ = ['LightBranches', 'TailBranches']

@@ -1,0 +1,11 @@
+# KD: half-width MobileNetV2 learns from the plain VGG13-bn.
+_base_ = '_cifar100_kd.py'
+
+model = dict(backbone=dict(type='CifarMobileNetV2', num_classes=100))
+
+default_hooks = dict(
+    distillation=dict(
+        checkpoint='work_dirs/cifar100_vgg13',
+        teacher=dict(backbone=dict(type='VGG', depth=13, num_classes=100))))
+
+optim_wrapper = dict(optimizer=dict(lr=0.01))

@@ -1,0 +1,6 @@
+# Plain half-width MobileNetV2 on CIFAR-100.
+_base_ = '_cifar100_plain.py'
+
+model = dict(backbone=dict(type='CifarMobileNetV2', num_classes=100))
+
+optim_wrapper = dict(optimizer=dict(lr=0.01))

@@ -1,0 +1,4 @@
+# Plain ResNet-56 on CIFAR-100.
+_base_ = '_cifar100_plain.py'
+
+model = dict(backbone=dict(type='CifarResNet', depth=56, num_classes=100))

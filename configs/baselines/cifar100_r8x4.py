@@ -1,0 +1,4 @@
+# Plain ResNet-8x4 on CIFAR-100.
+_base_ = '_cifar100_plain.py'
+
+model = dict(backbone=dict(type='CifarResNet', depth=8, width=(32, 64, 128, 256), num_classes=100))

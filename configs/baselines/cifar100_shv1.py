@@ -1,0 +1,6 @@
+# Plain ShuffleNetV1 on CIFAR-100.
+_base_ = '_cifar100_plain.py'
+
+model = dict(backbone=dict(type='ShuffleNetV1', num_classes=100))
+
+optim_wrapper = dict(optimizer=dict(lr=0.01))

@@ -1,0 +1,7 @@
+# The student without a teacher.
+_base_ = '_slice.py'
+
+model = dict(
+    type='Classifier',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='CifarResNet', depth=20, num_classes=10))

@@ -1,0 +1,4 @@
+# Few-shot: the student sees 50 % of CIFAR-100, the same share of each class; its teacher saw all.
+_base_ = 'cifar100_r56_r20.py'
+
+train_dataloader = dict(dataset=dict(fraction=0.5, split_seed=0))

@@ -1,0 +1,4 @@
+# Few-shot: the student sees 75 % of CIFAR-100, the same share of each class; its teacher saw all.
+_base_ = 'cifar100_r56_r20.py'
+
+train_dataloader = dict(dataset=dict(fraction=0.75, split_seed=0))

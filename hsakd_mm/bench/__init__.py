@@ -1,0 +1,53 @@
+"""Methods beside each other: one data set and budget, several seeds, one table.
+
+A bench is a config file that lists runs (:mod:`.plan`); every run is one call of
+``tools/train.py``. What the runs left behind (:mod:`.results`) becomes a table, a JSON file and a
+picture (:mod:`.report`, :mod:`.picture`).
+"""
+import statistics
+from collections.abc import Sequence
+
+from .plan import Bench
+from .report import print_report, write_report
+from .results import collect, is_done, note_origin
+
+
+def run(bench: Bench, command: str, only: Sequence[str] = ()) -> None:
+    """Do every run that is not done yet, then write and print the table.
+
+    The report is written after each run: who stops early has a table of what is done. It covers
+    all runs of the bench that are done, also those that ``only`` leaves out.
+
+    Args:
+        bench (Bench): What to do.
+        command (str): As the user typed it, for the report.
+        only (Sequence[str]): Names of runs; what they need is done too.
+    """
+    runs = bench.selected(only)
+    for number, each in enumerate(runs, 1):
+        done_before = is_done(each)
+        each.stage.run(f'{number}/{len(runs)}')
+        if not done_before:
+            note_origin(each, command)
+            write_report(bench, collect(bench))
+            if left := time_left(runs):
+                print(f'  all runs: {left}', flush=True)
+    results = collect(bench)
+    files = write_report(bench, results)
+    print_report(bench, results, files)
+
+
+def time_left(runs: Sequence) -> str:
+    """How long the undone runs will take, as far as others of their name tell."""
+    took: dict = {}
+    for each in runs:
+        if is_done(each):
+            took.setdefault(each.name, []).append(each.stage.seconds)
+    left = [each.name for each in runs if not is_done(each)]
+    seconds = sum(statistics.mean(took[name]) for name in left if name in took)
+    unknown = [name for name in dict.fromkeys(left) if name not in took]
+    if not left:
+        return ''
+    known = f'about {seconds / 60:.0f} min left' if seconds else ''
+    new = f'not yet known for {", ".join(unknown)}' if unknown else ''
+    return '; '.join(filter(None, [known, new]))

@@ -1,0 +1,64 @@
+"""Light auxiliary branches: depthwise-separable, for networks whose own tail is too heavy."""
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from hsakd_mm.models.backbones import StagedBackbone
+from hsakd_mm.registry import MODELS
+
+
+def separable(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+    """Depthwise 3x3 at ``stride``, pointwise, BN, ReLU; then the same at stride 1.
+
+    The first pair keeps the width, the second changes it, as in the bottlenecks of "Be Your Own
+    Teacher".
+    """
+    layers = []
+    for out, step in ((in_channels, stride), (out_channels, 1)):
+        layers += [
+            nn.Conv2d(in_channels, in_channels, 3, step, 1, groups=in_channels, bias=False),
+            nn.Conv2d(in_channels, out, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+class LightBranch(nn.Module):
+    """One separable block for each stage that remains, pooling and an own classifier.
+
+    Args:
+        backbone (StagedBackbone): Only its ``strides`` and ``channels`` are used.
+        stage (int): The tap that it reads, from 0. After the last one there is one block, at
+            stride 1.
+        num_outputs (int): Width of the classifier, N·M for joint labels.
+    """
+
+    def __init__(self, backbone: StagedBackbone, stage: int, num_outputs: int) -> None:
+        super().__init__()
+        points = list(zip(backbone.channels, backbone.strides))[stage:]
+        if len(points) == 1:
+            points *= 2
+        self.stages = nn.Sequential(*(separable(width, next_width, next_stride // stride)
+                                      for (width, stride), (next_width, next_stride)
+                                      in pairwise(points)))
+        self.fc = nn.Linear(backbone.channels[-1], num_outputs)
+
+    def forward(self, tap: Tensor) -> Tensor:
+        """Logits ``[B, num_outputs]`` of ``tap: [B, C_l, H_l, W_l]``."""
+        return self.fc(self.stages(tap).mean((2, 3)))
+
+
+@MODELS.register_module()
+class LightBranches(nn.ModuleList):
+    """One :class:`LightBranch` after each stage; takes the place of ``TailBranches``.
+
+    The design is our decision, not HSAKD's, whose branches are copies of the network's tail.
+    Separable blocks between a stage and its classifier are taken from Zhang et al., "Be Your Own
+    Teacher" (ICCV 2019).
+    """
+
+    def __init__(self, backbone: StagedBackbone, num_outputs: int) -> None:
+        super().__init__(LightBranch(backbone, stage, num_outputs)
+                         for stage in range(len(backbone.channels)))
+
+    def forward(self, taps: list) -> list:
+        """Branch logits, ``L x [B, num_outputs]``, of the taps, ``L x [B, C_l, H_l, W_l]``."""
+        return [branch(tap) for branch, tap in zip(self, taps, strict=True)]

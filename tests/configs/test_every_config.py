@@ -1,0 +1,119 @@
+"""Every config that pretrains, as it is: built, one step taken on real pictures, validated.
+
+Only what a machine lacks is replaced: the number of images, their size on ImageNet, the batch, and
+teachers that someone has trained, in whose place stand the networks of the teachers' own configs.
+"""
+import gc
+import math
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from hsakd_mm.checkpoint import load_backbone_weights
+from hsakd_mm.work_dir import find_checkpoint
+from tests.configs.catalog import CONFIGS, load
+
+BATCH = 2
+SMALLER = {224: 64, 256: 72}  # pixels
+
+# One of each method also writes checkpoints and texts, as a run does; the others save the time.
+IN_FULL = ('baselines/cifar100_wrn16_2', 'baselines/cifar100_kd_wrn40_2_wrn16_2',
+           'hsakd/cifar100_wrn40_2_teacher', 'hsakd/cifar100_wrn40_2_wrn16_2',
+           'hssakd/cifar100_wrn40_1')
+
+
+@pytest.fixture
+def build(workplace, monkeypatch, request):
+    """Builds the runner of a config; what it writes is removed afterwards."""
+    monkeypatch.chdir(workplace.root)
+    torch.set_num_threads(1)
+    made = []
+
+    def build(name: str) -> Runner:
+        cfg = load(name)
+        for part in ('train', 'val', 'test'):
+            few_images(cfg[f'{part}_dataloader'], request)
+        cfg.train_cfg.max_epochs = 1
+        if cfg.model.get('checkpoint'):
+            cfg.model.checkpoint = workplace.provide(cfg.model.checkpoint)
+        if 'distillation' in cfg.default_hooks:
+            hook = cfg.default_hooks.distillation
+            hook.update(checkpoint=workplace.provide(hook.checkpoint), check=False)
+        if name not in IN_FULL:
+            cfg.default_hooks.checkpoint = None
+            monkeypatch.setattr(Config, 'pretty_text', property(lambda self: ''))  # slow
+        cfg.work_dir = cfg.experiment_name = str(workplace.root / 'runs' / name)
+        made.append(cfg.work_dir)
+        return Runner.from_cfg(cfg)
+
+    yield build
+    for path in made:
+        shutil.rmtree(path)
+    gc.collect()  # a runner refers to itself, and holds a hundred million weights
+
+
+def few_images(loader: dict, request) -> None:
+    loader.update(batch_size=BATCH, num_workers=0, persistent_workers=False, pin_memory=False)
+    dataset = loader.dataset
+    dataset.update(indices=BATCH, serialize_data=False, verify=False)
+    if dataset.type == 'CIFAR100':
+        dataset.update(data_root=str(request.getfixturevalue('cifar100')), download=False)
+    else:
+        assert dataset.type == 'ImageFolder'
+        dataset.data_root = str(request.getfixturevalue('imagenet'))
+        for transform in dataset.pipeline:
+            if 'size' in transform:
+                transform.size = SMALLER[transform.size]
+
+
+@contextmanager
+def gradients():
+    """A dict that is filled at an optimizer's step: parameter -> sum of its gradient's size."""
+    seen = {}
+
+    def look(optimizer, args, kwargs) -> None:
+        for group in optimizer.param_groups:
+            seen.update((parameter, parameter.grad.abs().sum().item())
+                        for parameter in group['params'] if parameter.grad is not None)
+
+    handle = register_optimizer_step_pre_hook(look)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_one_step(name, build) -> None:
+    runner = build(name)
+    with gradients() as seen:
+        runner.train()
+    assert runner.iter == 1
+
+    logged = {key: buffer.current() for key, buffer in runner.message_hub.log_scalars.items()}
+    losses = [value for key, value in logged.items() if key.startswith('train/loss')]
+    assert losses and all(map(math.isfinite, losses)), logged
+
+    frozen = getattr(runner.model, 'frozen_backbone', False)
+    for key, parameter in runner.model.named_parameters():
+        if frozen and key.startswith('backbone.'):
+            assert parameter not in seen, key
+        else:
+            assert 0 < seen[parameter] < math.inf, key
+    if frozen:
+        given = load_backbone_weights(find_checkpoint(runner.model.checkpoint))
+        for key, value in runner.model.backbone.state_dict().items():
+            assert torch.equal(value.cpu(), given.get(key, value.cpu())), key
+
+    saved = load(name).default_hooks.checkpoint
+    measured = {key.removeprefix('val/') for key in logged}
+    assert {'accuracy/top1', 'accuracy/top5', saved.get('save_best', 'accuracy/top1')} <= measured
+    if name in IN_FULL:
+        kind = 'best_' if 'save_best' in saved else 'epoch_1.pth'
+        assert Path(find_checkpoint(runner.work_dir)).name.startswith(kind)
