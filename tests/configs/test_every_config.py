@@ -25,7 +25,7 @@ SMALLER = {224: 64, 256: 72}  # pixels
 # One of each method also writes checkpoints and texts, as a run does; the others save the time.
 IN_FULL = ('baselines/cifar100_wrn16_2', 'baselines/cifar100_kd_wrn40_2_wrn16_2',
            'hsakd/cifar100_wrn40_2_teacher', 'hsakd/cifar100_wrn40_2_wrn16_2',
-           'hssakd/cifar100_wrn40_1')
+           'hssakd/cifar100_wrn40_1_online')
 
 
 @pytest.fixture

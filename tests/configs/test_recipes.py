@@ -30,7 +30,7 @@ def test_one_config_for_each_row_of_the_tables() -> None:
     teachers = {f'hsakd/cifar100_{net}_{kind}' for net in TEACHERS
                 for kind in ('teacher', 'teacher_joint')}
     few = {f'hsakd/cifar100_r56_r20_{part}percent' for part in (25, 50, 75)}
-    online = {f'hssakd/cifar100_{net}' for net in ONLINE}
+    online = {f'hssakd/cifar100_{net}_online' for net in ONLINE}
     every = {net for pair in PAIRS for net in pair.split()} | set(ONLINE)
     plain = {f'baselines/cifar100_{net}' for net in every}
     kd = pairs('baselines/cifar100_kd_{}_{}')
@@ -38,7 +38,7 @@ def test_one_config_for_each_row_of_the_tables() -> None:
     assert set(CIFAR) == students | teachers | few | online | plain | kd
     r34 = {f'hsakd/imagenet_r34_{which}' for which in ('teacher', 'teacher_joint', 'r18',
                                                        'joint_r18')}
-    assert set(IMAGENET) == r34 | {'baselines/imagenet_r18', 'hssakd/imagenet_r18'}
+    assert set(IMAGENET) == r34 | {'baselines/imagenet_r18', 'hssakd/imagenet_r18_online'}
 
 
 @pytest.mark.parametrize('name', CIFAR)

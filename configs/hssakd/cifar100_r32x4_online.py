@@ -1,6 +1,5 @@
 # HSSAKD online: two ResNet-32x4, from scratch, teach each other.
 _base_ = '_cifar100.py'
-work_dir = 'work_dirs/hssakd_cifar100_r32x4'  # the plain one's config has this file's name
 
 net = dict(
     backbone=dict(type='CifarResNet', depth=32, width=(32, 64, 128, 256), num_classes=100),

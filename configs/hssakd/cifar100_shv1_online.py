@@ -1,6 +1,5 @@
 # HSSAKD online: two ShuffleNetV1, from scratch, teach each other.
 _base_ = '_cifar100.py'
-work_dir = 'work_dirs/hssakd_cifar100_shv1'  # the plain one's config has this file's name
 
 net = dict(
     backbone=dict(type='ShuffleNetV1', num_classes=100),

@@ -1,6 +1,5 @@
 # HSSAKD online: two VGG13-bn, from scratch, teach each other.
 _base_ = '_cifar100.py'
-work_dir = 'work_dirs/hssakd_cifar100_vgg13'  # the plain one's config has this file's name
 
 net = dict(
     backbone=dict(type='VGG', depth=13, num_classes=100),

@@ -3,7 +3,6 @@ _base_ = [
     '../_base_/datasets/imagenet_bs32.py', '../_base_/schedules/imagenet_100e.py',
     '../_base_/default_runtime.py'
 ]
-work_dir = 'work_dirs/hssakd_imagenet_r18'  # the plain one's config has this file's name
 
 net = dict(
     backbone=dict(type='TimmBackbone', model_name='resnet18', num_classes=1000),
