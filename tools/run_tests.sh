@@ -4,4 +4,6 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash tools/setup_env.sh tests
-exec .venv/bin/python -m pytest -q --durations=10 "$@"
+# Whole files side by side, two at a time: the networks are small, and more threads do not help them.
+export OMP_NUM_THREADS=1
+exec .venv/bin/python -m pytest -q -rs -n 2 --dist loadfile --durations=10 "$@"
