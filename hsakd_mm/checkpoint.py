@@ -5,18 +5,23 @@ error, never a log line.
 """
 import difflib
 import hashlib
+import json
 import os
+import re
 from collections.abc import Mapping
 
 import timm
 import torch
-from mmengine.dist import barrier, is_main_process
+from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.runner.checkpoint import get_torchvision_models
 from torch import Tensor, nn
 from torch.hub import get_dir, load_state_dict_from_url
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.processes import together
 
+METADATA = 'hsakd_mm'  # where an exported backbone keeps what its weights do not say
 _SHOWN = 6  # keys of each kind that an error lists
 
 
@@ -69,15 +74,18 @@ def _fetch(name: str):
         if not timm.models.is_model_pretrained(model):
             raise _unknown(model, 'timm', timm.list_pretrained())
         fetch, place = _from_timm, model
-    try:
-        if is_main_process():
-            fetch(place)
-        barrier()
-        return fetch(place)
-    except (OSError, RuntimeError) as error:  # no network, as on most compute nodes, or no address
-        raise UserError(f'the weights {name} were to be fetched from {place}, and that failed '
-                        f'({error}): fetch the file elsewhere and name it instead, or put it into '
-                        f'{os.path.join(get_dir(), "checkpoints")}.') from error
+
+    def attempt():
+        try:
+            return fetch(place)
+        except (OSError, RuntimeError) as error:  # no network, as on most compute nodes
+            raise UserError(
+                f'the weights {name} were to be fetched from {place}, and that failed ({error}): '
+                f'fetch the file elsewhere and name it instead, or put it into '
+                f'{os.path.join(get_dir(), "checkpoints")}.') from error
+
+    together(attempt if is_main_process() else lambda: None)  # one downloads, then all read
+    return attempt()
 
 
 def _unknown(model: str, where: str, known) -> UserError:
@@ -89,15 +97,17 @@ def _from_url(url: str) -> Mapping:
     return load_state_dict_from_url(url, map_location='cpu', weights_only=True)
 
 
-def _from_timm(name: str) -> Mapping:
-    return timm.create_model(name, pretrained=True).state_dict()
+def _from_timm(name: str) -> dict:
+    net = timm.create_model(name, pretrained=True)
+    normalisation = {key: [255 * value for value in net.pretrained_cfg[key]]
+                     for key in ('mean', 'std')}
+    return dict(state_dict=net.state_dict(), meta=dict(normalisation=normalisation))
 
 
 def _read(path: str):
     try:
         if path.endswith('.safetensors'):
-            from safetensors.torch import load_file
-            return load_file(path)
+            return _read_safetensors(path)
         return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # each format has its own ways to say "not mine"
         reason = str(error).strip().splitlines()
@@ -106,15 +116,54 @@ def _read(path: str):
                         f'truncated or of another kind; copy it again or name another.') from error
 
 
-def load_backbone_weights(path: str) -> dict:
-    """A backbone's state dict from a file of its own or from a training checkpoint's.
+def _read_safetensors(path: str) -> dict:
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+    with safe_open(path, framework='pt') as file:
+        header = json.loads((file.metadata() or {}).get(METADATA, '{}'))
+    return dict(state_dict=load_file(path), meta={METADATA: header})
 
-    From a training checkpoint the keys under ``backbone.`` are taken, without that prefix.
+
+def trained_normalisation(content: Mapping) -> dict:
+    """``mean`` and ``std``, RGB in units of 0..255, that the weights were trained with.
+
+    Told by the config in a training checkpoint, the metadata of a backbone that was exported, or
+    the library that weights were fetched from.
+
+    Args:
+        content (Mapping): What :func:`load_checkpoint` returned.
+
+    Returns:
+        dict[str, list]: Empty where the file does not tell.
     """
-    state_dict = load_checkpoint(path)['state_dict']
+    meta = content.get('meta') or {}
+    if isinstance(meta.get('cfg'), str) and meta['cfg'].strip():
+        told = Config.fromstring(meta['cfg'], '.py').get('model', {}).get('data_preprocessor') or {}
+    else:
+        inside = getattr(content['state_dict'], '_metadata', None) or {}
+        told = meta.get('normalisation') or (
+            meta.get(METADATA) or inside.get(METADATA) or {}).get('normalisation') or {}
+    return {name: list(told[name]) for name in ('mean', 'std') if told.get(name) is not None}
+
+
+def backbone_weights(state_dict: Mapping, source: str) -> Mapping:
+    """A backbone's state dict: the whole, or of a training checkpoint what is under ``backbone.``.
+
+    Raises:
+        UserError: There are several backbones in it.
+    """
     own = {key.removeprefix('backbone.'): value for key, value in state_dict.items()
            if key.startswith('backbone.')}
+    if not own and any(re.match(r'net\d+\.backbone\.', key) for key in state_dict):
+        raise UserError(f'one backbone was expected in {source}, and it holds several that taught '
+                        f'each other: write each with python tools/export_backbone.py {source}, '
+                        f'and name the file of one.')
     return own or state_dict
+
+
+def load_backbone_weights(path: str) -> Mapping:
+    """:func:`backbone_weights` of a file."""
+    return backbone_weights(load_checkpoint(path)['state_dict'], path)
 
 
 def load_strict(module: nn.Module, state_dict: Mapping, source: str, what: str) -> int:

@@ -28,10 +28,11 @@ from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors  # noq
 from hsakd_mm.engine.preflight import (  # noqa: E402
     check_disk, find_resume, load_config, load_into, prepare_work_dir,
     say_if_lr_is_for_another_batch)
+from hsakd_mm.engine.resumed import train as train_runner  # noqa: E402
 from hsakd_mm.errors import UserError  # noqa: E402
 from hsakd_mm.evaluation.knn import K, TEMPERATURE, knn_accuracy  # noqa: E402
 from hsakd_mm.evaluation.linear_probe import LinearProbe  # noqa: E402
-from hsakd_mm.transfer.report import provenance  # noqa: E402
+from hsakd_mm.transfer.report import provenance, read_curve  # noqa: E402
 from hsakd_mm.work_dir import find_checkpoint  # noqa: E402
 
 
@@ -91,10 +92,10 @@ def train(cfg: Config, resume: str | None) -> dict:
         load_into(runner, checkpoint, cfg.load_from)
     say_if_lr_is_for_another_batch(cfg, runner.world_size)
     check_disk(runner)
-    runner.train()
-    top1 = runner.message_hub.get_scalar('val/accuracy/top1').data[0]
+    train_runner(runner, checkpoint)
+    curve = read_curve(cfg.work_dir, 'accuracy/top1')  # of all starts
     return dict(method='linear probe', epochs=runner.max_epochs,
-                metrics=dict(top1_last=float(top1[-1]), top1_best=float(top1.max())))
+                metrics=dict(top1_last=curve[-1][1], top1_best=max(top1 for _, top1 in curve)))
 
 
 def neighbours(cfg: Config, k: int) -> dict:

@@ -23,6 +23,7 @@ from hsakd_mm.engine.optim import check_amp, use_amp  # noqa: E402
 from hsakd_mm.engine.preflight import (  # noqa: E402
     check_disk, find_resume, load_config, load_into, prepare_work_dir, require_same_start,
     say_if_lr_is_for_another_batch)
+from hsakd_mm.engine.resumed import train  # noqa: E402
 from hsakd_mm.errors import UserError  # noqa: E402
 
 
@@ -76,14 +77,16 @@ def main() -> None:
             hook.preflight()
     require_same_start(checkpoint)
     if checkpoint is None and cfg.get('load_from') and cfg.get('default_scope') == 'hsakd_mm':
-        checkpoint = load_checkpoint(cfg.load_from)
+        weights = load_checkpoint(cfg.load_from)
+        load_into(runner, weights, cfg.load_from)
+        del weights
     if checkpoint is not None:
         load_into(runner, checkpoint, cfg.load_from)
-        del checkpoint  # the runner reads it again, after it has initialised the model
+        checkpoint = dict(meta=checkpoint['meta'])  # the runner reads the weights again by itself
     if is_main_process():
         say_if_lr_is_for_another_batch(cfg, runner.world_size)
     check_disk(runner)
-    runner.train()
+    train(runner, checkpoint)
 
 
 if __name__ == '__main__':

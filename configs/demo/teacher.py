@@ -6,6 +6,7 @@ _base_ = [
 
 model = dict(
     type='HSAKDTeacher',
+    predict_branches=True,
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
         type='TimmBackbone', model_name='resnet34', num_classes=10, channels=(32, 64, 128, 256)))

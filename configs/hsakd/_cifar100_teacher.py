@@ -9,7 +9,8 @@ model = dict(
     data_preprocessor=_base_.data_preprocessor,
     branches=dict(type='TailBranches'),
     pretext=dict(type='Rotation'),
-    frozen_backbone=True)
+    frozen_backbone=True,
+    predict_branches=True)  # they are what this stage trains
 
 # No save_best: on CIFAR-100 the reference code's students load the teacher of the last epoch, and
 # where a work directory holds a best checkpoint the students here would take that.

@@ -11,6 +11,7 @@ model = dict(
     branches=dict(type='TailBranches'),
     pretext=dict(type='Rotation'),
     frozen_backbone=True,
+    predict_branches=True,  # the checkpoint is chosen by them
     checkpoint='torchvision://resnet34')
 
 # The teacher's branches choose its checkpoint, as in the reference code.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .plan import Bench
 from .report import print_report, write_report
-from .results import collect, is_done, note_origin
+from .results import collect, is_done, is_measured, note_origin
 
 
 def run(bench: Bench, command: str, only: Sequence[str] = ()) -> None:
@@ -25,9 +25,8 @@ def run(bench: Bench, command: str, only: Sequence[str] = ()) -> None:
     """
     runs = bench.selected(only)
     for number, each in enumerate(runs, 1):
-        done_before = is_done(each)
-        each.stage.run(f'{number}/{len(runs)}')
-        if not done_before:
+        each.stage.always = not is_measured(each)  # stopped between its last epoch and that's
+        if each.stage.run(f'{number}/{len(runs)}'):
             note_origin(each, command)
             write_report(bench, collect(bench))
             if left := time_left(runs):

@@ -49,11 +49,17 @@ class Row:
 
 
 def is_done(run: Run) -> bool:
-    """Whether the run is finished, by the config as it is now."""
+    """Whether the run is finished and measured, by the config as it is now."""
     record = _read(run.stage.folder, 'stage.json') or {}
     origin = _read(run.stage.folder, _ORIGIN)
-    return bool(record.get('done')) and os.path.isfile(run.checkpoint) and (
+    return bool(record.get('done')) and os.path.isfile(run.checkpoint) and is_measured(run) and (
         origin is None or origin['config_sha256'] == config_sha256(run))
+
+
+def is_measured(run: Run) -> bool:
+    """Whether its last epoch was validated."""
+    curve = read_curve(run.stage.folder, run.metric)
+    return bool(curve) and curve[-1][0] == run.cfg.train_cfg.max_epochs
 
 
 def note_origin(run: Run, command: str) -> None:
@@ -111,7 +117,10 @@ def _result(run: Run) -> dict:
     best_epoch, best = max(curve, key=lambda point: point[1])
     record, origin = (_read(run.stage.folder, name) for name in ('stage.json', _ORIGIN))
     parameters, trained = _count(run)
-    origin = origin or dict(provenance('unknown', run.seed), config_sha256=config_sha256(run))
+    if origin is None:  # trained by hand, or the record was lost: today's commit would be a guess
+        nobody = dict(cpu='unknown', cores='?', gpu=[])
+        origin = dict(command='unknown', commit='unknown', dirty=None, seed=run.seed,
+                      hardware=nobody, torch='unknown', config_sha256=config_sha256(run))
     return dict(
         origin, name=run.name, seed=run.seed, row=run.row, metric=run.metric,
         top1=curve[-1][1], epochs=curve[-1][0], best_top1=best, best_epoch=best_epoch,

@@ -8,8 +8,8 @@ from mmengine.logging import print_log
 from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.processes import together
 
-from .verify import together
 
 _ROUND = 20.0  # seconds between two collectives, well below any timeout of theirs
 

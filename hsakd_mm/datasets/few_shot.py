@@ -36,7 +36,7 @@ def stratified_part(samples: list, labels: Sequence[int], fraction: float, seed:
         from sklearn.model_selection import StratifiedShuffleSplit
     except ImportError as error:
         raise UserError(f"fraction={fraction} needs scikit-learn's stratified split, which is not "
-                        f"installed: run pip install 'hsakd_mm[demo]'.") from error
+                        f'installed: run pip install scikit-learn.') from error
     splitter = StratifiedShuffleSplit(n_splits=1, test_size=1 - fraction, random_state=seed)
     try:
         kept, _ = next(splitter.split(np.zeros(len(labels)), labels))

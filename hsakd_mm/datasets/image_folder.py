@@ -9,12 +9,13 @@ from mmengine.dist import all_gather_object
 from torch.utils.data import get_worker_info
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.processes import together
 from hsakd_mm.registry import DATASETS
 
 from .few_shot import check_fraction, stratified_part
 from .images import NON_RGB
 from .transforms import build_transforms
-from .verify import together, verify_images
+from .verify import verify_images
 
 
 @DATASETS.register_module()

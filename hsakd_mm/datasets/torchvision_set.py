@@ -13,11 +13,11 @@ from torch.utils.data import get_worker_info
 from torchvision.datasets import VisionDataset
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.processes import together
 
 from .download import fetch_archive, first_bad_file, on_main_rank
 from .few_shot import check_fraction, stratified_part
 from .transforms import LoadImage, build_transforms
-from .verify import together
 
 
 class TorchvisionSet(BaseDataset):

@@ -17,6 +17,7 @@ from mmengine.logging import print_log
 from PIL import Image
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.processes import together
 
 from .images import FORMATS, check_kind, read_rgb, unreadable
 
@@ -52,19 +53,6 @@ def verify_images(paths: Sequence[str], non_rgb: str) -> None:
         together(_check_share, share, check, start, len(paths), began)
     if stamp:
         _write_stamp(stamp, len(paths))
-
-
-def together(function: Callable, *args):
-    """``function(*args)``, if it succeeded on every rank; else its UserError, raised on each."""
-    failure = result = None
-    try:
-        result = function(*args)
-    except UserError as error:
-        failure = error
-    failures = [each for each in all_gather_object(failure) if each is not None]
-    if failures:
-        raise failure or failures[0]
-    return result
 
 
 def check_ends(path: str, non_rgb: str) -> None:

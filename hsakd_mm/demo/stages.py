@@ -43,8 +43,8 @@ class Stage:
     always: bool = False
     seconds: float = field(default=0., init=False)
 
-    def run(self, position: str) -> None:
-        """Do what is left to do; ``seconds`` is then what it took in all."""
+    def run(self, position: str) -> bool:
+        """Do what is left to do, and say whether there was any; ``seconds`` is what it took in all."""
         record_file = os.path.join(self.folder, 'stage.json')
         fingerprint, record = self._fingerprint(), _read_json(record_file)
         if record and record['fingerprint'] != fingerprint:
@@ -54,7 +54,7 @@ class Stage:
         self.seconds = record['seconds'] if record else 0.
         if finished and not self.always:
             print(f'[{position}] {self.title}: done before, in {self.seconds:.0f} s', flush=True)
-            return
+            return False
         shown = shlex.join(['python', *self.command])
         print(f'[{position}] {self.title}\n  {shown}', flush=True)
 
@@ -74,6 +74,7 @@ class Stage:
             self.seconds = self.seconds if finished else self.seconds + spent
             record_as(done)
         print(f'  done in {spent:.0f} s', flush=True)
+        return True
 
     def _fingerprint(self) -> str:
         parts = list(self.command)

@@ -25,6 +25,6 @@ def look_at_branches(cfg: Config) -> None:
         if evaluator is None:
             continue
         metrics = list(evaluator) if isinstance(evaluator, list | tuple) else [evaluator]
-        if not any(metric.type == 'BranchAccuracy' for metric in metrics):
+        if not any(metric.type.rpartition('.')[2] == 'BranchAccuracy' for metric in metrics):
             metrics.append(dict(type='BranchAccuracy'))
         cfg[f'{part}_evaluator'] = metrics

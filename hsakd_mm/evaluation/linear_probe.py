@@ -28,8 +28,9 @@ class LinearProbe(Classifier):
             ``num_classes`` it was pretrained with.
         num_classes (int): N, the classes of the data to probe on.
         checkpoint (str): The backbone's weights, read when training starts: a training checkpoint,
-            an exported backbone (with its classifier or without), or a work directory, of which
-            the best checkpoint is taken. None leaves the backbone random, as a baseline.
+            an exported backbone (with its classifier or without; timm's VGG only with, since its
+            features pass two layers of it), or a work directory, of which the best checkpoint is
+            taken. None leaves the backbone random, as a baseline.
         data_preprocessor (dict): Normalises as the reference code did *for the probe*, which is
             not how it normalised in pretraining.
     """

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from hsakd_mm.checkpoint import load_checkpoint, sha256
+from hsakd_mm.checkpoint import METADATA, load_checkpoint, sha256
 from hsakd_mm.errors import UserError
 
-KEY = 'hsakd_mm'
 FORMAT_VERSION = 1
 # How timm, torchvision and our CIFAR families name the classifier; `pre_logits.` is VGG's fc1, fc2.
 HEADS = ('fc.', 'classifier.', 'head.', 'linear.', 'last_linear.', 'pre_logits.')
@@ -60,10 +59,10 @@ def read_backbone(path: str) -> BackboneFile:
     Raises:
         UserError: No such file, or no state dict in it.
     """
-    state_dict = load_checkpoint(path)['state_dict']
-    metadata = (getattr(state_dict, '_metadata', None) or {}).get(KEY, {})
-    if path.endswith('.safetensors'):
-        metadata = _header(path)
+    content = load_checkpoint(path)
+    state_dict = content['state_dict']
+    inside = getattr(state_dict, '_metadata', None) or {}
+    metadata = inside.get(METADATA) or (content.get('meta') or {}).get(METADATA) or {}
     digest = sha256(path) if os.path.isfile(path) else ''
     return BackboneFile(path, dict(state_dict), metadata, digest)
 
@@ -79,12 +78,12 @@ def write_backbone(state_dict: OrderedDict, metadata: dict, path: str) -> None:
     if path.endswith('.safetensors'):
         from safetensors.torch import save
         # One entry: with several, their order in the file would differ from run to run.
-        header = {KEY: json.dumps(metadata, sort_keys=True)}
+        header = {METADATA: json.dumps(metadata, sort_keys=True)}
         content = save(dict(state_dict), metadata=header)
         replace(path, lambda file: file.write(content))
     else:
         state_dict = state_dict.copy()
-        state_dict._metadata = {**getattr(state_dict, '_metadata', {}), KEY: metadata}
+        state_dict._metadata = {**getattr(state_dict, '_metadata', {}), METADATA: metadata}
         replace(path, lambda file: torch.save(state_dict, file))
 
 
@@ -108,13 +107,8 @@ def replace(path: str, write: Callable) -> None:
 
 def is_head(key: str) -> bool:
     """Whether a key is the classifier's, which a detector has no use for."""
-    return key.startswith(HEADS)
-
-
-def _header(path: str) -> dict:
-    from safetensors import safe_open
-    with safe_open(path, framework='pt') as file:
-        return json.loads((file.metadata() or {}).get(KEY, '{}'))
+    # ConvNeXt normalises its features in its head.
+    return key.startswith(HEADS) and not key.startswith('head.norm')
 
 
 def plain_tensor(value: Tensor) -> Tensor:

@@ -112,6 +112,35 @@ def test_mistakes_in_the_file(tiny, old, new, words) -> None:
         bench.Bench('tiny/bench.py')
 
 
+def stop_before_the_last_validation(folder: Path) -> None:
+    """Leave the run as one that was killed after it saved its last epoch."""
+    for log in folder.glob('*/vis_data/scalars.json'):
+        log.write_text(''.join(line for line in log.read_text().splitlines(keepends=True)
+                               if 'accuracy' not in line))
+
+
+def test_a_run_that_never_measured_its_last_epoch_does(tiny, capfd) -> None:
+    rewrite(tiny, "    dict(name='KD', config='kd.py', needs={'default_hooks.distillation.checkpoint': "
+                  "'teacher'}),\n", '')
+    rewrite(tiny, "    dict(name='teacher', config='plain.py', seeds=[7]),\n", '')
+    bench.run(bench.Bench('tiny/bench.py', [0]), 'the command')
+    before = json.loads(Path('work_dirs/tiny/report.json').read_text())
+    folder = Path('work_dirs/tiny/plain/seed0')
+    checkpoint = (folder / 'epoch_1.pth').read_bytes()
+    stop_before_the_last_validation(folder)
+    plan = bench.Bench('tiny/bench.py', [0])
+    assert collect(plan) == []
+
+    bench.run(plan, 'another command')
+    after = json.loads(Path('work_dirs/tiny/report.json').read_text())
+    assert after['runs'][0]['top1'] == before['runs'][0]['top1']
+    assert after['runs'][0]['command'] == 'another command'
+    assert (folder / 'epoch_1.pth').read_bytes() == checkpoint  # nothing was trained
+    (folder / 'origin.json').unlink()
+    run, = collect(plan)
+    assert (run['command'], run['commit']) == ('unknown', 'unknown')
+
+
 def test_end_to_end(tiny, capfd) -> None:
     rewrite(tiny, "    dict(name='teacher', config='plain.py', seeds=[7]),\n", '')
     rewrite(tiny, "'teacher'}", "'plain'}")

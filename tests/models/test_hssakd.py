@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -64,6 +66,11 @@ def test_the_first_network_starts_as_a_plain_one_and_the_second_otherwise() -> N
     assert torch.equal(torch.rand(2), then)
     assert torch.equal(model.net1.backbone.conv1.weight, plain.backbone.conv1.weight)
     assert not torch.equal(model.net2.backbone.conv1.weight, plain.backbone.conv1.weight)
+    drawn = [net.state_dict() for net in (model.net1.branches, model.net2.backbone,
+                                          model.net2.branches)]
+    first = [next(value.flatten()[:8] / value.std() for value in each.values() if value.ndim == 4)
+             for each in drawn]
+    assert not any(torch.allclose(one, other) for one, other in combinations(first, 2))
 
 
 def test_prediction_is_one_plain_forward_of_each(batch) -> None:

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,19 @@ def test_hintons_loss() -> None:
     torch.testing.assert_close(losses['loss_kd'], 0.9 * 16 * divergence)
     sum(value for name, value in losses.items() if 'loss' in name).backward()
     assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_a_teacher_deep_copied_with_its_student_stays_one(tmp_path) -> None:
+    """As EMAHook does; of a timm network the copy is one network, not two that share a name."""
+    student = KD(SMALL).eval()
+    student.attach_teacher(Classifier(SMALL).eval())
+    twin = copy.deepcopy(student)
+    assert twin.teacher is student.teacher
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+        images = torch.randn(2, 3, 32, 32)
+        assert twin.backbone(images).abs().sum() == 0 and student.backbone(images).abs().sum() > 0
 
 
 def test_refuses_a_teacher_of_other_classes() -> None:

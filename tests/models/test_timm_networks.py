@@ -23,6 +23,8 @@ NETWORKS = {  # name: (arguments that make it small, its taps' channels)
     'res2net50_14w_8s': (dict(layers=(1, 1, 1, 2), channels=(32, 32, 32, 32)),
                          (128, 128, 128, 128)),
     'resnetv2_18': (dict(channels=(8, 16, 24, 32)), (8, 16, 24, 32)),
+    'resnext50_32x4d': (dict(layers=(1, 1, 1, 2), channels=(32, 32, 32, 32)),
+                        (128, 128, 128, 128)),
     'regnetx_002': ({}, (24, 56, 152, 368)),
     'regnety_002': ({}, (24, 56, 152, 368)),
     'mobilenetv2_035': ({}, (8, 16, 32, 112)),

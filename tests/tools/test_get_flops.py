@@ -32,6 +32,8 @@ def test_the_papers_pair_on_imagenet(tool) -> None:
         assert total(branches, 'params') / 1e6 == pytest.approx(aux, abs=5e-4)
         assert net.backbone.macs / 1e9 == pytest.approx(macs, abs=5e-4)
         assert total([net.backbone, *branches], 'macs') / 1e9 == pytest.approx(with_aux, abs=5e-4)
+    for net, learns in ((costs['nets'][0], True), (costs['teachers'][0], False)):
+        assert {cost.trained for design in net.designs.values() for cost in design} == {learns}
     assert costs['views'] == 4
     plain = 3 * costs['nets'][0].backbone.macs
     assert round(costs['training']['TailBranches'] / plain) == 18  # as papers.md derives

@@ -113,10 +113,12 @@ def _cost(net: nn.Module, name: str, size: int, views: int) -> NetCost:
     branches, backbone = {}, net.backbone.eval()
     if hasattr(net, 'branches'):
         own = type(net.branches).__name__
+        learns = any(parameter.requires_grad for parameter in net.branches.parameters())
         for design in dict.fromkeys((*DESIGNS, own)):
             try:
                 branches[design] = net.branches if design == own else MODELS.build(dict(
-                    type=design, backbone=backbone, num_outputs=backbone.num_classes * views))
+                    type=design, backbone=backbone,
+                    num_outputs=backbone.num_classes * views)).requires_grad_(learns)
             except UserError as error:  # not every network has a tail that can be copied
                 branches[design] = str(error)
     images = torch.empty(1, 3, size, size, device='meta')

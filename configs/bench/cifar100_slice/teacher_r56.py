@@ -8,7 +8,8 @@ model = dict(
     backbone=dict(type='CifarResNet', depth=56, num_classes=10),
     branches=dict(type='TailBranches'),
     pretext=dict(type='Rotation'),
-    frozen_backbone=True)
+    frozen_backbone=True,
+    predict_branches=True)
 
 param_scheduler = dict(milestones=[3, 6, 9])
 train_cfg = dict(max_epochs=10)

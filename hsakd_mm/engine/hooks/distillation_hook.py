@@ -1,6 +1,5 @@
 """The teacher's life: built, loaded, checked, frozen, attached, never saved."""
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import nn
@@ -8,7 +7,7 @@ from torch import nn
 from hsakd_mm.checkpoint import load_checkpoint, load_strict, sha256
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.teacher_check import measure_teacher
-from hsakd_mm.pretrained import load_backbone
+from hsakd_mm.pretrained import check_input, load_backbone
 from hsakd_mm.randomness import undisturbed
 from hsakd_mm.registry import HOOKS, MODELS
 from hsakd_mm.work_dir import find_checkpoint
@@ -60,7 +59,7 @@ class DistillationHook(Hook):
             raise UserError(f'DistillationHook needs a model that takes a teacher, and '
                             f'{type(student).__name__} does not: remove the hook, or use a '
                             f'method such as HSAKD.')
-        with undisturbed():  # with and without a teacher, the same images in the same order
+        with undisturbed('teacher'):  # with and without a teacher, the same images in the same order
             teacher = self._load_teacher(student, runner.logger)
             student.attach_teacher(teacher)
             self._check(teacher, runner)
@@ -72,12 +71,12 @@ class DistillationHook(Hook):
         if cfg.get('data_preprocessor') is None:
             cfg['data_preprocessor'] = student.data_preprocessor
         teacher = MODELS.build(cfg)
-        content = load_checkpoint(path)
         if hasattr(teacher, 'branches'):
+            content = load_checkpoint(path)
             load_strict(teacher, content['state_dict'], source=path, what='teacher')
+            check_input(teacher.data_preprocessor, content, path)
         else:
-            load_backbone(teacher.backbone, path, what='teacher')
-        _check_input(teacher.data_preprocessor, content, path)
+            load_backbone(teacher.backbone, path, 'teacher', teacher.data_preprocessor)
         teacher.requires_grad_(False).eval()
         teacher.to(next(student.parameters()).device)
         if getattr(student.data_preprocessor, 'channels_last', False):
@@ -102,22 +101,6 @@ class DistillationHook(Hook):
         if self.ramp_up_epochs:
             epochs = runner.iter / len(runner.train_dataloader)
             _unwrap(runner.model).distill_weight = min(1., epochs / self.ramp_up_epochs)
-
-
-def _check_input(preprocessor: nn.Module, content: dict, path: str) -> None:
-    """The teacher must be given images as it was trained on, where its checkpoint tells."""
-    text = (content.get('meta') or {}).get('cfg')
-    trained = Config.fromstring(text, '.py').model.get('data_preprocessor') if text else None
-    for name in ('mean', 'std'):
-        theirs = (trained or {}).get(name)
-        ours = getattr(preprocessor, name, None)
-        if theirs is not None and (ours is None or ours.flatten().tolist() != torch.tensor(
-                theirs, dtype=torch.float32).tolist()):
-            raise UserError(
-                f'the teacher {path} was trained on images with {name} {list(theirs)}, and would '
-                f'be given {None if ours is None else ours.flatten().tolist()}: set '
-                f'default_hooks.distillation.teacher.data_preprocessor to what it was trained '
-                f'with.')
 
 
 def _unwrap(model: nn.Module) -> nn.Module:

@@ -46,7 +46,7 @@ class TimmBackbone(StagedBackbone):
 
     Raises:
         UserError: The name is unknown to timm, an argument to the network, or the network is not
-            such a chain (transformers; HRNet's parallel branches; DPN's pairs of tensors).
+            such a chain (transformers, HRNet's parallel branches, Inception v3).
 
     Example:
         >>> net = TimmBackbone('resnet18', num_classes=10)

@@ -16,7 +16,7 @@ def grow(backbone: StagedBackbone, branches: dict | None, num_views: int) -> nn.
     They do not disturb the random numbers: a plain network of the same seed starts, and goes on,
     as this one's backbone does.
     """
-    with undisturbed():
+    with undisturbed('branches'):
         return MODELS.build(dict(branches or dict(type='TailBranches'), backbone=backbone,
                                  num_outputs=backbone.num_classes * num_views))
 

@@ -36,14 +36,12 @@ class HSAKDTeacher(BranchedClassifier):
         checkpoint (str): The backbone's weights: a file (of a backbone, or of a training run), a
             work directory, ``torchvision://resnet34`` or ``timm://resnet34.a1_in1k``. Required
             when the backbone is frozen. Loaded strictly.
-        predict_branches (bool): The branches are what this stage trains, and the reference code
-            chooses the checkpoint by them, so that validation looks at them by default.
         Others: As in :class:`BranchedClassifier`.
     """
 
     def __init__(self, *args, frozen_backbone: bool = False, checkpoint: str | None = None,
-                 predict_branches: bool = True, **kwargs) -> None:
-        super().__init__(*args, predict_branches=predict_branches, **kwargs)
+                 **kwargs) -> None:
+        super().__init__(*args, **kwargs)
         if frozen_backbone and checkpoint is None:
             raise UserError('a frozen backbone was expected to come with trained weights, and '
                             'checkpoint is None: set model.checkpoint to a file or to a '
@@ -56,7 +54,8 @@ class HSAKDTeacher(BranchedClassifier):
     def init_weights(self) -> None:
         super().init_weights()
         if self.checkpoint is not None:
-            load_backbone(self.backbone, self.checkpoint, what='teacher backbone')
+            load_backbone(self.backbone, self.checkpoint, 'teacher backbone',
+                          self.data_preprocessor)
 
     def train(self, mode: bool = True) -> 'HSAKDTeacher':
         super().train(mode)

@@ -46,7 +46,7 @@ class HSSAKDOnline(PredictsBranches):
                             f'{len(nets)}: name two.')
         self.temperature = temperature
         self.net1 = self._build(**nets[0])
-        with undisturbed():
+        with undisturbed('net2'):
             self.net2 = self._build(**nets[1])
         classes = [backbone.num_classes for backbone in self.backbones]
         if classes[0] != classes[1]:
