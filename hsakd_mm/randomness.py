@@ -19,7 +19,7 @@ def undisturbed(purpose: str = ''):
     python, array, torchs = random.getstate(), np.random.get_state(), torch.get_rng_state()
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     try:
-        seed = torch.randint(2**62, ()).item() ^ zlib.crc32(purpose.encode())
+        seed = torch.randint(2**62, (), device='cpu').item() ^ zlib.crc32(purpose.encode())
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach the GPUs' too
         yield
     finally:

@@ -11,7 +11,7 @@ from hsakd_mm.registry import MODELS
 from hsakd_mm.upstream import from_upstream, to_upstream
 from tests.parity.networks import BACKBONES
 
-VECTORS = sorted((Path(__file__).parent / 'parity' / 'vectors').glob('*.json'))
+VECTORS = sorted((Path(__file__).parent / 'parity' / 'vectors').glob('*_aux.json'))
 THEIRS = {case[role]: [key for key, _ in case[f'{role}_keys']]
           for case in map(json.loads, map(Path.read_text, VECTORS))
           for role in ('student', 'teacher')}

@@ -1,4 +1,5 @@
 from .accuracy import Accuracy, BranchAccuracy
+from .ensemble import Diversity, EnsembleAccuracy
 from .linear_probe import LinearProbe
 
-__all__ = ['Accuracy', 'BranchAccuracy', 'LinearProbe']
+__all__ = ['Accuracy', 'BranchAccuracy', 'Diversity', 'EnsembleAccuracy', 'LinearProbe']

@@ -12,6 +12,10 @@ INDEX = yaml.safe_load((REPO / 'model-index.yml').read_text())['Import']
 WITH_METAFILE = [folder for folder in FOLDERS if (folder / 'metafile.yml').exists()]
 
 
+DATA = {'data/cifar100': 'CIFAR-100', 'data/imagenet': 'ImageNet-1k', 'data/cub200': 'CUB-200-2011',
+        'data/stanford_cars': 'StanfordCars', 'data/stanford_dogs': 'StanfordDogs'}
+
+
 def metafile(folder: Path) -> dict:
     return yaml.safe_load((folder / 'metafile.yml').read_text())
 
@@ -50,8 +54,7 @@ def test_metafile_says_what_configs_say(folder) -> None:
         assert model['Name'] == Path(work_dir(name)).name
         assert said['Epochs'] == cfg.train_cfg.max_epochs
         assert said['Batch Size'] == cfg.auto_scale_lr.base_batch_size
-        data = dict(CIFAR100='CIFAR-100', ImageFolder='ImageNet-1k')
-        assert said['Training Data'] == data[cfg.train_dataloader.dataset.type]
+        assert said['Training Data'] == DATA[cfg.train_dataloader.dataset.data_root]
         backbone = backbone_configs(cfg)[0]
         if str(backbone) not in parameters:
             parameters[str(backbone)] = sum(

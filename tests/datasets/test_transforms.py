@@ -73,3 +73,9 @@ def test_normalised_images_are_refused() -> None:
 def test_a_tensor_passes() -> None:
     sample = run(dict(type='torchvision/PILToTensor'), dict(type='PackInputs'))
     np.testing.assert_array_equal(sample['inputs'].permute(1, 2, 0), picture(size=(80, 60)))
+
+
+def test_the_place_in_the_data_set_comes_along_where_it_is_asked_for() -> None:
+    results = dict(img=picture(), gt_label=3, sample_idx=41)
+    assert PackInputs(with_index=True)(dict(results))['indices'] == 41
+    assert set(PackInputs()(results)) == {'inputs', 'labels'}

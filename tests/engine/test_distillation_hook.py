@@ -11,6 +11,7 @@ from hsakd_mm.checkpoint import load_checkpoint
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.hsakd import HSAKDTeacher
 from hsakd_mm.models.distillers.plain import Classifier
+from hsakd_mm.models.distillers.sskd import SSKDTeacher
 from hsakd_mm.registry import DATASETS, MODELS
 
 
@@ -162,6 +163,17 @@ def test_a_backbone_from_elsewhere_teaches_in_its_own_normalisation(config, run,
     ours, theirs = (net.data_preprocessor(batch)['inputs'] for net in (student, student.teacher))
     torch.testing.assert_close(student.for_teacher(ours), theirs)
     assert not torch.allclose(ours, theirs)
+
+
+def test_whatever_a_teacher_has_beside_its_backbone_arrives(config, run, tmp_path) -> None:
+    cfg = distil(config, tmp_path / 'teacher.pth')
+    cfg.model.type = 'SSKD'
+    cfg.default_hooks.distillation.teacher.update(type='SSKDTeacher')
+    teacher = SSKDTeacher(cfg.default_hooks.distillation.teacher.backbone)
+    torch.nn.init.constant_(teacher.ssp_head[0].bias, 3)
+    torch.save(dict(state_dict=teacher.state_dict()), tmp_path / 'teacher.pth')
+    student = run(cfg).model
+    assert student.teacher.ssp_head[0].bias.tolist() == teacher.ssp_head[0].bias.tolist()
 
 
 def test_refuses_a_backbone_that_does_not_fit(config, run, tmp_path) -> None:

@@ -17,13 +17,14 @@ def one_thread():
 
 
 def pytest_generate_tests(metafunc) -> None:
-    if 'vector_file' in metafunc.fixturenames:
-        folder = Path(metafunc.config.getoption('--vectors') or OWN_VECTORS)
+    """``vector_file`` is one of HSAKD's, ``css_file`` one of CSS's."""
+    folder = Path(metafunc.config.getoption('--vectors') or OWN_VECTORS)
+    for fixture in {'vector_file', 'css_file'} & set(metafunc.fixturenames):
         files = sorted(folder.glob('*.json'))
         if not files:
             raise pytest.UsageError(f'--vectors expects a folder of *.json; {folder} has none.')
-        metafunc.parametrize('vector_file', files, ids=[file.stem for file in files],
-                             scope='module')
+        files = [file for file in files if file.stem.startswith('css_') == (fixture == 'css_file')]
+        metafunc.parametrize(fixture, files, ids=[file.stem for file in files], scope='module')
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -32,3 +32,10 @@ BACKBONES = {
     'ShuffleV2_aux': dict(type='ShuffleNetV2'),
     'ResNet50_aux': dict(type='CifarStemResNet', depth=50),
 }
+
+# Of PumpkinsLemon/CSS; there they are made with their branches.
+CSS_BACKBONES = {
+    'resnet56': dict(type='CifarResNet', depth=56, block='bottleneck'),
+    'resnet110': dict(type='CifarResNet', depth=110, block='bottleneck'),
+    'wide_resnet20_8': dict(type='WideBottleneckResNet', depth=20, widen_factor=8),
+}

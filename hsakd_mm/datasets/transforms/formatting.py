@@ -14,9 +14,16 @@ class PackInputs:
     Returns ``dict(inputs=uint8 Tensor [3, H, W], labels=int)``. Images stay in bytes: the model's
     preprocessor normalises them, on the device.
 
+    Args:
+        with_index (bool): Also ``indices=int``, the image's place in the data set
+            (``sample_idx``), for methods that remember single images, such as CRD.
+
     Raises:
         UserError: The pipeline made something else of the image.
     """
+
+    def __init__(self, with_index: bool = False) -> None:
+        self.with_index = with_index
 
     def __call__(self, results: dict) -> dict:
         image = results['img']
@@ -27,4 +34,7 @@ class PackInputs:
             raise UserError(f'PackInputs expects a uint8 image of 3 channels, and the pipeline '
                             f'gave it {image.dtype} {list(image.shape)}: leave out transforms '
                             f'that normalise the image or change its channels.')
-        return dict(inputs=image.contiguous(), labels=results['gt_label'])
+        packed = dict(inputs=image.contiguous(), labels=results['gt_label'])
+        if self.with_index:
+            packed['indices'] = results['sample_idx']
+        return packed

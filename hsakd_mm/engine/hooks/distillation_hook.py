@@ -26,7 +26,7 @@ class DistillationHook(Hook):
             its images are normalised, which may differ from the student's; without one it is
             given the student's images.
         checkpoint (str): Its checkpoint, or its work directory, in which the best checkpoint is
-            taken and, where there is none, the last. For a teacher without branches, such as a
+            taken and, where there is none, the last. For a teacher that is a backbone only, such as a
             ``Classifier``, also a plain backbone from anywhere: a file of torchvision's or timm's,
             ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``.
         ramp_up_epochs (float): The distillation weight grows linearly from 0 to 1 over so many
@@ -63,6 +63,8 @@ class DistillationHook(Hook):
             teacher = self._load_teacher(student, runner.logger)
             student.attach_teacher(teacher)
             self._check(teacher, runner)
+        if hasattr(student, 'attach_dataset'):  # it knows each training image, as CRD does
+            student.attach_dataset(runner.train_dataloader.dataset)
 
     def _load_teacher(self, student: nn.Module, logger) -> nn.Module:
         """Built, strictly loaded, frozen, on the student's device."""
@@ -71,7 +73,7 @@ class DistillationHook(Hook):
         if cfg.get('data_preprocessor') is None:
             cfg['data_preprocessor'] = student.data_preprocessor
         teacher = MODELS.build(cfg)
-        if hasattr(teacher, 'branches'):
+        if any(not key.startswith('backbone.') for key in teacher.state_dict()):  # branches, a head
             content = load_checkpoint(path)
             load_strict(teacher, content['state_dict'], source=path, what='teacher')
             check_input(teacher.data_preprocessor, content, path)

@@ -7,7 +7,9 @@ from .shufflenet_v2 import ShuffleNetV2
 from .staged import StagedBackbone
 from .timm_backbone import TimmBackbone
 from .vgg import VGG
+from .wide_bottleneck import WideBottleneckResNet
 from .wide_resnet import WideResNet
 
 __all__ = ['CifarBackbone', 'CifarMobileNetV2', 'CifarResNet', 'CifarStemResNet', 'ShuffleNetV1',
-           'ShuffleNetV2', 'StagedBackbone', 'TimmBackbone', 'VGG', 'WideResNet']
+           'ShuffleNetV2', 'StagedBackbone', 'TimmBackbone', 'VGG', 'WideBottleneckResNet',
+           'WideResNet']

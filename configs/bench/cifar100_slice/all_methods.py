@@ -1,0 +1,21 @@
+# Every method here on the slice of bench.py, whose runs it shares: these are not done twice.
+#     python tools/benchmark_methods.py configs/bench/cifar100_slice/all_methods.py
+_base_ = 'bench.py'
+
+_from_r56 = {'default_hooks.distillation.checkpoint': 'R56'}
+
+runs = [
+    *_base_.runs,
+    dict(name='R56 SSP', config='sskd_teacher_r56.py', seeds=[0],
+         needs={'model.checkpoint': 'R56'}, row=False),
+    dict(name='DKD', config='dkd_r56_r20.py', needs=_from_r56),
+    dict(name='CRD', config='crd_r56_r20.py', needs=_from_r56),
+    dict(name='SSKD', config='sskd_r56_r20.py',
+         needs={'default_hooks.distillation.checkpoint': 'R56 SSP'}),
+    dict(name='EMA-KD', config='ema_kd_r20.py'),
+    dict(name='RSKD head', config='rskd_head_r20.py'),
+    dict(name='RSKD', config='rskd_r20.py'),
+    dict(name='DML', config='dml_r20.py', metric='accuracy/net1_top1'),
+    dict(name='OKDDip', config='okddip_r20.py'),
+    dict(name='CSS', config='css_r20.py', metric='accuracy/net1_top1'),
+]

@@ -1,0 +1,12 @@
+# DKD: WRN-40-1 learns from the plain WRN-40-2.
+_base_ = '_cifar100.py'
+
+model = dict(
+    backbone=dict(type='WideResNet', depth=40, widen_factor=1, num_classes=100),
+    beta=6.0)
+
+default_hooks = dict(
+    distillation=dict(
+        checkpoint='work_dirs/cifar100_wrn40_2',
+        teacher=dict(
+            backbone=dict(type='WideResNet', depth=40, widen_factor=2, num_classes=100))))

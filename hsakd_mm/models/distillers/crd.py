@@ -1,0 +1,264 @@
+"""CRD: Contrastive Representation Distillation (Tian, Krishnan, Isola, ICLR 2020).
+
+The student's embedding of an image shall be near the teacher's of the same image and far from the
+teacher's of images of other classes, and the other way round. The embeddings of all training images
+are remembered in two banks.
+
+Follows the authors' code (HobbitLong/RepDistiller, ``crd/`` and ``dataset/cifar100.py``).
+"""
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
+from torch import Tensor, nn
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.randomness import undisturbed
+from hsakd_mm.registry import MODELS
+
+from .plain import Classifier
+from .taught import Taught
+
+EPS = 1e-7  # as in the reference code
+
+
+class Negatives:
+    """Draws images of other classes.
+
+    Args:
+        labels (Tensor): Classes of all n images, ``[n]``.
+    """
+
+    def __init__(self, labels: Tensor) -> None:
+        counts = labels.cpu().bincount()
+        self.fewest = len(labels) - int(counts.max())
+        self.most = len(labels) - int(counts[counts > 0].min())
+        # Sorted by class, those of class c are one piece; its negatives are all outside of it.
+        self.order = labels.argsort(stable=True)
+        self.counts = counts.to(labels.device)
+        self.starts = self.counts.cumsum(0) - self.counts
+
+    def draw(self, labels: Tensor, number: int, generator: torch.Generator) -> Tensor:
+        """Indices ``[B, number]`` of images of classes other than ``labels: [B]``.
+
+        For each row apart, all such images alike; none twice, except where there are fewer than
+        ``number`` of them: then with replacement, as in the reference code.
+        """
+        total, size = len(self.order), (len(labels), number)
+        there = (total - self.counts[labels])[:, None]
+        options = dict(device=labels.device, generator=generator)
+        if number > self.fewest:
+            places = torch.randint(2**62, size, **options) % there
+        if number <= self.most:
+            keys = torch.rand(len(labels), total, **options)
+            keys.masked_fill_(torch.arange(total, device=labels.device) >= there, -1)
+            distinct = keys.topk(number, sorted=False).indices
+            places = (torch.where(there < number, places, distinct) if number > self.fewest
+                      else distinct)
+        start, count = self.starts[labels][:, None], self.counts[labels][:, None]
+        return self.order[places + count * (places >= start)]
+
+
+class Contrast(nn.Module):
+    """The contrastive loss with its embeddings and banks (``CRDLoss`` of the reference code).
+
+    With ``v`` a unit vector, ``b_i`` the other side's bank, K negatives, n images,
+    ``h(i) = exp(v·b_i / T) / Z`` and ``c = K / n``, one side's loss of an image i is
+    ``-log h(i) / (h(i) + c) - Σ_k log c / (h(k) + c)``; the loss is the mean over the batch of both
+    sides' sums. Z is n times the mean of ``exp(v·b / T)`` in the first batch, a constant from then
+    on. After each step the rows of the images seen become ``normalise(m·b_i + (1 - m)·v_i)``.
+
+    Banks, Z and the counter that seeds the negatives are buffers, so that they go on exactly in a
+    resumed run. The negatives do not come from torch's own random numbers, which decide on the images'
+    augmentation.
+
+    Several ranks are one large batch to the banks: each rank scores its own images, all ranks write
+    the rows of all ranks, one rank's after the other's, and Z is the mean over all ranks. So all
+    ranks hold equal banks, and SyncBuffersHook, which averages buffers, changes nothing in them but
+    the rounding. The ranks must have batches of one size, as DefaultSampler gives by default.
+
+    Args:
+        student_features, teacher_features (int): Widths of the pooled features.
+        num_samples (int): Rows of a bank.
+        dim (int): Width of the embeddings.
+        num_negatives (int): K.
+        temperature (float): T.
+        momentum (float): m.
+    """
+
+    def __init__(self, student_features: int, teacher_features: int, num_samples: int, dim: int,
+                 num_negatives: int, temperature: float, momentum: float) -> None:
+        super().__init__()
+        self.num_negatives = num_negatives
+        self.temperature = temperature
+        self.momentum = momentum
+        self.negatives: Negatives | None = None
+        self.embed_student = nn.Linear(student_features, dim)
+        self.embed_teacher = nn.Linear(teacher_features, dim)
+        bound = (3 / dim)**0.5
+        for side in ('student', 'teacher'):
+            bank = torch.empty(num_samples, dim).uniform_(-bound, bound)
+            self.register_buffer(f'bank_{side}', bank)
+        self.register_buffer('normaliser', torch.full((2, ), -1.))  # Z of both; < 0: not known
+        # Run and step. Small numbers: SyncBuffersHook takes them through float32.
+        self.register_buffer('drawn', torch.tensor([int(torch.randint(2**20, ())), 0]))
+
+    def draw(self, labels: Tensor) -> Tensor:
+        """This step's negatives, ``[B, K]``."""
+        run, step = self.drawn.tolist()
+        seed = (run * 1_000_003 + step * get_world_size() + get_rank()) % 2**32
+        generator = torch.Generator(labels.device).manual_seed(seed)
+        return self.negatives.draw(labels, self.num_negatives, generator)
+
+    def forward(self, student: Tensor, teacher: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        """The loss, a scalar; the banks are brought up to date.
+
+        Args:
+            student, teacher (Tensor): Pooled features, ``[B, C_S]`` and ``[B, C_T]``.
+            labels (Tensor): Classes ``[B]``.
+            indices (Tensor): The images' places in the data set, ``[B]``.
+        """
+        wide = self.bank_student.dtype  # exp(1 / 0.07) is beyond half precision
+        with torch.autocast(labels.device.type, enabled=False):
+            own = F.normalize(self.embed_student(student.to(wide)), dim=1)
+            theirs = F.normalize(self.embed_teacher(teacher.to(wide)), dim=1)
+            rows = torch.cat([indices[:, None], self.draw(labels)], 1)
+            weights = (self._weights(own, self.bank_teacher, rows),
+                       self._weights(theirs, self.bank_student, rows))
+            if self.normaliser[0] < 0:
+                means = torch.stack([each.detach().mean() for each in weights])
+                all_reduce(means, op='mean')
+                self.normaliser.copy_(means * self._count)
+            loss = sum(self._loss(each / z) for each, z in zip(weights, self.normaliser.clone()))
+        self._remember(own.detach(), theirs.detach(), indices)
+        return loss
+
+    @property
+    def _count(self) -> int:
+        return len(self.negatives.order)
+
+    def _weights(self, vectors: Tensor, bank: Tensor, rows: Tensor) -> Tensor:
+        """``exp(v·b / T)``, ``[B, 1 + K]``, the image itself first.
+
+        Against the whole bank: fewer numbers than K rows of it for each image. Of a copy, as the
+        bank changes before the backward pass.
+        """
+        return ((vectors @ bank.clone().T).gather(1, rows) / self.temperature).exp()
+
+    def _loss(self, ratios: Tensor) -> Tensor:
+        noise = self.num_negatives / self._count
+        every = ratios + noise + EPS
+        same = (ratios[:, 0] / every[:, 0]).log().sum()
+        others = (noise / every[:, 1:]).log().sum()
+        return -(same + others) / len(ratios)
+
+    @torch.no_grad()
+    def _remember(self, own: Tensor, theirs: Tensor, indices: Tensor) -> None:
+        for part, *vectors in zip(*(all_gather(each.contiguous())
+                                    for each in (indices, own, theirs))):
+            for bank, new in zip((self.bank_student, self.bank_teacher), vectors):
+                bank[part] = F.normalize(
+                    self.momentum * bank[part] + (1 - self.momentum) * new, dim=1)
+        self.drawn[1] += 1
+
+
+@MODELS.register_module()
+class CRD(Taught, Classifier):
+    """``CE(p_S(x), y) + a·CRD(f_S, f_T) + b·T²·KL(p^T || p^S)``; CRD: b = 0, CRD+KD: b = 1.
+
+    f are the vectors that enter the classifiers; see :class:`Contrast`. The teacher's embedding is
+    trained with the student and belongs to it: it is no part of the teacher.
+
+    Every image needs its index (``PackInputs(with_index=True)`` in the training pipeline), and the
+    labels of all training images are known beforehand (:meth:`attach_dataset`, which
+    DistillationHook calls). Defaults are RepDistiller's ``-a 0 -b 0.8``; for CRD+KD ``-a 1``.
+
+    Args:
+        num_samples (int): Rows of the banks: the number of training images, or more.
+        teacher_features (int): Width of the vector that enters the teacher's classifier.
+        crd_weight (float): a.
+        kd_weight (float): b.
+        kd_temperature (float): T of the KL.
+        dim, num_negatives, temperature, momentum: Of :class:`Contrast`.
+        Others: As in :class:`Classifier`.
+    """
+
+    def __init__(self, *args, num_samples: int, teacher_features: int, crd_weight: float = 0.8,
+                 kd_weight: float = 0.0, kd_temperature: float = 4.0, dim: int = 128,
+                 num_negatives: int = 16384, temperature: float = 0.07, momentum: float = 0.5,
+                 **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.num_samples = num_samples
+        self.teacher_features = teacher_features
+        self.crd_weight = crd_weight
+        self.kd_weight = kd_weight
+        self.kd_temperature = kd_temperature
+        with undisturbed('contrast'):
+            self.contrast = Contrast(self.backbone.num_features, teacher_features, num_samples, dim,
+                                     num_negatives, temperature, momentum)
+
+    def check_teacher(self, teacher: nn.Module) -> None:
+        super().check_teacher(teacher)
+        width = teacher.backbones[0].num_features
+        if width != self.teacher_features:
+            raise UserError(f'CRD embeds {self.teacher_features} features of the teacher, and this '
+                            f'one has {width}: set model.teacher_features={width}.')
+
+    def attach_dataset(self, dataset) -> None:
+        """Learn the classes of all training images.
+
+        Args:
+            dataset: mmengine's ``BaseDataset``; index i is the image whose ``sample_idx`` is i.
+
+        Raises:
+            UserError: More images than rows, a single class, or an index that names two images.
+        """
+        if len(dataset) > self.num_samples:
+            raise UserError(f'CRD remembers {self.num_samples} images, and there are '
+                            f'{len(dataset)} to train on: set model.num_samples={len(dataset)}.')
+        labels = []
+        for index in range(len(dataset)):
+            info = dataset.get_data_info(index)
+            if info['sample_idx'] != index:
+                raise UserError(f'CRD knows each image by its index, and image {index} of '
+                                f'{type(dataset).__name__} has the index {info["sample_idx"]}: '
+                                f'train on one data set that is not repeated.')
+            labels.append(info['gt_label'])
+        if len(set(labels)) < 2:
+            raise UserError('CRD contrasts images of different classes, and all to train on are of '
+                            'one class: add images of another.')
+        labels = torch.tensor(labels, device=self.contrast.drawn.device)
+        self.contrast.negatives = Negatives(labels)
+
+    def forward(self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor',
+                indices: Tensor | None = None):
+        """As :meth:`Method.forward`; ``'loss'`` also takes the images' ``indices: [B]``."""
+        if mode == 'loss':
+            return self.loss(inputs, labels, indices)
+        return super().forward(inputs, labels, mode)
+
+    def loss(self, inputs: Tensor, labels: Tensor, indices: Tensor | None = None) -> dict:
+        if indices is None:
+            raise UserError('CRD needs the index of every image, and the batch has none: set '
+                            'with_index=True on PackInputs in train_dataloader.dataset.pipeline.')
+        if self.contrast.negatives is None:
+            raise UserError('CRD needs the classes of all training images, and was given no data '
+                            'set: add a DistillationHook, or call attach_dataset().')
+        vector, logits = vector_and_logits(self.backbone, inputs)
+        with torch.no_grad():
+            teacher_vector, teacher_logits = vector_and_logits(
+                self.teacher.backbones[0], self.for_teacher(inputs))
+        contrast = self.contrast(vector, teacher_vector, labels, indices)
+        losses = {'loss_ce': F.cross_entropy(logits, labels),
+                  'loss_crd': self.distill_weight * self.crd_weight * contrast}
+        if self.kd_weight:
+            losses['loss_kd'] = self.distill_weight * self.kd_weight * kl_loss(
+                logits, teacher_logits, self.kd_temperature)
+        losses['agreement'] = self.agreement(logits, teacher_logits)
+        return losses
+
+
+def vector_and_logits(backbone: nn.Module, images: Tensor) -> tuple:
+    """The vector that enters the classifier, ``[B, C]``, and the class logits ``[B, N]``."""
+    vector = backbone.pooled(backbone.forward_taps(images)[-1])
+    return vector, backbone.classify(vector)

@@ -1,0 +1,194 @@
+"""CSS: channel self-supervision for online knowledge distillation (Fan et al., 2022).
+
+arXiv 2203.11660. Reference: ``train.py`` and ``resnet_css.py`` of PumpkinsLemon/CSS. The paper's
+text was not at hand: where this file says what CSS does, it is what that code does.
+"""
+from collections.abc import Sequence
+from itertools import combinations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.models.backbones.split import early_stages, last_stage
+from hsakd_mm.models.branches.tail import TailBranch
+from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.randomness import undisturbed
+from hsakd_mm.registry import MODELS
+
+from .base import Method
+
+
+def hide_corner(tap: Tensor, branch: int, fix_branch3: bool = False) -> Tensor:
+    """What branch ``branch`` (from 0) sees of ``tap: [B, C, h, w]``: one corner is zero.
+
+    The square of (h // 4)² cells top left, bottom right, bottom left, top right, in all channels;
+    nothing from branch 4 on, or of maps less than 4 high. The reference code hides of the last
+    square its first column only (an index stands where a slice was meant); ``fix_branch3`` hides
+    all of it.
+    """
+    if branch > 3:
+        return tap
+    height, width = tap.shape[2:]
+    side = height // 4
+    row = height - side if branch in (1, 2) else 0
+    column = width - side if branch in (1, 3) else 0
+    columns = min(side, 1) if branch == 3 and not fix_branch3 else side
+    mask = tap.new_ones(height, width)
+    mask[row:row + side, column:column + columns] = 0
+    return tap * mask
+
+
+class CSSNet(nn.Module):
+    """One network with n branches, which share all but the last stage and the classifier.
+
+    Branch 0 is the backbone's own last stage and classifier; the others are in ``tails``. Each
+    puts out N·n joint logits.
+
+    Args:
+        backbone (dict): Config of a staged backbone, with num_classes=N.
+        branches (int): n.
+        fix_branch3 (bool): As in :func:`hide_corner`.
+    """
+
+    def __init__(self, backbone: dict, branches: int, fix_branch3: bool) -> None:
+        super().__init__()
+        plain = MODELS.build(backbone)
+        self.num_classes, self.fix_branch3 = plain.num_classes, fix_branch3
+        joint = self.num_classes * branches
+        with undisturbed('branches'):
+            self.backbone = MODELS.build(dict(backbone, num_classes=joint))
+            # All but the classifier starts as in a plain network, whose classifier is smaller.
+            own = self.backbone.state_dict()
+            self.backbone.load_state_dict({
+                key: value if value.shape == own[key].shape else own[key]
+                for key, value in plain.state_dict().items()})
+            self.tails = nn.ModuleList(
+                TailBranch(self.backbone, len(self.backbone.channels) - 2, joint)
+                for _ in range(branches - 1))
+            for tail in self.tails:
+                tail.fc.reset_parameters()  # as in the reference code; HSAKD's branches differ
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Joint logits ``[n, B, N·n]`` of ``images: [B, 3, H, W]``, at least in float32."""
+        tap = early_stages(self.backbone, images)
+        seen = [hide_corner(tap, branch, self.fix_branch3) for branch in range(1 + len(self.tails))]
+        own = self.backbone.forward_head(last_stage(self.backbone, seen[0], images))
+        logits = torch.stack([own, *(tail(each) for tail, each in zip(self.tails, seen[1:]))])
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+@MODELS.register_module()
+class CSS(Method):
+    """Two networks t, s from scratch on one batch, one backward.
+
+    z_t^i are the logits of branch i, which sees its own corner-less features and calls class y
+    ``y·n + i``. Both terms are means over the n branches, the KL over all N·n logits::
+
+        CE_t + (CE_t / CE_s) · T² · KL(z_s || z_t)  +  CE_s + (CE_s / CE_t) · T² · KL(z_t || z_s)
+
+    with ``CE_t = 1/n Σ_i CE(z_t^i, y·n + i)``. The ratio is the relative utility score: the worse
+    network learns more from its peer. Neither ratio nor target is detached by the reference code,
+    so that gradients of a network's loss also reach its peer. It steps two SGDs with the same
+    settings; SGD treats each parameter by itself, so the one optimizer here does the same (with
+    gradient clipping by norm it would not).
+
+    A network's prediction is ``1/n Σ_i z^i[:, i::n]``, corners hidden as in training. ``nets[0]``
+    is the reference code's ``model_t``. It is ``net1``, is handed on where one is asked for, and
+    with one seed starts as a plain network would, classifier aside. To be exported is each
+    network's backbone without its classifier, whose outputs are N·n; it has the keys of the plain
+    one, and its last stage is branch 0's.
+
+    Args:
+        nets (Sequence[dict]): Two configs, each ``dict(backbone=...)``; any staged backbones of
+            the same num_classes.
+        branches (int): n; 3 in the reference code.
+        temperature (float): T.
+        detach (bool): Stop gradients through ratios and targets.
+        fix_branch3_mask (bool): As ``fix_branch3`` in :func:`hide_corner`; n >= 4 only.
+        data_preprocessor (dict): Usually :class:`~hsakd_mm.models.ImagePreprocessor`.
+
+    Raises:
+        UserError: Not two networks, of different classes, or no branch.
+    """
+
+    def __init__(self, nets: Sequence[dict], branches: int = 3, temperature: float = 3.0,
+                 detach: bool = False, fix_branch3_mask: bool = False,
+                 data_preprocessor: dict | None = None) -> None:
+        super().__init__(data_preprocessor)
+        if len(nets) != 2:
+            raise UserError(f'CSS lets two networks teach each other, and model.nets has '
+                            f'{len(nets)}: name two.')
+        if not isinstance(branches, int) or branches < 1:
+            raise UserError(f'CSS expects branches to be a whole number from 1, and it is '
+                            f'{branches!r}: the paper has 3.')
+        self.branches = branches
+        self.temperature = temperature
+        self.detach = detach
+        self.net1 = CSSNet(**nets[0], branches=branches, fix_branch3=fix_branch3_mask)
+        with undisturbed('net2'):
+            self.net2 = CSSNet(**nets[1], branches=branches, fix_branch3=fix_branch3_mask)
+        classes = [self.net1.num_classes, self.net2.num_classes]
+        if classes[0] != classes[1]:
+            raise UserError(f'two networks that teach each other need the same classes, and they '
+                            f'have {classes[0]} and {classes[1]}: set num_classes of both alike.')
+        self.match_memory_format()
+
+    @property
+    def backbones(self) -> list[nn.Module]:
+        return [self.net1.backbone, self.net2.backbone]
+
+    @property
+    def num_classes(self) -> int:
+        return self.net1.num_classes
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> dict:
+        logits = [self.net1(inputs), self.net2(inputs)]
+        branch = torch.arange(self.branches, device=labels.device)
+        joint_labels = labels * self.branches + branch[:, None]
+        ce = [F.cross_entropy(own.flatten(0, 1), joint_labels.flatten()) for own in logits]
+
+        losses = {}
+        for number, own in enumerate(logits):
+            peer, ratio = logits[1 - number], ce[number] / ce[1 - number]
+            if self.detach:
+                peer, ratio = peer.detach(), ratio.detach()
+            kl = kl_loss(own.flatten(0, 1), peer.flatten(0, 1), self.temperature)
+            losses[f'loss_ce_net{number + 1}'] = ce[number]
+            losses[f'loss_kl_net{number + 1}'] = ratio * kl
+            losses[f'utility_net{number + 1}'] = ratio.detach()
+        return losses
+
+    def aggregate(self, logits: Tensor) -> Tensor:
+        """Class logits ``[B, N]`` of a network's joint logits ``[n, B, N·n]``."""
+        return torch.stack([own[:, index::self.branches]
+                            for index, own in enumerate(logits)]).mean(0)
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Each network's class logits, ``[B, 2, N]``."""
+        return torch.stack([self.aggregate(net(inputs)) for net in (self.net1, self.net2)], 1)
+
+    def predict(self, inputs: Tensor, labels: Tensor | None = None) -> list:
+        """As :meth:`Method.predict`. An image also has ``ensemble_scores`` ``[N]``, the mean of
+        the two networks' logits, and ``diversity``, the two figures of :func:`diversity`.
+        """
+        joint = [self.net1(inputs), self.net2(inputs)]
+        scores = torch.stack([self.aggregate(own) for own in joint], 1)
+        return [dict(sample, ensemble_scores=ensemble, diversity=figures)
+                for sample, ensemble, figures in zip(
+                    self.samples(scores, labels), scores.mean(1), diversity(*joint).tolist())]
+
+
+def diversity(first: Tensor, second: Tensor) -> Tensor:
+    """How far apart the branches are, ``[B, 2]``, from two networks' logits ``[n, B, K]``.
+
+    Mean L2 distance between branches' softmaxed outputs: of all pairs among the 2n, and of the n
+    pairs of one index in both networks (``get_diversity`` of the reference code).
+    """
+    shares = torch.cat([first, second]).softmax(2)
+    apart = {(a, b): F.pairwise_distance(shares[a], shares[b])
+             for a, b in combinations(range(len(shares)), 2)}
+    n = len(first)
+    mutual = [apart[branch, branch + n] for branch in range(n)]
+    return torch.stack([torch.stack(list(apart.values())).mean(0), torch.stack(mutual).mean(0)], 1)

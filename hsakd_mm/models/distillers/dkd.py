@@ -1,0 +1,92 @@
+"""DKD: Decoupled Knowledge Distillation (Zhao et al., CVPR 2022).
+
+Reference: ``mdistiller/distillers/DKD.py`` of megvii-research/mdistiller.
+"""
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.registry import MODELS
+
+from .plain import Classifier
+from .taught import Taught
+
+
+@MODELS.register_module()
+class DKD(Taught, Classifier):
+    """``CE(p_S(x), y) + α·TCKD + β·NCKD``: Hinton's divergence in its two parts, weighted apart.
+
+    * TCKD, of the target class: ``T²·KL(b^T || b^S)``, b the two probabilities of the labelled
+      class and of all others together.
+    * NCKD, of the others: ``T²·KL(q^T || q^S)``, q the softmax over all classes but the labelled.
+
+    Where p is the teacher's probability of the labelled class, ``TCKD + (1 - p)·NCKD``, image by
+    image, is KD's own divergence; there the second part fades with the teacher's confidence.
+
+    α = 1, β = 8 and T = 4 are the source's defaults. On CIFAR-100 its configs choose β by the
+    pair: 2 for ResNet-56 -> 20 and 110 -> 32, 6 for VGG13 -> VGG8 and MobileNetV2 and for
+    WRN-40-2 -> 16-2 and 40-1, 8 for the others. On ImageNet T = 1 with β = 0.5 (ResNet-34 -> 18)
+    or 2 (ResNet-50 -> MobileNetV1).
+
+    The source warms α·TCKD + β·NCKD up over the first 20 epochs (1 on ImageNet). Here
+    ``default_hooks.distillation.ramp_up_epochs`` does so: a line from 0 to 1 over these epochs,
+    where the source has its steps, e/20 throughout epoch e = 1, 2, ...; the source's is ahead by
+    half an epoch on average.
+
+    Args:
+        temperature (float): T.
+        alpha (float): α.
+        beta (float): β.
+        ce_weight (float): Of the cross-entropy.
+        Others: As in :class:`Classifier`.
+    """
+
+    def __init__(self, *args, temperature: float = 4.0, alpha: float = 1.0, beta: float = 8.0,
+                 ce_weight: float = 1.0, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.temperature = temperature
+        self.alpha = alpha
+        self.beta = beta
+        self.ce_weight = ce_weight
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> dict:
+        logits = self.backbone(inputs)
+        with torch.no_grad():
+            teacher_logits = self.teacher.logits(self.for_teacher(inputs))
+        target, others = decoupled(logits, teacher_logits, labels, self.temperature)
+        return {
+            'loss_ce': self.ce_weight * F.cross_entropy(logits, labels),
+            'loss_tckd': self.distill_weight * self.alpha * target,
+            'loss_nckd': self.distill_weight * self.beta * others,
+            'agreement': self.agreement(logits, teacher_logits),
+        }
+
+
+def decoupled(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor,
+              temperature: float) -> tuple:
+    """TCKD and NCKD, mean over rows, without weights.
+
+    Args:
+        student_logits (Tensor): ``[B, N]``.
+        teacher_logits (Tensor): ``[B, N]``.
+        labels (Tensor): ``[B]``, int64.
+        temperature (float): T.
+    """
+    pairs = [_split(logits, labels, temperature) for logits in (student_logits, teacher_logits)]
+    return tuple(kl_loss(student, teacher, temperature) for student, teacher in zip(*pairs))
+
+
+def _split(logits: Tensor, labels: Tensor, temperature: float) -> tuple:
+    """Logits of "labelled class or not", ``[B, 2]``, and of the other classes, ``[B, N - 1]``.
+
+    The second of the two is such that their softmax at temperature T is what the softmax over all
+    N gives to the labelled class and, summed up, to the others. In logarithms, so that a sure
+    teacher's last decimals do not become 0, of which the source takes the logarithm.
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    labels = labels[:, None]
+    index = torch.arange(logits.shape[1] - 1, device=logits.device)
+    others = logits.gather(1, index + (index >= labels))  # skips the labelled one
+    rest = temperature * (others / temperature).logsumexp(1, keepdim=True)
+    return torch.cat([logits.gather(1, labels), rest], 1), others

@@ -1,0 +1,90 @@
+"""DML: networks that teach each other from scratch (Zhang et al., Deep Mutual Learning, CVPR 2018).
+
+Reference: ``train_DML.py`` of DefangChen/OKDDip-AAAI2020, whose tables it is a comparator in.
+"""
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.randomness import undisturbed
+from hsakd_mm.registry import MODELS
+
+from .base import Method
+
+
+@MODELS.register_module()
+class DML(Method):
+    """K networks on one batch, one optimizer, one backward::
+
+        Σ_k [CE(p_k(x), y) + T²·KL(softmax(m_k / T) || softmax(z_k / T))],
+        m_k = mean of the other networks' logits z_j
+
+    ``pairwise`` is the paper's form for more than two networks, the mean over the others of
+    ``KL(p_j || p_k)`` instead of the KL to their mean; of two networks both are the same.
+
+    Where paper and reference code differ the code is followed: its targets send gradient back into
+    the networks that teach (``detach=True`` stops that; the paper updates one network at a time,
+    against predictions that are then constants), it takes the mean of logits by default, and T is 3
+    where the paper has no temperature. The code trains four networks, the paper mostly two. (The code
+    also adds 1e-7 to each probability that teaches; ours is the exact divergence.)
+
+    Args:
+        nets (Sequence[dict]): Two or more configs, each ``dict(backbone=...)``, which may differ;
+            they become ``net1``, ``net2``, ... With one seed ``net1`` starts as a plain network.
+        temperature (float): T of every KL.
+        pairwise (bool): A KL to each of the others instead of one to their mean.
+        detach (bool): No gradient through what teaches.
+        data_preprocessor (dict): As in :class:`Method`.
+
+    Raises:
+        UserError: Fewer than two networks, or of different classes.
+    """
+
+    def __init__(self, nets: Sequence[dict], temperature: float = 3.0, pairwise: bool = False,
+                 detach: bool = False, data_preprocessor: dict | None = None) -> None:
+        super().__init__(data_preprocessor)
+        if len(nets) < 2:
+            raise UserError(f'DML lets two networks or more teach each other, and model.nets has '
+                            f'{len(nets)}: name at least two.')
+        self.temperature = temperature
+        self.pairwise = pairwise
+        self.detach = detach
+        self.names = [f'net{number}' for number in range(1, len(nets) + 1)]
+        self._build(self.names[0], **nets[0])
+        with undisturbed():
+            for name, net in zip(self.names[1:], nets[1:]):
+                self._build(name, **net)
+        classes = [backbone.num_classes for backbone in self.backbones]
+        if len(set(classes)) > 1:
+            raise UserError(f'networks that teach each other need the same classes, and they have '
+                            f'{", ".join(map(str, classes))}: set num_classes of all alike.')
+        self.match_memory_format()
+
+    def _build(self, name: str, backbone: dict) -> None:
+        self.add_module(name, nn.ModuleDict(dict(backbone=MODELS.build(backbone))))
+
+    @property
+    def backbones(self) -> list[nn.Module]:
+        return [self.get_submodule(name)['backbone'] for name in self.names]
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> dict:
+        logits = [backbone(inputs) for backbone in self.backbones]
+        # Before any mean: under autocast it would be one of bfloat16s.
+        logits = [each.to(torch.promote_types(each.dtype, torch.float32)) for each in logits]
+        losses = {}
+        for index, (name, own) in enumerate(zip(self.names, logits)):
+            others = torch.stack(logits[:index] + logits[index + 1:])
+            losses[f'loss_ce_{name}'] = F.cross_entropy(own, labels)
+            losses[f'loss_kl_{name}'] = self._learn_from(own, others)
+        return losses
+
+    def _learn_from(self, own: Tensor, others: Tensor) -> Tensor:
+        """``own: [B, N]`` from ``others: [K - 1, B, N]``."""
+        if self.detach:
+            others = others.detach()
+        targets = others if self.pairwise else others.mean(0, keepdim=True)
+        return torch.stack([kl_loss(own, target, self.temperature) for target in targets]).mean()

@@ -1,0 +1,253 @@
+"""RSKD, Residual Learning for Self-Knowledge Distillation (Liu, Zhang, He, TBDATA 2025), rebuilt.
+
+A reconstruction: only the abstract is known to us. It says that the student's last feature layer
+learns the gap between the outputs of a pseudo-teacher and of the student, and each intermediate
+feature layer the gap between their deeper features. No code, recipe or number was found, and none
+is claimed. Who the pseudo-teacher is, the heads, losses, weights and ramp-up are choices made here.
+"""
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from mmengine.logging import MessageHub
+from torch import Tensor, nn
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.randomness import undisturbed
+from hsakd_mm.registry import MODELS
+
+from .plain import Classifier
+from .taught import Taught
+
+EMA, LAST_EPOCH = 'ema', 'last_epoch'
+
+
+@MODELS.register_module()
+class RSKD(Classifier):
+    """A network that learns what separates it from its own past::
+
+        CE(z_S, y) + w·λ·τ²·KL(softmax(z_T / τ) || softmax((sg z_S + r(f_L)) / τ))
+                   + w·β·Σ_l mean (a_l(f_l^S) − sg((f_{l+1}^T − f_{l+1}^S) / s_{l+1}))²
+
+    T is the pseudo-teacher (:class:`PseudoTeacher`), sg stops the gradient. r is a linear head on
+    the vector f_L that enters the classifier: it fits sg(z_T − z_S) up to a constant. As z_S is
+    stopped there, the term reaches the features only, never the classifier. a_l shapes a stage's
+    output like the next one's (:class:`ResidualAdapter`); s is the size of both features,
+    :func:`relative_gap`. The ramp-up is Laine and Aila's
+    ``w = exp(−5 (1 − min(e, E) / E)²)`` at e epochs of E. Heads and pseudo-teacher serve training
+    only; the network that is validated and exported is the plain one.
+
+    Ablations are switches: ``intermediate=False`` is the residual head alone, with
+    ``residual_head=False`` as well it is self-distillation from an average (EMA-KD),
+    ``CE(z_S, y) + w·λ·τ²·KL(z_T || z_S)``.
+
+    The pseudo-teacher moves where a training step begins, to what the last one has left: in
+    :meth:`forward`, which DDP calls too, not in :meth:`loss`. Its weights are in the checkpoint,
+    under ``pseudo_teacher.``, so that a resumed run goes on with them.
+
+    Args:
+        backbone (dict): Config of a staged backbone.
+        data_preprocessor (dict): As in :class:`Classifier`.
+        pseudo_teacher (str): ``'ema'``, or ``'last_epoch'``: the student as the last epoch left it,
+            in the first epoch as it started.
+        momentum (float): Of the average, per iteration. By our rule 1 − 1 / (steps of an epoch), an
+            average over about one epoch: .999 on CIFAR-100 in batches of 64.
+        temperature (float): τ.
+        residual_weight (float): λ; without the residual head, the weight of KL(z_T || z_S).
+        feature_weight (float): β.
+        ramp_up_epochs (float): E; 0 is full weight from the start. Outside a Runner w is 1.
+        residual_head (bool): Have r.
+        intermediate (bool): Have the a_l.
+
+    Raises:
+        UserError: Another kind of pseudo-teacher, or a momentum outside [0, 1).
+    """
+
+    def __init__(self, backbone: dict, data_preprocessor: dict | None = None,
+                 pseudo_teacher: str = EMA, momentum: float = 0.999, temperature: float = 3.0,
+                 residual_weight: float = 1.0, feature_weight: float = 1.0,
+                 ramp_up_epochs: float = 0.0, residual_head: bool = True,
+                 intermediate: bool = True) -> None:
+        super().__init__(backbone, data_preprocessor)
+        if pseudo_teacher not in (EMA, LAST_EPOCH):
+            raise UserError(f'RSKD expects pseudo_teacher to be {EMA!r} or {LAST_EPOCH!r}, and it '
+                            f'is {pseudo_teacher!r}: choose one of these.')
+        if not 0 <= momentum < 1:
+            raise UserError(f'RSKD expects a momentum from 0 to below 1, and it is {momentum}: '
+                            f'take 1 - 1 / (steps of an epoch).')
+        self.kind = pseudo_teacher
+        self.temperature = temperature
+        self.residual_weight = residual_weight
+        self.feature_weight = feature_weight
+        self.ramp_up_epochs = ramp_up_epochs
+        self.ramp = 1.0
+        self._epoch = None
+        self.pseudo_teacher = PseudoTeacher(self.backbone, momentum)
+        with undisturbed():
+            self.residual_head = _zero_linear(self.backbone) if residual_head else None
+            self.adapters = _adapters(self.backbone) if intermediate else None
+        self.match_memory_format()
+
+    def forward(self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor'):
+        """As :meth:`Method.forward`; before a training step the pseudo-teacher moves."""
+        if mode == 'loss' and self.training:
+            self._begin_step()
+        return super().forward(inputs, labels, mode)
+
+    def _begin_step(self) -> None:
+        told = MessageHub.get_current_instance().get_info
+        epoch = told('epoch', 0)
+        if self.kind == EMA:
+            self.pseudo_teacher.follow(self.backbone)
+        elif epoch != self._epoch:
+            self.pseudo_teacher.become(self.backbone)
+        self._epoch = epoch
+        if self.ramp_up_epochs and told('max_iters'):
+            epochs = told('iter', 0) * told('max_epochs') / told('max_iters')
+            self.ramp = math.exp(-5 * (1 - min(1, epochs / self.ramp_up_epochs))**2)
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> dict:
+        taps = self.backbone.forward_taps(inputs)
+        vector = self.backbone.pooled(taps[-1])
+        logits = self.backbone.classify(vector)
+        teacher_taps, teacher_logits = self.pseudo_teacher(inputs)
+
+        learner = logits
+        if self.residual_head is not None:
+            learner = _wide(logits.detach()) + _wide(self.residual_head(vector))
+        losses = {
+            'loss_ce': F.cross_entropy(logits, labels),
+            'loss_residual': self.ramp * self.residual_weight * kl_loss(
+                learner, teacher_logits, self.temperature),
+            'agreement': Taught.agreement(logits, teacher_logits),
+        }
+        if self.adapters is not None:
+            gaps = [relative_gap(own.detach(), theirs)
+                    for own, theirs in zip(taps[1:], teacher_taps[1:])]
+            errors = [F.mse_loss(_wide(adapter(tap, gap.shape[2:])), gap)
+                      for adapter, tap, gap in zip(self.adapters, taps, gaps)]
+            losses['loss_features'] = self.ramp * self.feature_weight * sum(errors)
+        return losses
+
+
+def relative_gap(own: Tensor, theirs: Tensor) -> Tensor:
+    """``(theirs − own) / s`` with ``s² = mean theirs² + mean own²``; its mean square is at most 2.
+
+    Without s the loss diverges: early on BatchNorm statistics lag behind fast weights, and the
+    features of a network in eval mode may be many times those in train mode.
+    """
+    own, theirs = _wide(own), _wide(theirs)
+    square = theirs.square().mean() + own.square().mean()
+    return (theirs - own) / square.sqrt().clamp(min=1e-6)
+
+
+class PseudoTeacher(nn.Module):
+    """A network that follows another one and is not trained; always in eval mode.
+
+    Its weights are buffers: in ``state_dict`` and moved with the owner, but in no ``parameters()``,
+    optimizer group or DDP bucket. What walks over a model's children (``train()``, the conversion
+    to SyncBatchNorm, ``init_weights``) passes it by.
+
+    Args:
+        backbone (StagedBackbone): Is copied.
+        momentum (float): See :meth:`follow`.
+    """
+
+    def __init__(self, backbone: nn.Module, momentum: float) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.network = _parameters_to_buffers(copy.deepcopy(backbone)).eval()
+        self.register_buffer('updates', torch.zeros((), dtype=torch.long))
+
+    def named_children(self):
+        return iter(())
+
+    def _apply(self, fn, recurse: bool = True):
+        self.network._apply(fn)
+        return super()._apply(fn, recurse)
+
+    @torch.no_grad()
+    def follow(self, backbone: nn.Module) -> None:
+        """``mine ← m·mine + (1 − m)·theirs`` for weights and BatchNorm statistics alike.
+
+        After t updates ``m = min(momentum, t / (t + 9))``, as TensorFlow's average with
+        ``num_updates``: the first update copies, whatever was loaded before, and a random start is
+        soon forgotten. Statistics are averaged and not copied, so that they belong to the time
+        that the weights belong to. Counters are copied.
+        """
+        # All on the device: asking for the number of updates would make each step wait.
+        momentum = (self.updates / (self.updates + 9)).clamp(max=self.momentum)
+        for mine, theirs in self._pairs(backbone):
+            if mine.is_floating_point():
+                mine.lerp_(theirs, (1 - momentum).to(mine.dtype))
+            else:
+                mine.copy_(theirs)
+        self.updates += 1
+
+    @torch.no_grad()
+    def become(self, backbone: nn.Module) -> None:
+        """Take over weights and statistics as they are."""
+        for mine, theirs in self._pairs(backbone):
+            mine.copy_(theirs)
+        self.updates += 1
+
+    def _pairs(self, backbone: nn.Module) -> list:
+        theirs = dict(backbone.named_parameters(remove_duplicate=False))
+        theirs.update(backbone.named_buffers(remove_duplicate=False))
+        return [(mine, theirs[name]) for name, mine in self.network.named_buffers()]
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> tuple:
+        """Taps and logits ``[B, N]`` of ``images: [B, 3, H, W]``."""
+        taps = self.network.forward_taps(images)
+        return taps, self.network.forward_head(taps[-1])
+
+
+class ResidualAdapter(nn.Sequential):
+    """1x1 convolution and BatchNorm on what is average-pooled to the deeper stage's size.
+
+    Pooled rather than strided: a strided 1x1 convolution would see a quarter of the positions.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(nn.Conv2d(in_channels, out_channels, 1, bias=False),
+                         nn.BatchNorm2d(out_channels))
+
+    def forward(self, tap: Tensor, size: tuple) -> Tensor:
+        """``[B, C_l, H, W]`` to ``[B, C_{l+1}, *size]``."""
+        strides = [own // theirs for own, theirs in zip(tap.shape[2:], size)]
+        if all(own == stride * theirs
+               for own, stride, theirs in zip(tap.shape[2:], strides, size)):
+            tap = F.avg_pool2d(tap, strides)  # the adaptive one has no deterministic backward
+        else:
+            tap = F.adaptive_avg_pool2d(tap, size)
+        return super().forward(tap)
+
+
+def _adapters(backbone: nn.Module) -> nn.ModuleList:
+    """One from each stage to the next."""
+    return nn.ModuleList(map(ResidualAdapter, backbone.channels[:-1], backbone.channels[1:]))
+
+
+def _zero_linear(backbone: nn.Module) -> nn.Linear:
+    """r; zero at first, so that z_S + r(f_L) starts as z_S."""
+    head = nn.Linear(backbone.num_features, backbone.num_classes)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def _parameters_to_buffers(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        for name, parameter in list(module._parameters.items()):
+            if parameter is not None:
+                delattr(module, name)
+                module.register_buffer(name, parameter.detach())
+    return network
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """At least float32, also under autocast."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

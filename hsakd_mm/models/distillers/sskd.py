@@ -1,0 +1,194 @@
+"""SSKD: Knowledge Distillation Meets Self-Supervision (Xu, Liu, Li, Loy, ECCV 2020).
+
+A small head on the vector that enters the classifier learns to tell which image a rotated image was
+made from. The student learns the teacher's classes on images and rotated images, and the teacher's
+similarities between rotated images and images.
+
+Follows the authors' code (xuguodong03/SSKD, ``student.py``) with one difference: there each of an
+image's four rotations gets a random crop of its own, here one crop is rotated, as in HSAKD, so that
+all methods learn from the same images.
+"""
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.models.pretext import Rotation
+from hsakd_mm.pretrained import load_backbone
+from hsakd_mm.randomness import undisturbed
+from hsakd_mm.registry import MODELS
+
+from .plain import Classifier
+from .taught import Taught
+
+
+class SelfSupervised(Classifier):
+    """A classifier with a self-supervised head, ``ssp_head``.
+
+    Args:
+        As in :class:`Classifier`.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.pretext = Rotation()
+        width = self.backbone.num_features
+        with undisturbed('ssp_head'):
+            self.ssp_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(),
+                                          nn.Linear(width, width))
+
+    def forward_ssp(self, rows: Tensor, detach: bool = False) -> tuple:
+        """Class logits ``[4B, N]`` and similarities ``[3B, B]`` of rotated images to images.
+
+        Args:
+            rows (Tensor): ``[4B, 3, H, W]``, the four rotations of an image one after another.
+            detach (bool): The head sends no gradient into the backbone.
+
+        Returns:
+            tuple: Row ``3i + j - 1`` of the similarities, which are cosines in at least float32, is
+            image i turned by j quarter turns.
+        """
+        vectors = self.backbone.pooled(self.backbone.forward_taps(rows)[-1])
+        logits = self.backbone.classify(vectors)
+        outputs = self.ssp_head(vectors.detach() if detach else vectors)
+        with torch.autocast(rows.device.type, enabled=False):
+            wide = torch.promote_types(outputs.dtype, torch.float32)
+            units = F.normalize(outputs.to(wide), dim=1)
+            return logits, self.rotated(units) @ self.pretext.unrotated(units).T
+
+    def rotated(self, rows: Tensor) -> Tensor:
+        """All but the images as they are: ``[4B, ...]`` -> ``[3B, ...]``."""
+        return rows.unflatten(0, (-1, self.pretext.num_views))[:, 1:].flatten(0, 1)
+
+    def sources(self, labels: Tensor) -> Tensor:
+        """``[B]`` of anything -> ``[3B]``: each rotated image has what its image has."""
+        return labels.repeat_interleave(self.pretext.num_views - 1)
+
+
+@MODELS.register_module()
+class SSKDTeacher(SelfSupervised):
+    """Stage 1: ``CE(similarities of a rotated image to all images of the batch, its own image)``.
+
+    The backbone is trained already and keeps weights and BN statistics; the head learns. Its
+    accuracy, the share of rotated images whose own image is the most similar, is logged as
+    ``ssp_accuracy``.
+
+    Args:
+        checkpoint (str): The backbone's weights, as in
+            :class:`~hsakd_mm.models.distillers.hsakd.HSAKDTeacher`. Needed for training.
+        Others: As in :class:`Classifier`.
+    """
+
+    frozen_backbone = True
+
+    def __init__(self, *args, checkpoint: str | None = None, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.checkpoint = checkpoint
+        self.backbone.requires_grad_(False)
+
+    def init_weights(self) -> None:
+        super().init_weights()
+        if self.checkpoint is None:
+            raise UserError('SSKDTeacher trains a head on a trained backbone, and '
+                            'model.checkpoint is None: set it to a file, a work directory or a '
+                            'torchvision:// name.')
+        load_backbone(self.backbone, self.checkpoint, 'teacher backbone', self.data_preprocessor)
+
+    def train(self, mode: bool = True) -> 'SSKDTeacher':
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> dict:
+        _, similar = self.forward_ssp(self.pretext.expand(inputs), detach=True)
+        own = self.sources(torch.arange(len(inputs), device=inputs.device))
+        return {'loss_ssp': F.cross_entropy(similar, own),
+                'ssp_accuracy': (similar.argmax(1) == own).float().mean()}
+
+
+@MODELS.register_module()
+class SSKD(Taught, SelfSupervised):
+    """Stage 2: ``a·CE + b·KL(p^T || p^S) + c·KL(p^T || p^S)_rotated + d·KL(s^T || s^S)``.
+
+    Cross-entropy and the first divergence see the images as they are, the second one (LT) the
+    rotated ones; s (SS) is the softmax of a rotated image's similarities to all images of the
+    batch, with several GPUs of a GPU's own part of it. Every divergence has its temperature, and is
+    times its square.
+
+    Selective transfer: a rotated image that the teacher gets wrong, by class (LT) or by image (SS),
+    may be left out. Of all those that it gets wrong a share is kept, the least wrong first, by the
+    rank that the right answer has with the teacher. A divergence is the mean over what is kept. At
+    least one row is kept (without any, the reference code divides by zero).
+
+    Args:
+        ce_weight, kd_weight, lt_weight, ss_weight (float): a, b, c, d.
+        temperature, lt_temperature, ss_temperature (float): Of KL, LT and SS.
+        lt_keep, ss_keep (float): Shares of wrong rows that are kept.
+        Others: As in :class:`Classifier`.
+    """
+
+    def __init__(self, *args, ce_weight: float = 0.1, kd_weight: float = 0.9,
+                 lt_weight: float = 2.7, ss_weight: float = 10.0, temperature: float = 4.0,
+                 lt_temperature: float = 4.0, ss_temperature: float = 0.5, lt_keep: float = 1.0,
+                 ss_keep: float = 0.75, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        for name, share in (('lt_keep', lt_keep), ('ss_keep', ss_keep)):
+            if not 0 <= share <= 1:
+                raise UserError(f'{name} is a share of rows, from 0 to 1, and it is {share}: set '
+                                f'model.{name} in between.')
+        self.ce_weight = ce_weight
+        self.kd_weight = kd_weight
+        self.lt_weight = lt_weight
+        self.ss_weight = ss_weight
+        self.temperature = temperature
+        self.lt_temperature = lt_temperature
+        self.ss_temperature = ss_temperature
+        self.lt_keep = lt_keep
+        self.ss_keep = ss_keep
+
+    def check_teacher(self, teacher: nn.Module) -> None:
+        super().check_teacher(teacher)
+        if not hasattr(teacher, 'forward_ssp'):
+            raise UserError(f'SSKD needs a teacher with a self-supervised head, and '
+                            f'{type(teacher).__name__} has none: use one trained as SSKDTeacher.')
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> dict:
+        rows = self.pretext.expand(inputs)
+        logits, similar = self.forward_ssp(rows)
+        with torch.no_grad():
+            teacher_logits, teacher_similar = self.teacher.forward_ssp(self.for_teacher(rows))
+        own, teacher_own = (self.pretext.unrotated(each) for each in (logits, teacher_logits))
+        turned, teacher_turned = (self.rotated(each) for each in (logits, teacher_logits))
+        images = self.sources(torch.arange(len(inputs), device=inputs.device))
+        by_class = least_wrong(teacher_turned, self.sources(labels), self.lt_keep)
+        by_image = least_wrong(teacher_similar, images, self.ss_keep)
+        weight = self.distill_weight
+        return {
+            'loss_ce': self.ce_weight * F.cross_entropy(own, labels),
+            'loss_kd': weight * self.kd_weight * kl_loss(own, teacher_own, self.temperature),
+            'loss_lt': weight * self.lt_weight * kl_loss(
+                turned[by_class], teacher_turned[by_class], self.lt_temperature),
+            'loss_ss': weight * self.ss_weight * kl_loss(
+                similar[by_image], teacher_similar[by_image], self.ss_temperature),
+            'ssp_accuracy': (similar.argmax(1) == images).float().mean(),
+            'agreement': self.agreement(own, teacher_own),
+        }
+
+
+def least_wrong(scores: Tensor, labels: Tensor, share: float) -> Tensor:
+    """Rows in which the label's score is the highest, and a share of the others.
+
+    Args:
+        scores (Tensor): ``[R, K]``.
+        labels (Tensor): ``[R]``.
+        share (float): Of the R - r other rows the ``int(share · (R - r))`` in which the fewest
+            scores are higher than the label's, the first of equals.
+
+    Returns:
+        Tensor: Indices of rows, in order; at least one.
+    """
+    rank = (scores > scores.gather(1, labels[:, None])).sum(1)
+    wrong = int((rank > 0).sum())
+    keep = max(1, len(rank) - wrong + int(wrong * share))
+    return rank.argsort(stable=True)[:keep].sort().values
