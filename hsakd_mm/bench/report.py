@@ -75,7 +75,7 @@ def _markdown(bench: Bench, rows: Sequence[Row], results: Sequence[dict]) -> str
                    f'{hardware["cores"]} cores of {hardware["cpu"]}')
         changed = ' with changes' if result['dirty'] else ''
         origin = (f'`{result["command"]}`, commit `{result["commit"]}`{changed}, torch '
-                  f'{result["torch"]}, {machine}, {result.get("threads", "?")} threads a run')
+                  f'{result["torch"]}, {machine}, threads a run: {result.get("threads", "?")}')
         origins.setdefault(origin, []).append(f'{result["name"]} (seed {result["seed"]})')
     lines += [f'- {", ".join(runs)}: {origin}' for origin, runs in origins.items()]
     return '\n'.join(lines) + '\n'
