@@ -14,6 +14,7 @@ from mmengine.config import Config
 from hsakd_mm.engine.launch import wait_after_interrupt
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
+from hsakd_mm.work_dir import last_checkpoint
 
 from .backbone_file import replace
 from .detector import check_data, check_fit, measured_by, start_from

@@ -296,7 +296,6 @@ def test_from_checkpoint_to_report_and_again(demo_data, tmp_path, refusal) -> No
     again, = json.loads((work_dir / 'report.json').read_text())['rows']
     assert [again[key] for key in ('AP', 'AP50', 'AP75')] == pytest.approx(
         [row[key] for key in ('AP', 'AP50', 'AP75')])
-    assert json.loads((work_dir / 'final_test' / 'metrics.json').read_text())
 
 
 @needs_mmdet
