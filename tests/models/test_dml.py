@@ -94,7 +94,7 @@ def test_losses_are_wide_under_autocast(batch) -> None:
 
 @pytest.mark.parametrize('nets, said', [
     ([SMALL], 'model.nets has 1: name at least two'),
-    ([SMALL, SMALL, dict(SMALL, num_classes=6)], 'they have 5, 5, 6'),
+    ([SMALL, SMALL, dict(SMALL, num_classes=6)], 'they have 5 and 5 and 6'),
 ])
 def test_refuses_in_a_sentence(nets, said) -> None:
     with pytest.raises(UserError, match=said):

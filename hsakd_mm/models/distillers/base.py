@@ -1,10 +1,12 @@
 """What every model here shares, whatever it trains: input, dispatch, and how it is validated."""
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
 
@@ -61,6 +63,13 @@ class Method(BaseModel):
         """Keep convolution weights in NHWC order where the images come so."""
         if getattr(self.data_preprocessor, 'channels_last', False):
             self.to(memory_format=torch.channels_last)
+
+    @staticmethod
+    def require_same_classes(classes: Sequence[int]) -> None:
+        """Networks that teach each other name the same classes, or UserError."""
+        if len(set(classes)) > 1:
+            raise UserError(f'networks that teach each other need the same classes, and they have '
+                            f'{" and ".join(map(str, classes))}: set num_classes of all alike.')
 
     @staticmethod
     def samples(logits: Tensor, labels: Tensor | None) -> list:

@@ -129,10 +129,7 @@ class CSS(Method):
         self.net1 = CSSNet(**nets[0], branches=branches, fix_branch3=fix_branch3_mask)
         with undisturbed('net2'):
             self.net2 = CSSNet(**nets[1], branches=branches, fix_branch3=fix_branch3_mask)
-        classes = [self.net1.num_classes, self.net2.num_classes]
-        if classes[0] != classes[1]:
-            raise UserError(f'two networks that teach each other need the same classes, and they '
-                            f'have {classes[0]} and {classes[1]}: set num_classes of both alike.')
+        self.require_same_classes([self.net1.num_classes, self.net2.num_classes])
         self.match_memory_format()
 
     @property

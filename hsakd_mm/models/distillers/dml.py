@@ -58,10 +58,7 @@ class DML(Method):
         with undisturbed():
             for name, net in zip(self.names[1:], nets[1:]):
                 self._build(name, **net)
-        classes = [backbone.num_classes for backbone in self.backbones]
-        if len(set(classes)) > 1:
-            raise UserError(f'networks that teach each other need the same classes, and they have '
-                            f'{", ".join(map(str, classes))}: set num_classes of all alike.')
+        self.require_same_classes([backbone.num_classes for backbone in self.backbones])
         self.match_memory_format()
 
     def _build(self, name: str, backbone: dict) -> None:

@@ -48,10 +48,7 @@ class HSSAKDOnline(PredictsBranches):
         self.net1 = self._build(**nets[0])
         with undisturbed('net2'):
             self.net2 = self._build(**nets[1])
-        classes = [backbone.num_classes for backbone in self.backbones]
-        if classes[0] != classes[1]:
-            raise UserError(f'two networks that teach each other need the same classes, and they '
-                            f'have {classes[0]} and {classes[1]}: set num_classes of both alike.')
+        self.require_same_classes([backbone.num_classes for backbone in self.backbones])
         self.match_memory_format()
 
     def _build(self, backbone: dict, branches: dict | None = None) -> BranchedNet:
