@@ -18,8 +18,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', metavar='FILE',
                         help='where to; both endings are written (default: CHECKPOINT_backbone)')
     parser.add_argument('--with-head', action='store_true', help='keep the classifier, fc.*')
-    parser.add_argument('--prefix', help="the backbone's keys in the checkpoint (default: found by "
-                        'itself; of two networks that taught each other, both are written)')
+    parser.add_argument('--prefix', help="the backbone's keys in the checkpoint, such as net2.backbone. "
+                        '(default: found by itself; of networks that taught each other, all are '
+                        'written)')
     return parser.parse_args()
 
 
@@ -32,6 +33,7 @@ def main() -> None:
     for done in exports:
         norm = done.metadata['normalisation']
         network = done.metadata['model_name'] or done.metadata['backbone_type']
+        network = ' '.join(filter(None, [done.metadata['network'], network]))
         print(f'{done.tensors} tensors of {done.metadata["method"]} ({network}, '
               f'epoch {done.metadata["epoch"]})')
         print(f'input: RGB 0..255, mean {norm["mean"]}, std {norm["std"]}')

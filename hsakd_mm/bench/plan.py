@@ -100,7 +100,8 @@ class Bench:
         for name in only:
             if name not in self.entries:
                 raise UserError(f'--only takes names of runs of {self.file} '
-                                f'({", ".join(self.entries)}), and {name!r} is none.')
+                                f'({", ".join(self.entries)}), and {name!r} is '
+                                f'none{nearest(name, self.entries)}.')
         wanted = set(only or self.entries)
         for run in reversed(self.runs):  # what is needed comes before who needs it
             if run.name in wanted:

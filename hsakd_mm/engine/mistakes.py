@@ -7,6 +7,7 @@ bug and keeps its traceback.
 import difflib
 import errno
 import importlib.util
+import inspect
 import re
 import traceback
 from collections.abc import Iterator, Mapping
@@ -141,13 +142,19 @@ def _wrong_argument(error: BaseException) -> str | None:
     owner, kind, names = found.groups()
     unknown = re.findall(r"'(\w+)'", names)[0] if kind.startswith('got') else None
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    built = None
     while unknown and frames and frames[-1].f_code.co_name == '__init__':
-        frames.pop()  # a class that hands its own arguments on to its base
+        built = frames.pop().f_locals.get('self', built)  # hands arguments on to its base
     if not frames or not frames[-1].f_globals.get('__name__', '').startswith('mmengine.'):
         return None  # a call in our code, not one that mmengine makes for a config
     if unknown is None:
         return f'the config does not give {owner or "a class"} the argument {names}: add it.'
     given = any(isinstance(value, Mapping) and unknown in value
                 for value in frames[-1].f_locals.values())
-    return (f'the config gives {owner or "a class"} the argument {unknown}, which it does not '
-            f'have: correct the name in the config or in --cfg-options.') if given else None
+    known = [] if built is None else [
+        name for base in type(built).__mro__ if '__init__' in vars(base)
+        for name in inspect.signature(base.__init__).parameters]
+    owner = owner or 'a class' if built is None else type(built).__name__
+    return (f'the config gives {owner} the argument {unknown}, which it does not have'
+            f'{nearest(unknown, known)}: correct the name in the config or in '
+            f'--cfg-options.') if given else None

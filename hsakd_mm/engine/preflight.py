@@ -44,6 +44,10 @@ def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Co
     try:
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is code: it can fail in any way
+        if isinstance(error, FileNotFoundError) and f'.mim{os.sep}' in str(error):
+            raise UserError(f"{path} inherits from a package's configs, and those of the package "
+                            f'as it is here were not installed ({error.filename}): run pip install '
+                            f'-e . in its checkout.') from error
         raise UserError(as_sentence(error) or f'the config {path} cannot be read: '
                         f'{type(error).__name__}: {error}') from error
     scope = cfg.get('default_scope')

@@ -40,12 +40,8 @@ def export_all(checkpoint: str, out: str | None = None, with_head: bool = False)
     prefixes = networks_in(load_checkpoint(checkpoint)['state_dict'])
     if len(prefixes) < 2:
         return [export_backbone(checkpoint, out, with_head)]
-    exports = []
-    for prefix in prefixes:
-        net = prefix.split('.')[0]
-        name = f'{_stem(out)}_{net}' if out else f'{os.path.splitext(checkpoint)[0]}_{net}_backbone'
-        exports.append(export_backbone(checkpoint, name, with_head, prefix))
-    return exports
+    return [export_backbone(checkpoint, out and f'{_stem(out)}_{prefix.split(".")[0]}', with_head,
+                            prefix) for prefix in prefixes]
 
 
 def export_backbone(checkpoint: str, out: str | None = None, with_head: bool = False,
@@ -63,7 +59,8 @@ def export_backbone(checkpoint: str, out: str | None = None, with_head: bool = F
         out (str): One of the two files, or both names' common part;
             ``<checkpoint>_backbone`` by default.
         with_head (bool): Keep the classifier (``fc.*``).
-        prefix (str): The backbone's in the checkpoint.
+        prefix (str): The backbone's in the checkpoint; of several networks ``net2.backbone.``, for
+            which ``net2`` will do.
 
     Raises:
         UserError: Not a training checkpoint, none with such a backbone, or ``out`` cannot be
@@ -71,15 +68,17 @@ def export_backbone(checkpoint: str, out: str | None = None, with_head: bool = F
     """
     content = load_checkpoint(checkpoint)
     weights = content['state_dict']
+    known = networks_in(weights)
+    prefix = next((each for each in known if prefix.rstrip('.') in (
+        each.removesuffix('.'), each.removesuffix('.backbone.'))), prefix)
+    if known and prefix not in known:
+        raise UserError(f'{checkpoint} has no backbone under {prefix!r}, but it has '
+                        f'{" and ".join(map(repr, known))}: give one of these as --prefix.')
     backbone = OrderedDict((key.removeprefix(prefix), plain_tensor(value))
                            for key, value in weights.items()
                            if key.startswith(prefix) and (with_head or not is_head(
                                key.removeprefix(prefix))))
     if not backbone:
-        others = [other for other in networks_in(weights) if other != prefix]
-        if others:
-            raise UserError(f'{checkpoint} has no key under {prefix!r}, but it has '
-                            f'{" and ".join(map(repr, others))}: give one of these as --prefix.')
         already = 'conv1.weight' in weights or any(map(is_head, weights))
         raise UserError(
             f'a training checkpoint was expected, and {checkpoint} has no key under '
@@ -92,7 +91,8 @@ def export_backbone(checkpoint: str, out: str | None = None, with_head: bool = F
         for key, value in (getattr(weights, '_metadata', None) or {}).items()
         if key.startswith(prefix))  # torch's own: the version of each layer's format
 
-    stem = _stem(out) if out else os.path.splitext(checkpoint)[0] + '_backbone'
+    net = f'_{prefix.split(".")[0]}' if prefix.startswith('net') else ''
+    stem = _stem(out) if out else f'{os.path.splitext(checkpoint)[0]}{net}_backbone'
     files = [stem + ending for ending in FORMATS]
     if os.path.abspath(checkpoint) in map(os.path.abspath, files):
         raise UserError(f'the export would replace the checkpoint it is made from, {checkpoint}: '
@@ -130,6 +130,7 @@ def _metadata(content: dict, source: str, with_head: bool, prefix: str) -> dict:
     return dict(
         format_version=FORMAT_VERSION,
         method=model.get('type', '').rpartition('.')[2],
+        network=prefix.split('.')[0] if number else '',
         backbone_type=kind,
         model_name=network.pop('model_name', None),
         model_kwargs=_plain(network),

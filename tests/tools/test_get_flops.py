@@ -97,3 +97,12 @@ def test_from_the_command_line(tool, tmp_path, monkeypatch, capsys) -> None:
     assert 'Classifier, test_efficientnet' in said and '64 x 64 pixels' in said
     refused = python(SCRIPT, REPO / 'configs/_base_/default_runtime.py', cwd=tmp_path)
     assert_sentence(refused, 'sets no model')
+
+
+@pytest.mark.parametrize('model', [
+    dict(type='RSKD', backbone=SMALL), dict(type='DML', nets=[dict(backbone=SMALL)] * 2)])
+def test_no_cost_is_made_up_for_what_runs_more(tool, model) -> None:
+    costs = tool.measure(Config(dict(model=model)), 32)
+    assert len(costs['nets']) == (2 if model['type'] == 'DML' else 1)
+    assert costs['training'] == {}
+    assert f'is not counted for {model["type"]}' in tool.table(costs)

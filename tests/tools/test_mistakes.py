@@ -125,3 +125,11 @@ def test_another_rank_waits_for_its_turn(monkeypatch, capsys):
         raise UserError('x.')
     assert waited and waited[0] > 2
     assert capsys.readouterr().err == 'error: x. (rank 9)\n'
+
+
+def test_a_misspelt_option_is_of_the_class_in_the_config_and_the_nearest_is_named():
+    """HSAKD hands what it does not know to its bases; the last of these refuses it."""
+    backbone = dict(type='CifarResNet', depth=8, num_classes=3)
+    sentence = as_sentence(caught(MODELS.build, dict(type='HSAKD', backbone=backbone, kl_rotate=0)))
+    assert 'gives HSAKD the argument kl_rotate' in sentence
+    assert 'did you mean kl_rotated' in sentence

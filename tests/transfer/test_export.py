@@ -127,7 +127,7 @@ def test_what_is_no_training_checkpoint_is_refused(trained, tmp_path) -> None:
         with pytest.raises(UserError, match=sentence):
             export_backbone(str(tmp_path / name))
         assert not (tmp_path / f'{name[:-4]}_backbone.pth').exists()
-    with pytest.raises(UserError, match="no key under 'net1.'"):
+    with pytest.raises(UserError, match="no backbone under 'net1.'"):
         export_backbone(str(trained[0]), str(tmp_path / 'x'), prefix='net1.')
 
 
@@ -181,4 +181,8 @@ def test_of_two_networks_each_is_written(tmp_path, refusal) -> None:
         assert all(torch.equal(value, weights.state_dict()[key]) for key, value in kept.items())
     with pytest.raises(UserError, match="it has 'net1.backbone.' and 'net2.backbone.'"):
         export_backbone(str(path))
+    by_name = export_backbone(str(path), prefix='net2')
+    assert (by_name.pth, by_name.pth_sha256) == (two.pth, two.pth_sha256)
+    with pytest.raises(UserError, match="has no backbone under 'net2.branches.'"):
+        export_backbone(str(path), prefix='net2.branches.')
     assert 'it holds 2 that taught each other' in refusal('transfer_det.py', str(path))

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
@@ -22,6 +23,8 @@ from hsakd_mm.models.backbones import StagedBackbone  # noqa: E402
 from hsakd_mm.registry import MODELS  # noqa: E402
 
 DESIGNS = ('TailBranches', 'LightBranches')
+# Whose training runs the networks and branches that are listed, and nothing else.
+COUNTED = ('Classifier', 'KD', 'DKD', 'HSAKDTeacher', 'HSAKD', 'HSSAKDOnline')
 
 
 @dataclass
@@ -63,7 +66,8 @@ def measure(cfg: Config, size: int) -> dict:
     Returns:
         dict: ``size``; ``views`` (M, 1 without branches); ``own`` (design of the config's branches
         or None); ``nets`` and ``teachers`` (lists of :class:`NetCost`); ``training`` (multiply-adds
-        of one training image, its views, branches and teacher included, by design).
+        of one training image, its views, branches and teacher included, by design; empty for a
+        ``method`` that runs more than this knows).
     """
     model = _build(cfg.model)
     teacher = (cfg.get('default_hooks') or {}).get('distillation')
@@ -81,12 +85,16 @@ def measure(cfg: Config, size: int) -> dict:
             parts.append(None if isinstance(branches, str) else
                          sum(cost.in_training for cost in [net.backbone, *branches]))
         training[design] = None if None in parts else views * sum(parts)
-    return dict(size=size, views=views, own=own, nets=nets, teachers=teachers, training=training)
+    if type(model).__name__ not in COUNTED:
+        training = {}
+    return dict(size=size, views=views, own=own, nets=nets, teachers=teachers, training=training,
+                method=type(model).__name__)
 
 
 def _build(cfg: dict) -> nn.Module:
     model = MODELS.build(dict(cfg))
-    if not isinstance(getattr(_nets(model)[0], 'backbone', None), StagedBackbone):
+    nets = _nets(model)
+    if not nets or not isinstance(getattr(nets[0], 'backbone', None), StagedBackbone):
         raise UserError(f'a config that trains a classification network was expected, and its '
                         f'model is {type(model).__name__}, without a staged backbone: name one of '
                         f'configs/baselines, configs/hsakd or configs/hssakd.')
@@ -94,7 +102,9 @@ def _build(cfg: dict) -> nn.Module:
 
 
 def _nets(model: nn.Module) -> list:
-    return getattr(model, 'branched_nets', [model])
+    if hasattr(model, 'backbone') or hasattr(model, 'branched_nets'):
+        return getattr(model, 'branched_nets', [model])
+    return [SimpleNamespace(backbone=backbone) for backbone in getattr(model, 'backbones', [])]
 
 
 def _costs(model: nn.Module, size: int, views: int) -> list:
@@ -147,6 +157,9 @@ def table(costs: dict) -> str:
     for net in [*costs['nets'], *costs['teachers']]:
         lines += _net_rows(net, costs['own'])
     views = costs['views']
+    if not costs['training']:
+        return '\n'.join([*lines, f'What one training image costs is not counted for '
+                                  f'{costs["method"]}.'])
     lines.append(f'One training image: {views} view{"s"[:views != 1]}, forward, and backward (= 2 '
                  f'forwards) of what learns{", forward of the teacher" * bool(costs["teachers"])}')
     plain = 3 * costs['nets'][0].backbone.macs
