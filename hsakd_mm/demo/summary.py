@@ -3,7 +3,7 @@ import json
 import os
 
 from hsakd_mm.transfer.pictures import draw_detections, plot_bars, plot_curves
-from hsakd_mm.transfer.report import print_table, provenance, read_curve, write_report
+from hsakd_mm.transfer.report import print_table, read_curve, write_report
 
 from .plan import DATA_ROOT, Plan
 
