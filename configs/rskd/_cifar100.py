@@ -1,6 +1,6 @@
 # What RSKD and its ablations on CIFAR-100 share: the recipe of the plain networks, and an average
-# over about one epoch (782 steps) as the pseudo-teacher. The ramp-up is that of OKDDip and PCL, 80
-# epochs of 300, in proportion.
+# over about one epoch (782 steps) as the pseudo-teacher. The ramp-up is that of OKDDip, 80 epochs of
+# 300, in proportion.
 _base_ = [
     '../_base_/datasets/cifar100_bs64.py', '../_base_/schedules/cifar_240e.py',
     '../_base_/default_runtime.py'

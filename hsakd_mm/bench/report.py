@@ -20,8 +20,8 @@ NOTES = (
     'teacher\'s forward included and its training not; of all logged steps the fastest tenth, in '
     'the fastest seed, so that other load on the machine hardly counts. minutes: mean duration of '
     'a run, its validation and such load included.',
-    'Runs with one seed have the same data order, augmentation, schedule and initial weights of '
-    'the student.',
+    'Runs with one seed have the same data order, augmentation and schedule, and the student starts '
+    'from the same weights wherever its layers have the same shape.',
 )
 
 

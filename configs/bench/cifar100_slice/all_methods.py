@@ -19,3 +19,10 @@ runs = [
     dict(name='OKDDip', config='okddip_r20.py'),
     dict(name='CSS', config='css_r20.py', metric='accuracy/net1_top1'),
 ]
+notes = [
+    *_base_.notes,
+    """DML trains four ResNet-20 together, and its row is the first of them; OKDDip's is its leader;
+RSKD's and EMA-KD's the network, not its average. CSS's is the first of its two networks with all
+three branches, that is with three last stages: more than the one backbone that "parameters" counts
+and that is handed on. Its classifier, of 30 outputs, does not start as the plain one's.""",
+]

@@ -1,5 +1,6 @@
 # RSKD (our reconstruction), no teacher. By the rules of configs/rskd: an average over about one
-# epoch, here 63 steps, and a ramp-up over 80/300 of the training.
+# epoch, here 63 steps (from step 558 on; before, over a tenth of the steps so far), and a ramp-up over
+# 80/300 of the training.
 _base_ = '_slice.py'
 
 model = dict(

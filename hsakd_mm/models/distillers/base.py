@@ -65,6 +65,15 @@ class Method(BaseModel):
             self.to(memory_format=torch.channels_last)
 
     @staticmethod
+    def require_backbones(nets: Sequence[dict]) -> None:
+        """Each of ``model.nets`` names a backbone and nothing else, or UserError."""
+        for net in nets:
+            if set(net) != {'backbone'}:
+                raise UserError(f'each of model.nets is expected to be dict(backbone=dict(...)), and '
+                                f'one has {", ".join(sorted(net)) or "nothing"}: put the network '
+                                f'under backbone.')
+
+    @staticmethod
     def require_same_classes(classes: Sequence[int]) -> None:
         """Networks that teach each other name the same classes, or UserError."""
         if len(set(classes)) > 1:

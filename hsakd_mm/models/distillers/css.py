@@ -120,6 +120,7 @@ class CSS(Method):
         if len(nets) != 2:
             raise UserError(f'CSS lets two networks teach each other, and model.nets has '
                             f'{len(nets)}: name two.')
+        self.require_backbones(nets)
         if not isinstance(branches, int) or branches < 1:
             raise UserError(f'CSS expects branches to be a whole number from 1, and it is '
                             f'{branches!r}: the paper has 3.')

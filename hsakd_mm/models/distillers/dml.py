@@ -50,6 +50,7 @@ class DML(Method):
         if len(nets) < 2:
             raise UserError(f'DML lets two networks or more teach each other, and model.nets has '
                             f'{len(nets)}: name at least two.')
+        self.require_backbones(nets)
         self.temperature = temperature
         self.pairwise = pairwise
         self.detach = detach

@@ -60,7 +60,7 @@ class OKDDip(Classifier):
     def __init__(self, *args, num_peers: int = 3, temperature: float = 3.0, kl_weight: float = 1.0,
                  ramp_up_epochs: float = 80., reduction: int = 8, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        if num_peers < 2:
+        if not isinstance(num_peers, int) or num_peers < 2:
             raise UserError(f'OKDDip lets two peers or more teach each other, and num_peers is '
                             f'{num_peers}: set it to 2 or more, as its source to 3.')
         self.temperature = temperature
@@ -71,6 +71,8 @@ class OKDDip(Classifier):
         with undisturbed():
             self.peers = nn.ModuleList(TailBranch(self.backbone, shared, self.num_classes)
                                        for _ in range(num_peers))
+            for peer in self.peers:
+                peer.fc.reset_parameters()  # as in the reference code; HSAKD's branches differ
             self.query, self.key = (nn.Linear(width, max(1, width // reduction), bias=False)
                                     for _ in range(2))
         self.match_memory_format()

@@ -57,7 +57,8 @@ class RSKD(Classifier):
         temperature (float): τ.
         residual_weight (float): λ; without the residual head, the weight of KL(z_T || z_S).
         feature_weight (float): β.
-        ramp_up_epochs (float): E; 0 is full weight from the start. Outside a Runner w is 1.
+        ramp_up_epochs (float): E; 0 is full weight from the start. Outside a Runner w is 1. A loop by
+            iterations is one epoch to mmengine: take 0 there, and no ``'last_epoch'``.
         residual_head (bool): Have r.
         intermediate (bool): Have the a_l.
 
@@ -135,8 +136,8 @@ class RSKD(Classifier):
 def relative_gap(own: Tensor, theirs: Tensor) -> Tensor:
     """``(theirs − own) / s`` with ``s² = mean theirs² + mean own²``; its mean square is at most 2.
 
-    Without s the loss diverges: early on BatchNorm statistics lag behind fast weights, and the
-    features of a network in eval mode may be many times those in train mode.
+    Without s and a ramp-up the loss diverges: early on BatchNorm statistics lag behind fast weights,
+    and the features of a network in eval mode may be many times those in train mode.
     """
     own, theirs = _wide(own), _wide(theirs)
     square = theirs.square().mean() + own.square().mean()
