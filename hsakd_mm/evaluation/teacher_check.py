@@ -45,9 +45,9 @@ def measure_teacher(teacher: nn.Module, dataloader) -> dict:
     """
     classes = teacher.num_classes
     pretext = getattr(teacher, 'pretext', None)
-    top1, joint, seen = _Counter(classes), [], 0
-    if pretext is not None:
-        joint = [_Counter(classes * pretext.num_views) for _ in teacher.branches]
+    top1, seen = _Counter(classes), 0
+    # SSKD's teacher has a pretext task and no branches.
+    joint = [_Counter(classes * pretext.num_views) for _ in getattr(teacher, 'branches', ())]
     for batch in dataloader:
         batch = teacher.data_preprocessor(batch, False)
         images, labels = batch['inputs'], batch['labels']

@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.evaluation.teacher_check import measure_teacher
 from hsakd_mm.models.distillers.plain import Classifier
 from hsakd_mm.models.distillers.sskd import SSKD, SSKDTeacher, least_wrong
 
@@ -138,3 +139,11 @@ def test_refuses_in_a_sentence() -> None:
         SSKD(SMALL, ss_keep=75)
     with pytest.raises(UserError, match='model.checkpoint is None'):
         SSKDTeacher(SMALL).init_weights()
+
+
+def test_the_teacher_can_be_measured_before_it_teaches(batch) -> None:
+    """It has a pretext task, and no branches that could be measured with it."""
+    normalise = dict(type='ImagePreprocessor', mean=[0.] * 3, std=[1.] * 3)
+    teacher = SSKDTeacher(SMALL, data_preprocessor=normalise).eval()
+    images = (255 * torch.rand(4, 3, 32, 32)).to(torch.uint8)
+    assert list(measure_teacher(teacher, [dict(inputs=images, labels=batch[1])])) == ['top-1']

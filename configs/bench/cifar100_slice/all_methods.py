@@ -21,6 +21,10 @@ runs = [
 ]
 notes = [
     *_base_.notes,
+    """R56 is DKD's and CRD's teacher too and, frozen, with a head trained for 6 epochs instead of 60,
+SSKD's. SSKD rotates one crop, and has Nesterov as all here; its authors' code has neither. DKD's
+warm-up is 2/3 of an epoch, in proportion to 20 of 240. CRD draws its 16384 negatives of 3600 images
+with replacement, as its authors' code does where there are fewer.""",
     """DML trains four ResNet-20 together, and its row is the first of them; OKDDip's is its leader;
 RSKD's and EMA-KD's the network, not its average. CSS's is the first of its two networks with all
 three branches, that is with three last stages: more than the one backbone that "parameters" counts

@@ -1,5 +1,5 @@
 # SSKD's teacher: plain_r56, frozen, with a self-supervised head; 6 epochs where the reference code
-# has 60. bench.py sets model.checkpoint.
+# has 60. all_methods.py sets model.checkpoint.
 _base_ = '_slice.py'
 
 model = dict(

@@ -32,7 +32,8 @@ class DistillationHook(Hook):
         ramp_up_epochs (float): The distillation weight grows linearly from 0 to 1 over so many
             epochs; 0 (the paper) means 1 from the start.
         check (bool): Measure the teacher on the validation set before training: its top-1, and its
-            branches' joint accuracy. One no better than chance then stops the run.
+            branches' joint accuracy. One no better than chance then stops the run. The head of an
+            SSKD teacher is not measured.
 
     Raises:
         UserError: No such checkpoint, a checkpoint of another network, a teacher no better than

@@ -53,6 +53,11 @@ class StagedBackbone(nn.Module, ABC):
         """Class logits ``[B, N]`` of the last tap."""
         return self.classify(self.pooled(tap))
 
+    def vector_and_logits(self, images: Tensor) -> tuple:
+        """The vector that enters the classifier, ``[B, num_features]``, and class logits ``[B, N]``."""
+        vector = self.pooled(self.forward_taps(images)[-1])
+        return vector, self.classify(vector)
+
     def forward(self, images: Tensor) -> Tensor:
         """Class logits ``[B, N]``."""
         return self.forward_head(self.forward_taps(images)[-1])

@@ -44,7 +44,8 @@ class Method(BaseModel):
         """One dict an image: ``pred_scores`` (logits, ``[N]`` or ``[K, N]``), ``gt_label``."""
         return self.samples(self.logits(inputs), labels)
 
-    def forward(self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor'):
+    def forward(self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor',
+                indices: Tensor | None = None):
         """Dispatch on ``mode``, as mmengine's runner calls it.
 
         Args:
@@ -52,6 +53,8 @@ class Method(BaseModel):
             labels (Tensor): Classes ``[B]``, int64. Needed by ``'loss'``.
             mode (str): ``'loss'`` -> dict of scalars, ``'predict'`` -> list of dicts,
                 ``'tensor'`` -> class logits.
+            indices (Tensor): The images' places in the data set ``[B]``, where the data gives them;
+                only methods that remember images look at them.
         """
         if mode == 'loss':
             return self.loss(inputs, labels)

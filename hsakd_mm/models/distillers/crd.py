@@ -244,10 +244,10 @@ class CRD(Taught, Classifier):
         if self.contrast.negatives is None:
             raise UserError('CRD needs the classes of all training images, and was given no data '
                             'set: add a DistillationHook, or call attach_dataset().')
-        vector, logits = vector_and_logits(self.backbone, inputs)
+        vector, logits = self.backbone.vector_and_logits(inputs)
         with torch.no_grad():
-            teacher_vector, teacher_logits = vector_and_logits(
-                self.teacher.backbones[0], self.for_teacher(inputs))
+            teacher_vector, teacher_logits = self.teacher.backbones[0].vector_and_logits(
+                self.for_teacher(inputs))
         contrast = self.contrast(vector, teacher_vector, labels, indices)
         losses = {'loss_ce': F.cross_entropy(logits, labels),
                   'loss_crd': self.distill_weight * self.crd_weight * contrast}
@@ -256,9 +256,3 @@ class CRD(Taught, Classifier):
                 logits, teacher_logits, self.kd_temperature)
         losses['agreement'] = self.agreement(logits, teacher_logits)
         return losses
-
-
-def vector_and_logits(backbone: nn.Module, images: Tensor) -> tuple:
-    """The vector that enters the classifier, ``[B, C]``, and the class logits ``[B, N]``."""
-    vector = backbone.pooled(backbone.forward_taps(images)[-1])
-    return vector, backbone.classify(vector)

@@ -49,8 +49,7 @@ class SelfSupervised(Classifier):
             tuple: Row ``3i + j - 1`` of the similarities, which are cosines in at least float32, is
             image i turned by j quarter turns.
         """
-        vectors = self.backbone.pooled(self.backbone.forward_taps(rows)[-1])
-        logits = self.backbone.classify(vectors)
+        vectors, logits = self.backbone.vector_and_logits(rows)
         outputs = self.ssp_head(vectors.detach() if detach else vectors)
         with torch.autocast(rows.device.type, enabled=False):
             wide = torch.promote_types(outputs.dtype, torch.float32)

@@ -1,0 +1,136 @@
+"""Every method's whole life on real pictures: trained, interrupted, resumed, tested, exported and
+loaded into MMDetection's own ResNet.
+
+The methods are found, not listed: one config of each model type in each method's folder. What that
+config says of the method stays; its networks become narrow ResNet-18s, its data the digits.
+"""
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from hsakd_mm.models.distillers.plain import Classifier
+from hsakd_mm.registry import MODELS
+from hsakd_mm.transfer.export import export_all
+from hsakd_mm.work_dir import last_checkpoint
+from tests.configs.catalog import CONFIGS, load
+from tests.conftest import REPO
+
+BACKBONE = dict(type='TimmBackbone', model_name='resnet18', num_classes=10,
+                channels=(8, 16, 32, 64))
+DIGITS = Config.fromfile(REPO / 'configs/_base_/datasets/digits_bs32.py')
+SOME = list(range(0, 256, 4))  # of several classes
+# By folder and model type, so that sskd/ gives its teacher as well as its student.
+METHODS = {f'{name.partition("/")[0]}/{load(name).model.type}': name for name in CONFIGS}
+
+
+class Interrupt(Hook):
+    """Ctrl-C after the first epoch, when its checkpoint is written."""
+
+    priority = 'LOWEST'
+
+    def after_train_epoch(self, runner) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def config(demo_data, tmp_path, monkeypatch):
+    """The config of a method, by name, for two epochs on 64 digits."""
+    # A config is written out often, and laying out its text takes longer than these two epochs.
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
+
+    def small(name: str) -> Config:
+        cfg, plain = load(name), str(tmp_path / 'plain.pth')
+        indexed = cfg.train_dataloader.dataset.pipeline[-1]  # CRD asks for the images' indices
+        for part, same_as in (('train', 'train'), ('val', 'val'), ('test', 'val')):
+            loader = dict(DIGITS[f'{same_as}_dataloader'], num_workers=0, persistent_workers=False)
+            loader['dataset'] = dict(loader['dataset'], data_root=str(demo_data / 'digits'),
+                                     indices=SOME, pipeline=[dict(type='LoadImage'), indexed])
+            cfg[f'{part}_dataloader'] = loader
+        for part in ('val', 'test'):
+            cfg[f'{part}_evaluator'] = dict(type='Accuracy', topk=(1, ))
+        cfg.train_cfg.max_epochs = 2
+        cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
+
+        networks(cfg.model)
+        if 'teacher_features' in cfg.model:
+            cfg.model.teacher_features = BACKBONE['channels'][-1]
+        if cfg.model.get('checkpoint'):
+            cfg.model.checkpoint = plain
+            torch.save(dict(state_dict=Classifier(dict(BACKBONE)).state_dict()), plain)
+        if hook := cfg.default_hooks.get('distillation'):
+            networks(hook.teacher)
+            hook.update(checkpoint=str(tmp_path / 'teacher.pth'), check=False)
+            torch.save(dict(state_dict=built(hook.teacher).state_dict()), hook.checkpoint)
+        return cfg
+    return small
+
+
+def networks(model: dict) -> None:
+    """Make its networks, one or several, narrow and of the digits' classes."""
+    model.data_preprocessor = DIGITS.data_preprocessor
+    for owner in model.get('nets') or [model]:
+        owner.backbone = dict(BACKBONE)
+
+
+def built(model: dict) -> torch.nn.Module:
+    return MODELS.build(dict(model))
+
+
+def run(cfg: Config, folder, **changes) -> Runner:
+    cfg = Config({**cfg.to_dict(), **changes})
+    cfg.work_dir = str(folder)
+    cfg.experiment_name = f'{folder}-{len(changes)}'  # mmengine keeps loggers by this name
+    return Runner.from_cfg(cfg)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_from_the_first_step_into_a_detector(method, config, tmp_path) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    cfg = config(METHODS[method])
+    whole = run(cfg, tmp_path / 'whole')
+    whole.train()
+    top1 = whole.message_hub.get_scalar('val/accuracy/top1').current()
+
+    stopped = run(cfg, tmp_path / 'stopped')
+    stopped.register_hook(Interrupt())
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train()
+    resumed = run(cfg, tmp_path / 'stopped', resume=True)
+    resumed.train()
+    checkpoint, other = (last_checkpoint(str(tmp_path / name)) for name in ('whole', 'stopped'))
+    assert_same(read(checkpoint), read(other))
+
+    tested = run(cfg, tmp_path / 'tested', load_from=other)
+    assert tested.test()['accuracy/top1'] == top1
+
+    exports = export_all(checkpoint)
+    assert len(exports) == len(whole.model.backbones)
+    for export, backbone in zip(exports, whole.model.backbones):
+        assert_the_same_features(export, backbone.eval())
+
+
+def read(path: str) -> dict:
+    content = torch.load(path, weights_only=False)
+    return dict(content['state_dict'], **{
+        f'{number}.{key}': value for number, state in content['optimizer']['state'].items()
+        for key, value in state.items() if isinstance(value, torch.Tensor)})
+
+
+def assert_same(one: dict, other: dict) -> None:
+    assert one.keys() == other.keys()
+    assert not [key for key, value in one.items() if not torch.equal(value, other[key])]
+
+
+@torch.no_grad()
+def assert_the_same_features(export, backbone) -> None:
+    backbones = pytest.importorskip('mmdet.models.backbones', reason='mmdet is not installed')
+    detector = backbones.ResNet(18, stem_channels=64, base_channels=8, init_cfg=dict(
+        type='hsakd_mm.StrictPretrained', checkpoint=export.pth))
+    detector.init_weights()
+    detector.eval()
+    images = torch.rand(2, 3, 64, 96)
+    for ours, theirs in zip(backbone.forward_taps(images), detector(images), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
