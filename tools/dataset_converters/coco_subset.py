@@ -1,0 +1,65 @@
+"""Write a part of a COCO json: some classes, some sizes of boxes, some of the images.
+
+Usage::
+
+    python tools/dataset_converters/coco_subset.py annotations/instances_val2017.json
+        --classes car bus truck --drop-empty --fraction 0.1 --seed 0 --out cars.json
+
+First classes and ``--min-area``/``--max-area`` (of boxes, in square pixels) choose boxes; then
+``--drop-empty`` drops images that have none; then images are drawn. The draw depends on the seed
+and the images' names alone, and a smaller one is part of a larger one. Ids of images, boxes and
+categories stay as they were, as does what else the file says of them.
+
+The whole file is checked before. Where something is wrong (see README.md beside this file),
+nothing is written unless with ``--skip-bad``. Image files are looked at only with ``--images``.
+"""
+import argparse
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from hsakd_mm.datasets.box_checks import refuse_bad  # noqa: E402
+from hsakd_mm.datasets.coco_files import add_options, check_options, finish, targets  # noqa: E402
+from hsakd_mm.datasets.coco_json import read_classes  # noqa: E402
+from hsakd_mm.datasets.coco_subset import Choice, checked, read_coco, subset  # noqa: E402
+from hsakd_mm.engine.launch import user_errors  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', help='the COCO json')
+    parser.add_argument('--out', required=True, help='the new json, or a folder for it')
+    parser.add_argument('--classes', nargs='+', metavar='CLASS',
+                        help='names, or a file with one a line (default: all)')
+    parser.add_argument('--min-area', type=float, metavar='PIXELS', help='of a box, included')
+    parser.add_argument('--max-area', type=float, metavar='PIXELS', help='of a box, included')
+    parser.add_argument('--drop-empty', action='store_true',
+                        help='drop images without boxes (default: keep them)')
+    parser.add_argument('--max-images', type=int, metavar='N', help='at most so many images')
+    parser.add_argument('--fraction', type=float, metavar='PART', help='this part of the images')
+    parser.add_argument('--seed', type=int, default=0, help='of the draw (default: %(default)s)')
+    parser.add_argument('--images', metavar='DIR',
+                        help='folder of the images: check that they are there, and their sizes')
+    add_options(parser)
+    args = parser.parse_args()
+    with user_errors('interrupted: nothing was written; run the same command again.'):
+        write_subset(args)
+
+
+def write_subset(args: argparse.Namespace) -> None:
+    """Read, check, choose, write."""
+    check_options(args)
+    choice = Choice(read_classes(args.classes), args.min_area, args.max_area, args.drop_empty,
+                    args.max_images, args.fraction, args.seed)
+    split = os.path.splitext(os.path.basename(args.source))[0]
+    paths = targets(args.out, [split], args.force)
+    content, findings = checked(read_coco(args.source), args.images, args.clip)
+    refuse_bad({split: findings}, args.skip_bad)
+    finish({split: subset(content, choice, args.source)}, {split: findings}, paths, args.skip_bad)
+    print(f'written: {paths[split]}')
+
+
+if __name__ == '__main__':
+    main()
