@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.backbones import split
 from hsakd_mm.models.backbones.wide_bottleneck import WideBottleneckResNet
 from hsakd_mm.models.distillers.css import CSS, hide_corner
 from hsakd_mm.models.distillers.plain import Classifier
@@ -64,9 +63,9 @@ def test_on_any_staged_backbone(backbone, batch) -> None:
     net, n = model.net1, model.branches
     with torch.no_grad():
         taps = net.backbone.forward_taps(images)
-        tap = split.early_stages(net.backbone, images)
+        tap = net.backbone.forward_early(images)
         assert torch.equal(tap, taps[-2])
-        assert torch.equal(split.last_stage(net.backbone, tap, images), taps[-1])
+        assert torch.equal(net.backbone.forward_last(tap, images), taps[-1])
         logits = net(images)
         assert logits.shape == (n, 2, 5 * n)
         for index, tail in enumerate(net.tails, 1):
@@ -186,11 +185,6 @@ def test_losses_are_wide_where_the_networks_compute_in_bfloat16(batch) -> None:
 def test_refuses_in_a_sentence(nets, kwargs, said) -> None:
     with pytest.raises(UserError, match=said):
         CSS([dict(backbone=backbone) for backbone in nets], **kwargs)
-
-
-def test_what_is_not_made_of_named_modules_is_refused() -> None:
-    with pytest.raises(UserError, match='the backbone is a Linear: derive it'):
-        split.early_stages(torch.nn.Linear(1, 1), torch.zeros(1))
 
 
 def test_wide_bottlenecks_are_wide_inside_only() -> None:

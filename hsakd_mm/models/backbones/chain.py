@@ -41,23 +41,19 @@ class Cut:
     """A network's modules by name, in order.
 
     Args:
+        stem (list[str]): What the first stage begins with: the first convolution, and what
+            follows it without one (normalisation, activation, pooling).
         stages (list[list[str]]): One list a stage; the first begins with the stem.
         neck (list[str]): Those between the last tap and pooling: ``conv_head``, ``norm`` ...
         block (str): A block of the last stage that keeps width and resolution, or None.
         repeat (int): Blocks of that kind in the last stage.
     """
 
+    stem: list
     stages: list
     neck: list
     block: str | None
     repeat: int
-
-
-def run(net: nn.Module, names: list, features: Tensor) -> Tensor:
-    """``features`` through the modules of those names, one after another."""
-    for name in names:
-        features = net.get_submodule(name)(features)
-    return features
 
 
 @torch.no_grad()
@@ -91,8 +87,9 @@ def cut(net: nn.Module, image: Tensor) -> Cut:
     starts = [0, *(end + 1 for end in ends)]
     stages = [points[start:end + 1] for start, end in zip(starts, ends)]
     block, repeat = _repeatable(stages[-1])
-    return Cut([[call.name for call in stage] for stage in stages],
-               [call.name for call in points[last + 1:]], block, repeat)
+    stem, neck = _stem(stages[0]), points[last + 1:]
+    names = [[call.name for call in part] for part in (stem, *stages, neck)]
+    return Cut(names[0], names[1:-1], names[-1], block, repeat)
 
 
 def _record(net: nn.Module, image: Tensor) -> tuple:
@@ -185,6 +182,12 @@ def _last_of_child(points: list, strides: list) -> int:
 
 def _has_weights(calls: list) -> bool:
     return any(True for call in calls for _ in call.module.parameters())
+
+
+def _stem(stage: list) -> list:
+    convolutions = [index for index, call in enumerate(stage)
+                    if any(weight.dim() == 4 for weight in call.module.parameters())]
+    return stage[:convolutions[1]] if len(convolutions) > 1 else stage
 
 
 def _repeatable(stage: list) -> tuple:

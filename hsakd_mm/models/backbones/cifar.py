@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
 
-from .staged import StagedBackbone
+from .staged import StagedBackbone, run
 
 
 class CifarBackbone(StagedBackbone):
@@ -76,25 +76,12 @@ class CifarBackbone(StagedBackbone):
     def init_backbone(self) -> None:
         """Initialise the network; by default its layers stay as torch makes them."""
 
-    def stage_path(self, images: Tensor) -> tuple:
-        """The names of :attr:`stages` that ``images: [B, 3, H, W]`` go through."""
-        return self.stages
-
-    def _run(self, names: tuple, features: Tensor) -> Tensor:
-        for name in names:
-            features = self.get_submodule(name)(features)
-        return features
-
-    def forward_taps(self, images: Tensor) -> list:
-        features = self._run(self.stem, images)
-        taps = []
-        for names in self.stage_path(images):
-            features = self._run(names, features)
-            taps.append(features)
-        return taps
+    def stage_names(self, images: Tensor) -> list:
+        first, *others = self.stages
+        return [(*self.stem, *first), *others]
 
     def pooled(self, tap: Tensor) -> Tensor:
-        return self._run(self.neck, tap).mean((2, 3))
+        return run(self, self.neck, tap).mean((2, 3))
 
     def classify(self, vector: Tensor) -> Tensor:
         return self.get_submodule(self.head)(vector)

@@ -4,8 +4,16 @@ Branches are grown from the stages and the transfer reads their strides and chan
 that follows this protocol can be taught, can teach, and can be handed to a detector.
 """
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor, nn
+
+
+def run(net: nn.Module, names: Sequence[str], features: Tensor) -> Tensor:
+    """``features`` through the modules of those names, one after another."""
+    for name in names:
+        features = net.get_submodule(name)(features)
+    return features
 
 
 class StagedBackbone(nn.Module, ABC):
@@ -26,8 +34,28 @@ class StagedBackbone(nn.Module, ABC):
     tail_channels: int
 
     @abstractmethod
+    def stage_names(self, images: Tensor) -> Sequence:
+        """Of each stage the names of the modules that ``images: [B, 3, H, W]`` go through, one
+        after another; the stem's are the first of the first stage."""
+
     def forward_taps(self, images: Tensor) -> list:
         """The stages' outputs, ``L x [B, C_l, H / s_l, W / s_l]``, of ``images: [B, 3, H, W]``."""
+        taps, features = [], images
+        for names in self.stage_names(images):
+            features = run(self, names, features)
+            taps.append(features)
+        return taps
+
+    def forward_early(self, images: Tensor) -> Tensor:
+        """The tap before the last, ``[B, C, h, w]``: for methods that change what follows it."""
+        features = images
+        for names in self.stage_names(images)[:-1]:
+            features = run(self, names, features)
+        return features
+
+    def forward_last(self, tap: Tensor, images: Tensor) -> Tensor:
+        """The last tap, of what :meth:`forward_early` gave for ``images``, changed or not."""
+        return run(self, self.stage_names(images)[-1], tap)
 
     @abstractmethod
     def pooled(self, tap: Tensor) -> Tensor:

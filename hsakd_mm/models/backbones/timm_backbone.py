@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
-from .chain import STRIDES, NotAChain, probe, refuse, run, single_stride
-from .staged import StagedBackbone
+from .chain import STRIDES, Cut, NotAChain, probe, refuse, single_stride
+from .staged import StagedBackbone, run
 
 PROBE = 64  # pixels: the last tap is 2x2
 
@@ -78,16 +78,17 @@ class TimmBackbone(StagedBackbone):
         """timm's own network, with the same modules."""
         return self._timm[0]
 
+    @property
+    def parts(self) -> Cut:
+        """The names of its modules: stem, stages, neck."""
+        return self._cut
+
     def train(self, mode: bool = True) -> 'TimmBackbone':
         self.timm.training = mode  # its head asks; the modules are switched as ours
         return super().train(mode)
 
-    def forward_taps(self, images: Tensor) -> list:
-        taps = []
-        for names in self._cut.stages:
-            images = run(self, names, images)
-            taps.append(images)
-        return taps
+    def stage_names(self, images: Tensor) -> list:
+        return self._cut.stages
 
     def pooled(self, tap: Tensor) -> Tensor:
         return self.timm.forward_head(run(self, self._cut.neck, tap), pre_logits=True).flatten(1)
@@ -180,6 +181,8 @@ class TimmBackbone(StagedBackbone):
                    if not hasattr(net, part)]
         if missing:
             raise NotAChain(f'has no {missing[0]}')
+        if not isinstance(net.get_classifier(), nn.Module):
+            raise NotAChain('has several classifiers')
         self.eval()
         size = (getattr(net, 'pretrained_cfg', None) or {}).get('input_size', (3, 224, 224))[-1]
         self._cut, image = probe(net, (PROBE, size))

@@ -54,10 +54,11 @@ class VGG(CifarBackbone):
         further = self._block(4, WIDTHS[3]) if index == 3 else []
         return [*pool, *self._block(index, in_channels), *further]
 
-    def stage_path(self, images: Tensor) -> tuple:
+    def stage_names(self, images: Tensor) -> list:
         if images.shape[2] != 64:
-            return self.stages
-        return (*self.stages[:3], ('pool2', 'block3', 'relu3', 'pool3', 'block4', 'relu4'))
+            return super().stage_names(images)
+        return [*super().stage_names(images)[:3],
+                ('pool2', 'block3', 'relu3', 'pool3', 'block4', 'relu4')]
 
     def init_backbone(self) -> None:
         he_init(self, linear='small')

@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.backbones.split import early_stages, last_stage
 from hsakd_mm.models.branches.tail import TailBranch
-from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.models.losses import kl_loss, wide
 from hsakd_mm.randomness import undisturbed
 from hsakd_mm.registry import MODELS
 
@@ -72,11 +71,11 @@ class CSSNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Joint logits ``[n, B, N·n]`` of ``images: [B, 3, H, W]``, at least in float32."""
-        tap = early_stages(self.backbone, images)
+        tap = self.backbone.forward_early(images)
         seen = [hide_corner(tap, branch, self.fix_branch3) for branch in range(1 + len(self.tails))]
-        own = self.backbone.forward_head(last_stage(self.backbone, seen[0], images))
+        own = self.backbone.forward_head(self.backbone.forward_last(seen[0], images))
         logits = torch.stack([own, *(tail(each) for tail, each in zip(self.tails, seen[1:]))])
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return wide(logits)
 
 
 @MODELS.register_module()

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.models.losses import kl_loss, wide
 from hsakd_mm.registry import MODELS
 
 from .plain import Classifier
@@ -84,7 +84,7 @@ def _split(logits: Tensor, labels: Tensor, temperature: float) -> tuple:
     N gives to the labelled class and, summed up, to the others. In logarithms, so that a sure
     teacher's last decimals do not become 0, of which the source takes the logarithm.
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = wide(logits)
     labels = labels[:, None]
     index = torch.arange(logits.shape[1] - 1, device=logits.device)
     others = logits.gather(1, index + (index >= labels))  # skips the labelled one

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.models.losses import kl_loss, wide
 from hsakd_mm.randomness import undisturbed
 from hsakd_mm.registry import MODELS
 
@@ -72,7 +72,7 @@ class DML(Method):
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         logits = [backbone(inputs) for backbone in self.backbones]
         # Before any mean: under autocast it would be one of bfloat16s.
-        logits = [each.to(torch.promote_types(each.dtype, torch.float32)) for each in logits]
+        logits = [wide(each) for each in logits]
         losses = {}
         for index, (name, own) in enumerate(zip(self.names, logits)):
             others = torch.stack(logits[:index] + logits[index + 1:])

@@ -2,8 +2,6 @@
 
 Reference: ``train_GL.py`` and ``models/model_cifar/resnet_GL.py`` of DefangChen/OKDDip-AAAI2020.
 """
-import math
-
 import torch
 import torch.nn.functional as F
 from mmengine.logging import MessageHub
@@ -11,7 +9,7 @@ from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.branches.tail import TailBranch
-from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.models.losses import kl_loss, ramp_up, wide
 from hsakd_mm.randomness import undisturbed
 from hsakd_mm.registry import MODELS
 
@@ -79,16 +77,14 @@ class OKDDip(Classifier):
 
     def ramp(self) -> float:
         """w of the epoch that the runner is in."""
-        if not self.ramp_up_epochs:
-            return 1.0
         epoch = MessageHub.get_current_instance().get_info('epoch', 0)
-        return math.exp(-5 * (1 - min(epoch / self.ramp_up_epochs, 1))**2)
+        return ramp_up(epoch, self.ramp_up_epochs)
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         taps = self.backbone.forward_taps(inputs)
         leader = self.backbone.forward_head(taps[-1])
         features = [peer.stages(taps[-2]).mean((2, 3)) for peer in self.peers]
-        logits = _wide(torch.stack([peer.fc(own) for peer, own in zip(self.peers, features)], 1))
+        logits = wide(torch.stack([peer.fc(own) for peer, own in zip(self.peers, features)], 1))
         targets = self.mix(torch.stack(features, 1), logits)
 
         ramp = self.ramp()
@@ -111,12 +107,7 @@ class OKDDip(Classifier):
             features (Tensor): Pooled, ``[B, K, C]``.
             logits (Tensor): ``[B, K, N]``.
         """
-        query, key = _wide(self.query(features)), _wide(self.key(features))
+        query, key = wide(self.query(features)), wide(self.key(features))
         # Products and sums, not matmul, which autocast would do in bfloat16.
         energy = (query[:, :, None] * key[:, None]).sum(-1)
         return (energy.softmax(-1)[..., None] * logits[:, None]).sum(2)
-
-
-def _wide(x: Tensor) -> Tensor:
-    """At least float32, whatever autocast made of it."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

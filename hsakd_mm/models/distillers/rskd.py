@@ -6,7 +6,6 @@ feature layer the gap between their deeper features. No code, recipe or number w
 is claimed. Who the pseudo-teacher is, the heads, losses, weights and ramp-up are choices made here.
 """
 import copy
-import math
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +13,7 @@ from mmengine.logging import MessageHub
 from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.models.losses import kl_loss, ramp_up, wide
 from hsakd_mm.randomness import undisturbed
 from hsakd_mm.registry import MODELS
 
@@ -105,9 +104,9 @@ class RSKD(Classifier):
         elif epoch != self._epoch:
             self.pseudo_teacher.become(self.backbone)
         self._epoch = epoch
-        if self.ramp_up_epochs and told('max_iters'):
+        if told('max_iters'):
             epochs = told('iter', 0) * told('max_epochs') / told('max_iters')
-            self.ramp = math.exp(-5 * (1 - min(1, epochs / self.ramp_up_epochs))**2)
+            self.ramp = ramp_up(epochs, self.ramp_up_epochs)
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         taps = self.backbone.forward_taps(inputs)
@@ -117,7 +116,7 @@ class RSKD(Classifier):
 
         learner = logits
         if self.residual_head is not None:
-            learner = _wide(logits.detach()) + _wide(self.residual_head(vector))
+            learner = wide(logits.detach()) + wide(self.residual_head(vector))
         losses = {
             'loss_ce': F.cross_entropy(logits, labels),
             'loss_residual': self.ramp * self.residual_weight * kl_loss(
@@ -127,7 +126,7 @@ class RSKD(Classifier):
         if self.adapters is not None:
             gaps = [relative_gap(own.detach(), theirs)
                     for own, theirs in zip(taps[1:], teacher_taps[1:])]
-            errors = [F.mse_loss(_wide(adapter(tap, gap.shape[2:])), gap)
+            errors = [F.mse_loss(wide(adapter(tap, gap.shape[2:])), gap)
                       for adapter, tap, gap in zip(self.adapters, taps, gaps)]
             losses['loss_features'] = self.ramp * self.feature_weight * sum(errors)
         return losses
@@ -139,7 +138,7 @@ def relative_gap(own: Tensor, theirs: Tensor) -> Tensor:
     Without s and a ramp-up the loss diverges: early on BatchNorm statistics lag behind fast weights,
     and the features of a network in eval mode may be many times those in train mode.
     """
-    own, theirs = _wide(own), _wide(theirs)
+    own, theirs = wide(own), wide(theirs)
     square = theirs.square().mean() + own.square().mean()
     return (theirs - own) / square.sqrt().clamp(min=1e-6)
 
@@ -247,8 +246,3 @@ def _parameters_to_buffers(network: nn.Module) -> nn.Module:
                 delattr(module, name)
                 module.register_buffer(name, parameter.detach())
     return network
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    """At least float32, also under autocast."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

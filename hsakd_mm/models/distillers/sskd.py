@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.losses import kl_loss
+from hsakd_mm.models.losses import kl_loss, wide
 from hsakd_mm.models.pretext import Rotation
 from hsakd_mm.pretrained import load_backbone
 from hsakd_mm.randomness import undisturbed
@@ -52,8 +52,7 @@ class SelfSupervised(Classifier):
         vectors, logits = self.backbone.vector_and_logits(rows)
         outputs = self.ssp_head(vectors.detach() if detach else vectors)
         with torch.autocast(rows.device.type, enabled=False):
-            wide = torch.promote_types(outputs.dtype, torch.float32)
-            units = F.normalize(outputs.to(wide), dim=1)
+            units = F.normalize(wide(outputs), dim=1)
             return logits, self.rotated(units) @ self.pretext.unrotated(units).T
 
     def rotated(self, rows: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The distillation loss of Hinton et al., as every method here uses it."""
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .wide import wide
 
 
 def kl_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -19,9 +20,7 @@ def kl_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) 
     Returns:
         Tensor: A scalar, in nats.
     """
-    # At least float32, also where the device's autocast would stay in bfloat16 (the CPU's does).
-    wide = torch.promote_types(student_logits.dtype, torch.float32)
-    log_student = F.log_softmax(student_logits.to(wide) / temperature, 1)
-    log_teacher = F.log_softmax(teacher_logits.to(wide) / temperature, 1)
+    log_student = F.log_softmax(wide(student_logits) / temperature, 1)
+    log_teacher = F.log_softmax(wide(teacher_logits) / temperature, 1)
     loss = F.kl_div(log_student, log_teacher, reduction='batchmean', log_target=True)
     return loss * temperature**2
