@@ -14,10 +14,10 @@ def _child(name: str, *locations: str) -> Registry:
 
 
 # What we add to.
-MODELS = _child('MODELS', 'models', 'evaluation')
+MODELS = _child('MODELS', 'models', 'evaluation', 'transfer')
 DATASETS = _child('DATASETS', 'datasets')
 TRANSFORMS = _child('TRANSFORMS', 'datasets.transforms')
-METRICS = _child('METRICS', 'evaluation')
+METRICS = _child('METRICS', 'evaluation', 'transfer')
 HOOKS = _child('HOOKS', 'engine', 'transfer')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'engine')
 WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'transfer')

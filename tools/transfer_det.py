@@ -1,6 +1,9 @@
-"""Fine-tune a detector from a pretrained backbone, and report its AP.
+"""Fine-tune a detector from pretrained backbones, and report its AP.
 
     python tools/transfer_det.py work_dirs/imagenet_r34_r18/epoch_100.pth
+    python tools/transfer_det.py random plain=plain.pth HSAKD=hsakd.pth CONFIG.py --seeds 0 1 2
+
+tools/transfer_det.sh says what the arguments are.
 """
 import argparse
 import os
@@ -10,25 +13,33 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from hsakd_mm.engine.launch import Options, user_errors  # noqa: E402
+from hsakd_mm.errors import UserError  # noqa: E402
+from hsakd_mm.transfer.experiment import Experiment, split_name  # noqa: E402
 from hsakd_mm.transfer.run import TransferRun  # noqa: E402
 from hsakd_mm.transfer.source import newest_student  # noqa: E402
 
 COCO = os.path.join(ROOT, 'configs', 'transfer', 'faster-rcnn_r18_fpn_1x_coco.py')
+TOOLS = os.path.join(ROOT, 'tools')
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('checkpoint', nargs='?', help='what tools/train.py wrote, a backbone file '
-                        '(.pth, .safetensors), or "random" for no pretraining; default: the '
-                        'newest distilled student under work_dirs')
-    parser.add_argument('config', nargs='?', help='detection config; default: COCO, R18-FPN, 1x')
-    parser.add_argument('gpus', nargs='?', type=int,
-                        help='GPUs (without any: processes); default: 1')
+    parser.add_argument('words', nargs='*', metavar='[NAME=]CHECKPOINT ... [CONFIG.py] [GPUS]',
+                        help='checkpoints: what tools/train.py wrote, a backbone file (.pth, '
+                        '.safetensors), torchvision://NAME, timm://NAME, or "random" for no '
+                        'pretraining; default: the newest distilled student under work_dirs. What '
+                        'ends in .py is the detection config; default: COCO, R18-FPN, 1x. A number '
+                        'is the GPUs (without any: processes); default: 1')
     parser.add_argument('--work-dir', help='default: work_dirs/transfer/<checkpoint>-<config>, '
-                        'with -seed<N> if that is given')
-    parser.add_argument('--seed', type=int, help="default: the config's, else 0")
+                        'with -seed<N> if that is given; of a list work_dirs/transfer/<config>')
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument('--seed', type=int, help="default: the config's, else 0")
+    seeds.add_argument('--seeds', type=int, nargs='+', metavar='N', help='train with each of them')
+    parser.add_argument('--baseline', metavar='NAME',
+                        help='name of the list that the others are compared with')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='FILE',
-                        help='go on from the last checkpoint of the work directory, or from FILE')
+                        help='go on from the last checkpoint of the work directory, or from FILE; '
+                        'a list always goes on')
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale the learning rate with the number of images a step')
@@ -37,30 +48,54 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--cfg-options', nargs='+', action=Options, default={},
                         metavar='KEY=VALUE', help='change the config')
     args = parser.parse_intermixed_args()
-    if args.config and args.config.isdecimal() and args.gpus is None:  # CHECKPOINT GPUS
-        args.config, args.gpus = None, int(args.config)
+    args.config, args.gpus, args.checkpoints = None, None, []
+    for word in args.words:
+        kind = ('config' if word.endswith('.py') else 'gpus' if word.isdecimal() else 'checkpoints')
+        if kind == 'checkpoints':
+            args.checkpoints.append(word)
+        elif getattr(args, kind) is not None:
+            what = 'config' if kind == 'config' else 'number of GPUs'
+            raise UserError(f'one {what} was expected, and there are two, {getattr(args, kind)} '
+                            f'and {word}: name one; checkpoints do not look like this.')
+        else:
+            setattr(args, kind, word if kind == 'config' else int(word))
+    args.seeds = args.seeds or ([] if args.seed is None else [args.seed])
     return args
 
 
 def main() -> None:
     args = parse_args()
-    if args.checkpoint is None:
-        args.checkpoint = newest_student()
-        print(f'No checkpoint named: taking the newest distilled student, {args.checkpoint}')
+    if not args.checkpoints:
+        args.checkpoints = [newest_student()]
+        print(f'No checkpoint named: taking the newest distilled student, {args.checkpoints[0]}')
     if args.config is None:
         args.config = COCO.removeprefix(os.getcwd() + os.sep)
         print(f'No config named: taking {args.config}')
-    run = TransferRun(args.checkpoint, args.config, gpus=1 if args.gpus is None else args.gpus,
-                      work_dir=args.work_dir, seed=args.seed, options=args.cfg_options)
-    run.check()
     flags = [flag for flag in ('--amp', '--auto-scale-lr', '--no-validate')
              if getattr(args, flag.strip('-').replace('-', '_'))]
-    tools = os.path.join(ROOT, 'tools')
-    run.train(tools, resume=args.resume, flags=flags)
-    run.report(tools)
+    common = dict(gpus=1 if args.gpus is None else args.gpus, work_dir=args.work_dir,
+                  options=args.cfg_options, flags=flags)
+    if len(args.checkpoints) > 1 or len(args.seeds) > 1:
+        if args.resume not in (None, 'auto'):
+            raise UserError(f'--resume {args.resume} names the checkpoint of one run, and here are '
+                            f'several: leave it out, a list always goes on.')
+        experiment = Experiment(args.checkpoints, args.config, args.seeds, baseline=args.baseline,
+                                **common)
+        experiment.check()
+        experiment.run(TOOLS)
+        return
+    if args.baseline is not None:
+        raise UserError(f'--baseline {args.baseline} compares the runs of a list, and here is one '
+                        f'run: name several checkpoints.')
+    name, checkpoint = split_name(args.checkpoints[0])
+    run = TransferRun(checkpoint, args.config, seed=args.seeds[0] if args.seeds else None,
+                      name=name, **common)
+    run.check()
+    run.train(TOOLS, resume=args.resume)
+    run.report(TOOLS)
 
 
 if __name__ == '__main__':
-    with user_errors('interrupted: the same command with --resume goes on from the last '
-                     'checkpoint.'):
+    with user_errors('interrupted: the same command, for one run with --resume, goes on from the '
+                     'last checkpoint.'):
         main()

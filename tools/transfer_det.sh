@@ -1,12 +1,29 @@
 #!/usr/bin/env bash
-# Fine-tune a detector from a pretrained backbone, and report its AP.
+# Fine-tune a detector from pretrained backbones, and report its AP.
 #
-#   bash tools/transfer_det.sh [CHECKPOINT [CONFIG] [GPUS]] [--work-dir DIR] [--seed N]
-#                              [--resume] [--cfg-options KEY=VALUE ...] [options of train.py]
+#   bash tools/transfer_det.sh [[NAME=]CHECKPOINT ...] [CONFIG.py] [GPUS] [--work-dir DIR]
+#                              [--seed N | --seeds N ...] [--baseline NAME] [--resume]
+#                              [--amp] [--auto-scale-lr] [--no-validate]
+#                              [--cfg-options KEY=VALUE ...]
 #
-# CHECKPOINT: what tools/train.py wrote, a backbone file (.pth, .safetensors), or "random".
+# CHECKPOINT: what tools/train.py wrote, a backbone file (.pth, .safetensors), torchvision://NAME
+# or timm://NAME (fetched, and kept as a file in the work directory), or "random".
+# What ends in .py is the config, a whole number the GPUs (without any: processes).
 # Without arguments: the newest distilled student under work_dirs, and the COCO config.
-# With several GPUs, NNODES, NODE_RANK, MASTER_ADDR and PORT are as for dist_train.sh.
+#
+# One checkpoint and one seed: one run, in work_dirs/transfer/<checkpoint>-<config>[-seed<N>], with
+# its report.md and report.json; --resume goes on with it.
+# Several checkpoints or seeds: each run in <work-dir>/<name>-seed<N>, and in <work-dir> (default:
+# work_dirs/transfer/<config>) the comparison as report.md, .json, .png and .html. The same command
+# again skips what is done and goes on with the rest. NAME is by default the method of a checkpoint
+# of ours, the name of fetched weights, or a file's; --baseline says with which one to compare.
+#
+# Before the first run trains, the weights of all have to fit, and the data has to be there, with
+# the categories that the config names. Which weights were loaded and what is frozen is said, and
+# written into the report.
+#
+# With several GPUs, NNODES, NODE_RANK, MASTER_ADDR and PORT are as for dist_train.sh; several
+# machines share the work directory, and each is given the same command.
 set -euo pipefail
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

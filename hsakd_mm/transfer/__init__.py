@@ -4,5 +4,8 @@ Importing this package touches neither mmdet nor mmcv; what needs them imports t
 """
 from .initializer import BackboneArrivedHook, StrictPretrained
 from .operators import provide_operators
+from .records import DetectionRecords
+from .timm_detection import TimmDetBackbone
 
-__all__ = ['BackboneArrivedHook', 'StrictPretrained', 'provide_operators']
+__all__ = ['BackboneArrivedHook', 'DetectionRecords', 'StrictPretrained', 'TimmDetBackbone',
+           'provide_operators']

@@ -63,6 +63,8 @@ def read_backbone(path: str) -> BackboneFile:
     state_dict = content['state_dict']
     inside = getattr(state_dict, '_metadata', None) or {}
     metadata = inside.get(METADATA) or (content.get('meta') or {}).get(METADATA) or {}
+    if fetched := (content.get('meta') or {}).get('normalisation'):  # of timm:// weights
+        metadata = {'normalisation': fetched, **metadata}
     digest = sha256(path) if os.path.isfile(path) else ''
     return BackboneFile(path, dict(state_dict), metadata, digest)
 

@@ -1,19 +1,27 @@
-"""Makes a detector's config start from a backbone file, and checks all of it before training."""
+"""Makes a detector's config start from a backbone file, and says what of it fits and is frozen."""
 import os
 
 from mmengine.config import Config
 from mmengine.model import initialize
 from mmengine.registry import DefaultScope
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from hsakd_mm.errors import UserError
 
-from .source import Source
+from .backbone_file import is_head
+from .source import IMAGENET, Source
 
-IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+STRICT = 'hsakd_mm.StrictPretrained'
+ARRIVED = 'hsakd_mm.BackboneArrivedHook'
+RECORDS = 'hsakd_mm.DetectionRecords'
 
 
 def start_from(cfg: Config, source: Source) -> list:
     """Set the backbone's initializer and the input normalisation in ``cfg``.
+
+    Other parts of the model that ask for StrictPretrained (the last stage of a C4 detector, which
+    is in its head) start from the same file.
 
     Random weights in frozen layers, or behind frozen BatchNorm statistics, could not learn: for
     ``random`` nothing is frozen.
@@ -22,20 +30,31 @@ def start_from(cfg: Config, source: Source) -> list:
         list[str]: What was set, in sentences.
     """
     backbone = cfg.model.backbone
+    parts = [backbone, *(part for part in _strict_parts(cfg.model) if part is not backbone)]
     if source.backbone is None:
-        backbone.init_cfg = None
+        for part in parts:
+            part.init_cfg = None
         notes = ['No pretraining: the backbone starts from random weights.']
-        if backbone.get('frozen_stages', -1) >= 0 or backbone.get('norm_eval'):
-            backbone.frozen_stages, backbone.norm_eval = -1, False
+        if any(part.get('frozen_stages', -1) >= 0 or part.get('norm_eval') for part in parts):
+            for part in parts:
+                part.update({key: value for key, value in (('frozen_stages', -1),
+                                                           ('norm_eval', False))
+                             if key in part or part is backbone})
             notes.append('Random weights cannot stay frozen: frozen_stages=-1, norm_eval=False.')
         return notes
     path = os.path.abspath(source.backbone.path)
-    backbone.init_cfg = dict(type='hsakd_mm.StrictPretrained', checkpoint=path)
-    hooks = [hook for hook in cfg.get('custom_hooks') or []
-             if hook['type'] != 'hsakd_mm.BackboneArrivedHook']
-    cfg.custom_hooks = [*hooks, dict(type='hsakd_mm.BackboneArrivedHook', checkpoint=path)]
+    for part in parts:
+        init_cfg = part.get('init_cfg') or {}
+        kept = init_cfg if _is_strict(init_cfg) else {}
+        part.init_cfg = dict(kept, type=STRICT, checkpoint=path)
+    hooks = cfg.get('custom_hooks') or []
+    arrived = next((hook for hook in hooks if hook['type'] == ARRIVED), {})
+    cfg.custom_hooks = [*(hook for hook in hooks if hook is not arrived),
+                        dict(arrived, type=ARRIVED, checkpoint=path)]
     normalisation = source.backbone.normalisation
-    notes = [f'The backbone starts from {source.backbone.path}, SHA-256 {source.backbone.sha256}.']
+    tensors = sum(not is_head(key) for key in source.backbone.state_dict)
+    notes = [f'The backbone starts from {source.backbone.path}, SHA-256 {source.backbone.sha256}, '
+             f'{tensors} tensors.']
     said = 'as the file says'
     if not normalisation:
         normalisation, said = IMAGENET, "ImageNet's as torchvision has it: the file does not say"
@@ -45,11 +64,16 @@ def start_from(cfg: Config, source: Source) -> list:
     return notes
 
 
-def check_fit(cfg: Config) -> int:
+def check_fit(cfg: Config, source: Source, images: int) -> tuple:
     """Build the detector's backbone and initialise it, as training will.
 
+    Args:
+        cfg (Config): The detector's, after :func:`start_from`.
+        source (Source): What it starts from.
+        images (int): Images a step, over all processes.
+
     Returns:
-        int: Its number of parameters.
+        tuple[int, str]: Its number of parameters, and a sentence on what of it is not trained.
 
     Raises:
         UserError: mmdet is absent, or the weights do not fit.
@@ -62,9 +86,15 @@ def check_fit(cfg: Config) -> int:
                         f"run pip install 'hsakd_mm[det]', or bash tools/setup_env.sh.") from error
     with DefaultScope.overwrite_default_scope('mmdet'):
         backbone = MODELS.build(cfg.model.backbone)
-        if cfg.model.backbone.get('init_cfg'):
-            initialize(backbone, cfg.model.backbone.init_cfg)
-    return sum(parameter.numel() for parameter in backbone.parameters())
+        built = [(part, backbone if part is cfg.model.backbone else MODELS.build(part))
+                 for part in _strict_parts(cfg.model)]
+        try:
+            for part, module in built:
+                initialize(module, part.init_cfg)
+        except UserError as error:
+            raise _named(error, cfg, source) from error
+    return (sum(parameter.numel() for parameter in backbone.parameters()),
+            f'{_frozen(backbone)} {_learning_rate(cfg, images)}')
 
 
 def measured_by(cfg: Config) -> str:
@@ -73,74 +103,76 @@ def measured_by(cfg: Config) -> str:
                  and cfg.get(f'{part}_evaluator')), '')
 
 
-def check_data(cfg: Config) -> None:
-    """Whether the files and folders that training and measuring will read exist.
-
-    Raises:
-        UserError: Lists what was expected where, or names classes that disagree.
-    """
-    missing = []
-    measure = measured_by(cfg)
-    for part in filter(None, ('train', measure)):
-        for dataset in _datasets((cfg.get(f'{part}_dataloader') or {}).get('dataset') or {}):
-            _check_classes(cfg, dataset)
-            missing += [path for path in _expected(dataset) if not _exists(path)]
-    evaluators = cfg.get(f'{measure}_evaluator') or []
-    for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
-        if evaluator.get('ann_file') and not _exists(evaluator['ann_file']):
-            missing.append(evaluator['ann_file'])
-    if missing:
-        missing = list(dict.fromkeys(missing))
-        raise UserError(
-            f"the detector's data is not where {cfg.filename or 'the config'} expects it; absent "
-            f'or empty: {", ".join(missing[:6])}{", ..." if len(missing) > 6 else ""} (from '
-            f'{os.getcwd()}): put the data or a link there, or set the paths with --cfg-options '
-            f'(train_dataloader.dataset.data_root=DIR/ and so on).')
+def record_detections(cfg: Config, out_file: str) -> None:
+    """Have what is found in each image written down, beside the AP."""
+    key = f'{measured_by(cfg)}_evaluator'
+    metrics = cfg[key] if isinstance(cfg[key], list | tuple) else [cfg[key]]
+    if not any(metric['type'].rpartition('.')[2] == 'DetectionRecords' for metric in metrics):
+        cfg[key] = [*metrics, dict(type=RECORDS, out_file=out_file)]
 
 
-def _datasets(dataset: dict):
-    """The datasets proper, from inside ConcatDataset, RepeatDataset and their like."""
-    inner = dataset.get('datasets') or ([dataset['dataset']] if dataset.get('dataset') else [])
-    if not inner and dataset:
-        yield dataset
-    for part in inner:
-        yield from _datasets(part)
+def _is_strict(init_cfg) -> bool:
+    return isinstance(init_cfg, dict) and init_cfg.get('type', '').endswith('StrictPretrained')
 
 
-def _expected(dataset: dict):
-    root = dataset.get('data_root') or ''
-    if dataset.get('ann_file'):
-        yield _join(root, dataset['ann_file'])
-    voc = dataset.get('type', '').rpartition('.')[2] in ('VOCDataset', 'XMLDataset')
-    for prefix in (dataset.get('data_prefix') or {}).values():
-        folder = _join(root, prefix)
-        if voc:
-            yield os.path.join(folder, dataset.get('img_subdir', 'JPEGImages'))
-            yield os.path.join(folder, dataset.get('ann_subdir', 'Annotations'))
-        else:
-            yield folder
+def _strict_parts(config) -> list:
+    """The configs of modules, inside ``config``, whose weights StrictPretrained gives."""
+    if isinstance(config, list | tuple):
+        return [part for item in config for part in _strict_parts(item)]
+    if not isinstance(config, dict):
+        return []
+    here = [config] if _is_strict(config.get('init_cfg')) else []
+    return here + [part for item in config.values() for part in _strict_parts(item)]
 
 
-def _join(root: str, path: str) -> str:
-    return path if '://' in path else os.path.join(root, path)
+def _named(error: UserError, cfg: Config, source: Source) -> UserError:
+    """The loader's sentence, after the names of both networks where the file tells its own."""
+    said = source.backbone.metadata if source.backbone else {}
+    if not said.get('backbone_type'):
+        return error
+    own = dict(cfg.model.backbone)
+    kind = own.pop('type')
+    shown = ('depth', 'model_name', 'base_channels', 'num_stages')
+    theirs = {'model_name': said.get('model_name'), **(said.get('model_kwargs') or {})}
+    return UserError(
+        f'{source.backbone.path} holds {_call(said["backbone_type"], theirs)}, and the '
+        f"detector's backbone is {_call(kind, {key: own[key] for key in shown if key in own})}: "
+        f'{error}')
 
 
-def _exists(path: str) -> bool:
-    if '://' in path:
-        return True  # a storage that mmengine reads; only reading would tell
-    if not os.path.isdir(path):
-        return os.path.isfile(path) and os.path.getsize(path) > 0
-    with os.scandir(path) as entries:
-        return next(entries, None) is not None
+def _call(name: str, kwargs: dict) -> str:
+    return f'{name}({", ".join(f"{k}={v!r}" for k, v in kwargs.items() if v is not None)})'
 
 
-def _check_classes(cfg: Config, dataset: dict) -> None:
-    classes = (dataset.get('metainfo') or {}).get('classes')
-    head = (cfg.model.get('roi_head') or {}).get('bbox_head') or {}
-    expected = head.get('num_classes') if isinstance(head, dict) else None
-    if classes and expected and len(classes) != expected:
-        raise UserError(f'the detector has num_classes={expected}, and the dataset in '
-                        f'{dataset.get("data_root", ".")} names {len(classes)} classes '
-                        f'({", ".join(classes[:3])}, ...): set '
-                        f'model.roi_head.bbox_head.num_classes={len(classes)}, or correct '
-                        f'metainfo.classes.')
+def _frozen(backbone: nn.Module) -> str:
+    """Seen on the module in training mode: whatever the config calls it."""
+    backbone.train()
+    every = list(backbone.named_parameters())
+    fixed = {name for name, parameter in every if not parameter.requires_grad}
+    count = sum(parameter.numel() for name, parameter in every if name in fixed)
+    total = sum(parameter.numel() for _, parameter in every)
+    whole = [child for child, module in backbone.named_children()
+             if any(True for _ in module.parameters())
+             and all(f'{child}.{name}' in fixed for name, _ in module.named_parameters())]
+    said = f' ({", ".join(whole)})' if whole else ''
+    frozen = (f'Frozen: {count:,} of {total:,} parameters of the backbone{said}' if fixed else
+              f'Frozen: none of {total:,} parameters of the backbone')
+    norms = [module for module in backbone.modules() if isinstance(module, _BatchNorm)]
+    if not norms:
+        return f'{frozen}; it has no BatchNorm.'
+    still = sum(not norm.training for norm in norms)
+    synced = any(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
+    return (f'{frozen}; the running statistics of {still} of {len(norms)} '
+            f'{"SyncBatchNorm" if synced else "BatchNorm"} layers stay as they are.')
+
+
+def _learning_rate(cfg: Config, images: int) -> str:
+    rate = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('lr')
+    scale = cfg.get('auto_scale_lr') or {}
+    base = scale.get('base_batch_size')
+    if rate is None:
+        return ''
+    if scale.get('enable') and base and base != images:
+        return (f'Learning rate {rate * images / base:g} for {images} images a step '
+                f'({rate:g} for {base}, scaled).')
+    return f'Learning rate {rate:g} for {images} images a step.'

@@ -31,8 +31,8 @@ def plot_bars(rows: Sequence[dict], file: str, title: str = 'Detection after tra
         title (str): Heading.
     """
     metrics = [key for key in METRICS if any(row.get(key) is not None for row in rows)]
-    figure, (ax,) = _figure(1.6 + 1.1 * len(rows) * len(metrics) ** 0.7, 3.6, title)
-    colours = _colours(row['name'] for row in rows)
+    figure, (ax,) = new_figure(1.6 + 1.1 * len(rows) * len(metrics) ** 0.7, 3.6, title)
+    colours = colours_of(row['name'] for row in rows)
     width = 0.8 / len(rows)
     for number, row in enumerate(rows):
         for place, key in enumerate(metrics):
@@ -52,7 +52,7 @@ def plot_bars(rows: Sequence[dict], file: str, title: str = 'Detection after tra
     handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
     figure.legend(handles, colours, loc='outside lower center', ncols=len(rows), frameon=False,
                   fontsize=10, handlelength=0.9, handleheight=0.9)
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def plot_curves(curves: dict, file: str, title: str = 'Training') -> None:
@@ -63,8 +63,8 @@ def plot_curves(curves: dict, file: str, title: str = 'Training') -> None:
         file (str): Ending in ``.png`` or ``.svg``.
         title (str): Heading.
     """
-    colours = _colours(name for panel in curves.values() for name in panel)
-    figure, axes = _figure(4.8 * len(curves), 3.4, title, panels=len(curves))
+    colours = colours_of(name for panel in curves.values() for name in panel)
+    figure, axes = new_figure(4.8 * len(curves), 3.4, title, panels=len(curves))
     for ax, (measure, panel) in zip(axes, curves.items()):
         ends = []
         for name, points in panel.items():
@@ -81,8 +81,8 @@ def plot_curves(curves: dict, file: str, title: str = 'Training') -> None:
         ax.spines['left'].set_visible(False)
         ax.tick_params(length=0, labelsize=9, labelcolor=MUTED)
         ax.xaxis.get_major_locator().set_params(integer=True)
-        _name_ends(ax, ends, colours)
-    _save(figure, file)
+        name_ends(ax, ends, colours)
+    save_figure(figure, file)
 
 
 def draw_detections(truth: dict, folder: str, found: dict, file: str, scenes: int = 4,
@@ -112,7 +112,7 @@ def draw_detections(truth: dict, folder: str, found: dict, file: str, scenes: in
 
 def draw_grid(images: Sequence[np.ndarray], truth: Sequence[dict], predictions: dict, file: str,
               classes: Sequence[str] = (), threshold: float = 0.3,
-              title: str = 'Detections on test scenes') -> None:
+              title: str = 'Detections on test scenes', colours: dict | None = None) -> None:
     """A row a scene: the ground truth, then each model's detections, side by side.
 
     A detection is drawn solid where it has the class of a ground-truth box that it covers with
@@ -128,10 +128,12 @@ def draw_grid(images: Sequence[np.ndarray], truth: Sequence[dict], predictions: 
         classes (Sequence[str]): Names of the labels; by default their numbers.
         threshold (float): Detections of a lower score are not drawn.
         title (str): Heading.
+        colours (dict[str, str], optional): Of the models; by default as :func:`colours_of`.
     """
-    colours = {'ground truth': TRUTH, **_colours(predictions)}
+    colours = colours or colours_of(predictions)
+    colours = {'ground truth': TRUTH, **{name: colours[name] for name in predictions}}
     width = len(colours)
-    figure, axes = _figure(2.3 * width, 2.3 * len(images) + 0.6, title, width, len(images))
+    figure, axes = new_figure(2.3 * width, 2.3 * len(images) + 0.6, title, width, len(images))
     for row, image in enumerate(images):
         for column, (name, colour) in enumerate(colours.items()):
             ax = axes[row * width + column]
@@ -152,7 +154,7 @@ def draw_grid(images: Sequence[np.ndarray], truth: Sequence[dict], predictions: 
                 ha='center', va='bottom', fontsize=8.5, color=MUTED)
     foot = 0.2 / figure.get_figheight()
     figure.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def matched(prediction: dict, truth: dict, threshold: float = 0.3) -> list:
@@ -197,12 +199,20 @@ def _draw_box(ax, box, text: str, colour: str, right: bool = True) -> None:
                            linewidth=2.2))
     ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour,
                            linewidth=1.2, linestyle='-' if right else (0, (2.5, 1.5))))
-    ax.text(x1, y1, text, fontsize=6.5, color='white', va='bottom', ha='left', clip_on=True,
+    top = 0.04 * ax.get_ylim()[0]  # where a label above the box would leave the image
+    ax.text(x1, max(y1, 0), text, fontsize=6.5, color='white',
+            va='bottom' if y1 > top else 'top', ha='left', clip_on=True,
             bbox=dict(facecolor=colour, edgecolor='none', pad=0.8))
 
 
-def _name_ends(ax, ends: list, colours: dict) -> None:
-    """Write each line's name and last value right of its end, spread where they would collide."""
+def name_ends(ax, ends: list, colours: dict) -> None:
+    """Write each line's name and last value right of its end, spread where they would collide.
+
+    Args:
+        ax (Axes): Where the lines are.
+        ends (list[tuple]): Of each line the last value and the name.
+        colours (dict[str, str]): Of the names.
+    """
     low, high = ax.get_ylim()
     ends = sorted(((value - low) / (high - low), value, name) for value, name in ends)
     for place, (_, value, name) in zip(_spread([end[0] for end in ends], 0.085), ends):
@@ -224,11 +234,18 @@ def _spread(places: Sequence[float], gap: float) -> list:
             for centre, count in runs for number in range(count)]
 
 
-def _colours(names: Iterable[str]) -> dict:
+def colours_of(names: Iterable[str]) -> dict:
+    """A colour for each name, from its place; ``random`` is grey and takes none."""
     names = list(dict.fromkeys(names))
     trained = [name for name in names if 'random' not in name]
     return {name: PALETTE[trained.index(name) % len(PALETTE)] if name in trained else GREY
             for name in names}
+
+
+def dashes_of(names: Iterable[str]) -> dict:
+    """How each name's line is drawn: solid, and dashed from where the colours begin again."""
+    trained = [name for name in dict.fromkeys(names) if 'random' not in name]
+    return {name: '--' if name in trained[len(PALETTE):] else '-' for name in names}
 
 
 def _iou(a, b) -> float:
@@ -249,18 +266,21 @@ def _name(classes: Sequence[str], label: int) -> str:
     return classes[label] if len(classes) else str(label)
 
 
-def _figure(width: float, height: float, title: str, panels: int = 1, rows: int = 1) -> tuple:
+def new_figure(width: float, height: float, title: str, panels: int = 1, rows: int = 1,
+               widths: Sequence[float] | None = None) -> tuple:
+    """A figure with a heading on the left, and its axes, row by row; sizes in inches."""
     figure = Figure((width, height), dpi=160, layout='constrained')
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=12, fontweight='bold', color=INK, x=0.01, ha='left')
-    axes = figure.subplots(rows, panels, squeeze=False).ravel()
+    axes = figure.subplots(rows, panels, squeeze=False, width_ratios=widths).ravel()
     for ax in axes:
         ax.spines[['top', 'right']].set_visible(False)
         ax.spines['bottom'].set_color('#bbbbbb')
     return figure, axes
 
 
-def _save(figure: Figure, file: str) -> None:
+def save_figure(figure: Figure, file: str) -> None:
+    """Write a figure whole or not at all."""
     content = io.BytesIO()
     figure.savefig(content, format=file.rpartition('.')[2])
     replace(file, lambda out: out.write(content.getvalue()))

@@ -18,6 +18,9 @@ COLUMNS = {
     'AP': ('AP', '{:.1f}'),
     'AP50': ('AP50', '{:.1f}'),
     'AP75': ('AP75', '{:.1f}'),
+    'AP_S': ('AP small', '{:.1f}'),
+    'AP_M': ('AP medium', '{:.1f}'),
+    'AP_L': ('AP large', '{:.1f}'),
     'seconds': ('seconds', '{:,.0f}'),
     'parameters': ('parameters', '{:,}'),
     'seed': ('seed', '{}'),
@@ -29,6 +32,9 @@ METRICS = {
     'AP': ('coco/bbox_mAP',),
     'AP50': ('coco/bbox_mAP_50', 'pascal_voc/mAP'),
     'AP75': ('coco/bbox_mAP_75',),
+    'AP_S': ('coco/bbox_mAP_s',),
+    'AP_M': ('coco/bbox_mAP_m',),
+    'AP_L': ('coco/bbox_mAP_l',),
 }
 
 
@@ -36,7 +42,7 @@ def write_report(rows: Sequence[dict], out_dir: str, title: str, notes: Sequence
     """Write ``report.md`` and ``report.json`` into ``out_dir``.
 
     Args:
-        rows (list[dict]): One a model: ``name``; ``top1``, ``AP``, ``AP50``, ``AP75`` in percent;
+        rows (list[dict]): One a model: ``name``; ``top1``, ``AP``, ``AP50``, … in percent;
             ``seconds``; ``parameters``; and where they came from: ``command``, ``commit``,
             ``seed``, ``hardware``, ``checkpoint_sha256``. What is absent is shown as –; a column
             that no row has is left out; keys beyond these go into the JSON.
@@ -88,7 +94,8 @@ def read_curve(work_dir: str, key: str) -> list:
     in the same folder, has logged some steps twice: the later start counts from its first step on.
     """
     curve: list = []
-    for path in sorted(glob.glob(os.path.join(work_dir, '*', 'vis_data', 'scalars.json'))):
+    for path in sorted(glob.glob(os.path.join(glob.escape(work_dir), '*', 'vis_data',
+                                              'scalars.json'))):
         with open(path) as file:
             lines = [json.loads(line) for line in file if line.strip().endswith('}')]
         points = [(line['step'], line[key]) for line in lines if key in line]
@@ -98,7 +105,7 @@ def read_curve(work_dir: str, key: str) -> list:
 
 
 def read_metrics(work_dir: str, step: int) -> dict:
-    """AP, AP50 and AP75 in percent of a detector's run.
+    """AP, AP50, AP75, AP_S, AP_M and AP_L in percent of a detector's run, as far as it has them.
 
     Args:
         work_dir (str): The run's.
@@ -110,7 +117,7 @@ def read_metrics(work_dir: str, step: int) -> dict:
 
 
 def in_percent(logged: dict) -> dict:
-    """AP, AP50 and AP75 in percent of metrics under mmdet's names, in parts of 1."""
+    """AP, AP50, … in percent of metrics under mmdet's names, in parts of 1; -1 becomes None."""
     metrics = {}
     for name, keys in METRICS.items():
         for key in keys:
@@ -157,7 +164,7 @@ def _origins(rows: Sequence[dict]) -> list:
         if row.get('seed') is not None:
             parts.append(f'seed {row["seed"]}')
         if row.get('hardware'):
-            parts.append(_hardware(row['hardware']))
+            parts.append(hardware_of(row['hardware']))
         if row.get('command'):
             parts.append(f'`{row["command"]}`')
         if parts:
@@ -165,7 +172,8 @@ def _origins(rows: Sequence[dict]) -> list:
     return ['## Where the numbers come from', '', *lines] if lines else []
 
 
-def _hardware(hardware) -> str:
+def hardware_of(hardware) -> str:
+    """The hardware of :func:`provenance` in a few words."""
     if not isinstance(hardware, dict):
         return str(hardware)
     gpus = hardware.get('gpu') or []

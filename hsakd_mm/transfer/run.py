@@ -3,25 +3,25 @@ import copy
 import json
 import os
 import shlex
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
 from mmengine.config import Config
 
-from hsakd_mm.engine.launch import wait_after_interrupt
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.work_dir import last_checkpoint
 
 from .backbone_file import replace
-from .detector import check_data, check_fit, measured_by, start_from
+from .child import exit_unless_zero, run_child
+from .data_files import check_data
+from .detector import check_fit, measured_by, record_detections, start_from
 from .report import in_percent, print_table, provenance, read_metrics, write_report
-from .source import resolve
+from .run_record import fingerprint, read_record, read_row, require_same, set_aside, write_record
+from .source import Source, resolve
 
-RECORD = 'transfer.json'  # in the work directory: what the run there started from
+NEEDS = ('model', 'train_dataloader')  # what a detection config cannot be without
 
 
 class TransferRun:
@@ -32,31 +32,43 @@ class TransferRun:
     and the one with ``NODE_RANK`` 0 keeps the record and reports.
 
     Args:
-        checkpoint (str): Training checkpoint, backbone file, or ``random``.
+        checkpoint (str | Source): What :func:`~hsakd_mm.transfer.source.resolve` takes, or gave.
         config (str): Detection config.
         gpus (int): Processes on this machine.
         work_dir (str): ``work_dirs/transfer/<checkpoint>-<config>`` by default, with
             ``-seed<seed>`` where that is given.
         seed (int): The config's by default, else 0.
         options (dict): ``--cfg-options``; they have the last word.
+        name (str): The row's; what the checkpoint says of itself by default.
+        flags (list[str]): Of ``tools/train.py``: ``--amp``, ``--auto-scale-lr``,
+            ``--no-validate``.
+        title (str): One of a list: what training prints goes to ``output.log``, and the terminal
+            shows a line of progress under this title.
+        cfg (Config): What ``config`` holds with ``options``, where it has been read before:
+            MMDetection's bases take a second.
 
     Raises:
         UserError: The checkpoint or the config is not what it should be.
     """
 
-    def __init__(self, checkpoint: str, config: str, gpus: int = 1, work_dir: str | None = None,
-                 seed: int | None = None, options: dict | None = None) -> None:
-        self.cfg = load_config(config, options, needs=('model', 'train_dataloader'))
+    def __init__(self, checkpoint: str | Source, config: str, gpus: int = 1,
+                 work_dir: str | None = None, seed: int | None = None,
+                 options: dict | None = None, name: str = '', flags: Sequence[str] = (),
+                 title: str = '', cfg: Config | None = None) -> None:
+        self.cfg = copy.deepcopy(cfg) or load_config(config, options, needs=NEEDS)
         if self.cfg.get('default_scope') != 'mmdet' or 'backbone' not in self.cfg.model:
             raise UserError(f"a detection config was expected (default_scope 'mmdet', a model with "
                             f'a backbone), and {config} is none: name one such as those in '
                             f'configs/transfer.')
-        self.source = resolve(checkpoint)
+        root = os.path.join('work_dirs', 'transfer')
+        self.source = (checkpoint if isinstance(checkpoint, Source) else
+                       resolve(checkpoint, work_dir or root))
+        self.name = name or self.source.method
+        self.flags, self.title = list(flags), title
         self.notes = [*self.source.notes, *start_from(self.cfg, self.source)]
         self.cfg.merge_from_dict(options or {})
         stem = os.path.splitext(os.path.basename(config))[0]
-        self.work_dir = work_dir or os.path.join('work_dirs', 'transfer',
-                                                 f'{self.source.name}-{stem}'
+        self.work_dir = work_dir or os.path.join(root, f'{name or self.source.name}-{stem}'
                                                  + ('' if seed is None else f'-seed{seed}'))
         self.config = os.path.join(self.work_dir, f'{stem}.py')
         randomness = dict(self.cfg.get('randomness') or {})
@@ -71,25 +83,67 @@ class TransferRun:
         self.gpus = gpus
         self.nodes = os.environ.get('NNODES', '1')
         self.reports = os.environ.get('NODE_RANK', '0') == '0'
-        self.validates = measured_by(self.cfg) == 'val'
+        self.validates = measured_by(self.cfg) == 'val' and '--no-validate' not in self.flags
+        # Before the work directory's own path comes into it.
+        self.config_sha256 = fingerprint(self.cfg, self.source,
+                                         set(self.flags) - {'--no-validate'})
+        record_detections(self.cfg, os.path.join(self.work_dir, 'detections.json'))
         self.command = shlex.join(['python', f'tools/{os.path.basename(sys.argv[0])}',
                                    *sys.argv[1:]])
-        self.parameters = 0
+        self.parameters, self.frozen = 0, ''
+        self.top1: float | None = None  # of the pretraining in percent, if whoever calls knows it
 
     def check(self) -> None:
-        """Everything that can be known to go wrong before training: data, and the weights' fit."""
-        check_data(self.cfg)
+        """Everything that can be known to go wrong before training: the weights' fit, the data."""
+        self.check_fit()
+        self.notes += check_data(self.cfg)
         print('\n'.join(self.notes), flush=True)
-        self.parameters = check_fit(self.cfg)
 
-    def train(self, tools: str, resume: str | None = None, flags: Sequence[str] = ()) -> None:
+    def check_fit(self) -> None:
+        """The weights' part of :meth:`check`; what is frozen is known then.
+
+        Raises:
+            UserError: They do not fit.
+        """
+        images = self.cfg.train_dataloader.batch_size * self.gpus * int(
+            self.nodes.rpartition(':')[2])
+        cfg = self.cfg
+        if '--auto-scale-lr' in self.flags:
+            cfg = copy.deepcopy(cfg)
+            cfg.auto_scale_lr = dict(cfg.get('auto_scale_lr') or {}, enable=True)
+        self.parameters, self.frozen = check_fit(cfg, self.source, images)
+        self.notes.append(self.frozen)
+
+    def is_done(self) -> bool:
+        """Whether the work directory has the report of this config, these weights and this seed."""
+        row = read_row(self.work_dir)
+        return bool(row) and (row.get('config_sha256'), row.get('checkpoint_sha256'),
+                              row.get('seed')) == (self.config_sha256, self._sha256(), self.seed)
+
+    def make_room(self) -> None:
+        """Set a run in the work directory aside that this one cannot go on with."""
+        record = read_record(self.work_dir)
+        if self.reports and os.path.isdir(self.work_dir) and (record or os.path.isfile(
+                os.path.join(self.work_dir, 'last_checkpoint'))) and (
+                    record.get('config_sha256'), record.get('sha256')) != (
+                        self.config_sha256, self._sha256()):
+            set_aside(self.work_dir)
+
+    def seconds(self) -> float:
+        """Training time so far: of all its starts."""
+        return read_record(self.work_dir).get('seconds', 0.)
+
+    def train(self, tools: str, resume: str | None = None) -> None:
         """Run ``tools/train.py``, or ``tools/dist_train.sh`` for several processes.
 
         Raises:
             UserError: ``--resume`` in a folder whose run had another start or seed.
             SystemExit: Training failed; its exit status is handed on.
         """
-        before = self._record(resume is not None)
+        record = read_record(self.work_dir) if resume is not None else {}
+        if record:
+            require_same(record, self.work_dir, self._sha256(), self.seed)
+        before = record.get('seconds', 0.)
         try:
             os.makedirs(self.work_dir, exist_ok=True)
             _write_config(self.cfg, self.config)
@@ -98,20 +152,17 @@ class TransferRun:
             raise UserError(f'the work directory {self.work_dir} cannot be written to '
                             f'({error.strerror or error}): choose another with '
                             f'--work-dir.') from error
-        self.validates = self.validates and '--no-validate' not in flags
         if self.gpus > 1 or self.nodes != '1':
             command = ['bash', os.path.join(tools, 'dist_train.sh'), self.config, str(self.gpus)]
         else:
             command = [sys.executable, os.path.join(tools, 'train.py'), self.config]
         command += ['--work-dir', self.work_dir]
         command += ['--resume', resume] if resume else []
-        print(f'Running: {shlex.join([*command, *flags])}', flush=True)
         started = time.monotonic()
         try:
-            status = _run([*command, *flags], tools)
+            self._run([*command, *self.flags], tools)
         finally:
             self._write_record(before + time.monotonic() - started)
-        _exit_unless_zero(status)
 
     def report(self, tools: str) -> dict:
         """Print the row, and write ``report.md`` and ``report.json`` into the work directory.
@@ -134,9 +185,9 @@ class TransferRun:
                             f'metric is another: use CocoMetric or VOCMetric.')
         backbone = self.source.backbone
         row = dict(
-            name=self.source.method,
+            name=self.name,
             **metrics,
-            seconds=self._read_record()['seconds'],
+            seconds=self.seconds(),
             parameters=self.parameters,
             **provenance(self.command, self.seed),
             processes=self.gpus,
@@ -144,12 +195,14 @@ class TransferRun:
             checkpoint=backbone.path if backbone else None,
             checkpoint_sha256=backbone.sha256 if backbone else None,
             pretraining=backbone.metadata if backbone else None,
-            top1=None,
-            config=self.config)
+            top1=self.top1,
+            frozen=self.frozen,
+            config=self.config,
+            config_sha256=self.config_sha256)
         print_table([row])
         notes = ['AP of the last epoch, in percent; parameters of the backbone; seconds of '
                  'training with its validations.', *self.notes]
-        files = write_report([row], self.work_dir, f'Transfer: {self.source.name}', notes)
+        files = write_report([row], self.work_dir, f'Transfer: {self.name}', notes)
         print(f'Report: {files["md"]}', flush=True)
         return row
 
@@ -170,42 +223,24 @@ class TransferRun:
         _write_config(cfg, config)
         command = [sys.executable, os.path.join(tools, 'test.py'), config, checkpoint,
                    '--work-dir', folder, '--out', out]
-        print(f'No AP was logged after the last epoch. Running: {shlex.join(command)}', flush=True)
-        _exit_unless_zero(_run(command, tools))
+        print('No AP was logged after the last epoch.', flush=True)
+        self._run(command, tools)
         with open(out) as file:
             return in_percent(json.load(file)['metrics'])
 
-    def _record(self, resume: bool) -> float:
-        """Seconds spent before, where this run goes on with an earlier one."""
-        record = self._read_record()
-        if not resume or not record:
-            return 0.
-        if record['sha256'] != self._sha256():
-            raise UserError(f'--resume goes on with the run in {self.work_dir}, and that started '
-                            f'from {record["checkpoint"]} (SHA-256 {record["sha256"]}), not from '
-                            f'this file: choose another --work-dir, or leave --resume out.')
-        if record.get('seed', self.seed) != self.seed:
-            raise UserError(f'--resume goes on with the run in {self.work_dir}, and that has seed '
-                            f'{record["seed"]}, not {self.seed}: add --seed {record["seed"]}, '
-                            f'choose another --work-dir, or leave --resume out.')
-        return record['seconds']
-
-    def _read_record(self) -> dict:
-        path = os.path.join(self.work_dir, RECORD)
-        if not os.path.isfile(path):
-            return {}
-        with open(path) as file:
-            return json.load(file)
+    def _run(self, command: list, tools: str) -> None:
+        print(f'{"  " if self.title else "Running: "}{shlex.join(command)}', flush=True)
+        log = os.path.join(self.work_dir, 'output.log') if self.title else ''
+        exit_unless_zero(run_child(command, tools, self.title, log))
 
     def _write_record(self, seconds: float) -> None:
         if not self.reports:
             return
         backbone = self.source.backbone
-        record = dict(checkpoint=backbone.path if backbone else self.source.name,
-                      sha256=self._sha256(), seed=self.seed, seconds=round(seconds, 1),
-                      command=self.command)
-        replace(os.path.join(self.work_dir, RECORD),
-                lambda file: file.write(json.dumps(record, indent=1).encode() + b'\n'))
+        write_record(self.work_dir, dict(
+            checkpoint=backbone.path if backbone else self.source.name, sha256=self._sha256(),
+            seed=self.seed, seconds=round(seconds, 1), config_sha256=self.config_sha256,
+            command=self.command))
 
     def _sha256(self) -> str | None:
         return self.source.backbone.sha256 if self.source.backbone else None
@@ -214,29 +249,3 @@ class TransferRun:
 def _write_config(cfg: Config, path: str) -> None:
     # Whole or not at all: another machine may be reading it.
     replace(path, lambda file: file.write(cfg.pretty_text.encode()))
-
-
-def _exit_unless_zero(status: int) -> None:
-    if status:
-        raise SystemExit(status if status > 0 else 128 - status)
-
-
-def _run(command: Sequence[str], tools: str) -> int:
-    """Run a child that dies with us, and that is given the time to end by itself on Ctrl-C."""
-    root = os.path.dirname(tools)
-    path = os.pathsep.join(filter(None, [root, os.environ.get('PYTHONPATH')]))
-    process = subprocess.Popen(command,
-                               env={**os.environ, 'PYTHONPATH': path, 'PYTHON': sys.executable})
-
-    def hand_on(number, frame):
-        process.send_signal(number)
-
-    previous = signal.signal(signal.SIGTERM, hand_on)
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        if wait_after_interrupt(process) == 130:  # the child has said how to go on
-            raise SystemExit(130) from None
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, previous)

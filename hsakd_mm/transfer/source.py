@@ -1,6 +1,8 @@
-"""What a detector starts from: the file that was named, or the newest distilled student."""
+"""What a detector starts from: a file, weights known by name, or the newest distilled student."""
 import glob
 import os
+import re
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from mmengine.config import Config
@@ -8,10 +10,13 @@ from mmengine.config import Config
 from hsakd_mm.checkpoint import load_checkpoint
 from hsakd_mm.errors import UserError
 
-from .backbone_file import BackboneFile, read_backbone
+from .backbone_file import (FORMAT_VERSION, BackboneFile, is_head, plain_tensor, read_backbone,
+                            write_backbone)
 from .export import export_backbone, networks_in, training_config
 
 RANDOM = 'random'  # in place of a file: no pretraining
+# What torchvision's classifiers were trained on, in units of 0..255.
+IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
 
 @dataclass
@@ -20,8 +25,8 @@ class Source:
 
     Args:
         name (str): Short and unique enough for a folder: run and file.
-        method (str): ``HSAKD``, ``Classifier`` …, ``file`` for a file from elsewhere, or
-            ``random``.
+        method (str): ``HSAKD``, ``Classifier`` …, ``torchvision-resnet18`` and the like for
+            weights known by name, ``file`` for a file from elsewhere, or ``random``.
         backbone (BackboneFile): None for ``random``.
         notes (list[str]): What was done and assumed, for the terminal and the report.
     """
@@ -32,14 +37,25 @@ class Source:
     notes: list = field(default_factory=list)
 
 
-def resolve(checkpoint: str) -> Source:
-    """A training checkpoint is exported beside itself; a file of weights is used as it is.
+def resolve(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'transfer')) -> Source:
+    """The backbone that ``checkpoint`` names, as a file that StrictPretrained loads.
+
+    A training checkpoint is exported beside itself; a file of weights is used as it is; what has
+    ``://`` in its name is fetched.
+
+    Args:
+        checkpoint (str): Training checkpoint, file of weights, ``torchvision://resnet18``,
+            ``timm://resnet18.a1_in1k``, an address, or ``random``.
+        keep_in (str): Folder for the weights that were fetched.
 
     Raises:
-        UserError: No such file, not a checkpoint, or a training checkpoint without a backbone.
+        UserError: No such file, not a checkpoint, no such name, or a training checkpoint without
+            a backbone.
     """
     if checkpoint == RANDOM:
         return Source(RANDOM, RANDOM)
+    if '://' in checkpoint:
+        return _fetched(checkpoint, keep_in)
     content = load_checkpoint(checkpoint)
     notes = []
     path = checkpoint
@@ -56,6 +72,28 @@ def resolve(checkpoint: str) -> Source:
     folder = os.path.basename(os.path.dirname(os.path.abspath(checkpoint)))
     stem = os.path.splitext(os.path.basename(checkpoint))[0].removesuffix('_backbone')
     return Source(f'{folder}-{stem}', backbone.metadata.get('method') or 'file', backbone, notes)
+
+
+def _fetched(name: str, folder: str) -> Source:
+    """Weights known by name, in a file of ours: it has a SHA-256, and needs no network again."""
+    scheme, _, model = name.partition('://')
+    short = re.sub(r'[^\w.-]+', '_', os.path.splitext(os.path.basename(model))[0]
+                   if scheme.startswith('http') else f'{scheme}-{model}')
+    path = os.path.join(folder, f'{short}_backbone.safetensors')
+    if not os.path.isfile(path) or read_backbone(path).metadata.get('source') != name:
+        content = load_checkpoint(name)
+        normalisation = (content.get('meta') or {}).get('normalisation') or (
+            IMAGENET if scheme == 'torchvision' else {})
+        weights = OrderedDict((key, plain_tensor(value))
+                              for key, value in content['state_dict'].items() if not is_head(key))
+        metadata = dict(format_version=FORMAT_VERSION, method=short, source=name, with_head=False)
+        if scheme in ('torchvision', 'timm'):
+            metadata.update(backbone_type=scheme, model_name=model)
+        if normalisation:
+            metadata.update(normalisation=dict(normalisation, channel_order='RGB'))
+        write_backbone(weights, metadata, path)
+    return Source(short, short, read_backbone(path),
+                  [f'{name} was fetched: without its classifier it is kept in {path}.'])
 
 
 def newest_student(root: str = 'work_dirs') -> str:

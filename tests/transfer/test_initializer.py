@@ -35,6 +35,12 @@ def resnet(checkpoint, **kwargs):
     return MODELS.build(dict(dict(type='ResNet', depth=18, init_cfg=init_cfg), **kwargs))
 
 
+def timm_resnet(checkpoint, **kwargs):
+    init_cfg = dict(type='hsakd_mm.StrictPretrained', checkpoint=str(checkpoint))
+    return MODELS.build(dict(dict(type='hsakd_mm.TimmDetBackbone', model_name='resnet18',
+                                  init_cfg=init_cfg), **kwargs))
+
+
 def detector(checkpoint, config: str = 'transfer/faster-rcnn_r18_fpn_1x_coco'):
     cfg = Config.fromfile(REPO / 'configs' / f'{config}.py')
     cfg.model.backbone.init_cfg.checkpoint = str(checkpoint)
@@ -117,33 +123,60 @@ def with_branches(weights):
     return {**weights, 'branches.0.fc.weight': torch.zeros(2)}
 
 
-@pytest.mark.parametrize('change, sentence', [
-    (lambda weights: {f'backbone.{key}': value for key, value in weights.items()},
-     r'100 missing: conv1\.weight.*120 left over: backbone\.conv1\.weight'),
-    (half_of_the_stages, r'50 missing: layer3\.0\.conv1\.weight'),
-    (one_other_shape, r'1 of another shape: conv1\.weight \(here \[64, 3, 7, 7\], in the file '
-                      r'\[64, 1, 7, 7\]\)'),
-    (with_branches, r'1 left over: branches\.0\.fc\.weight'),
-])
-def test_a_partial_fit_is_refused(file, tmp_path, change, sentence) -> None:
-    torch.save(change(torch.load(file)), tmp_path / 'changed.pth')
-    model = resnet(tmp_path / 'changed.pth')
+def refused(model, sentence) -> None:
+    """It says so, and the network is what it was."""
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(UserError, match=sentence):
         model.init_weights()
     holds(model, before)
 
 
-@pytest.mark.parametrize('kwargs, sentence', [
-    (dict(depth=34), 'missing: layer1.2.conv1.weight'),
-    (dict(depth=50), 'of another shape: layer1.0.conv1.weight'),
-    (dict(base_channels=32), 'of another shape'),
-    (dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2)),
-     '30 left over: layer4.0.conv1.weight'),
+@pytest.mark.parametrize('build', [resnet, timm_resnet])
+@pytest.mark.parametrize('change, sentence', [
+    (lambda weights: {f'backbone.{key}': value for key, value in weights.items()},
+     r'100 missing: conv1\.weight, bn1\.weight, bn1\.bias, bn1\.running_mean, bn1\.running_var, '
+     r'layer1\.0\.conv1\.weight, \.\.\.; 120 left over: backbone\.conv1\.weight'),
+    (lambda weights: {key.removeprefix('layer'): value for key, value in weights.items()},
+     r'95 missing: layer1\.0\.conv1\.weight, .*114 left over: 1\.0\.conv1\.weight'),
+    (half_of_the_stages, r'50 missing: layer3\.0\.conv1\.weight, layer3\.0\.bn1\.weight'),
+    (one_other_shape, r'1 of another shape: conv1\.weight \(here \[64, 3, 7, 7\], in the file '
+                      r'\[64, 1, 7, 7\]\)'),
+    (with_branches, r'1 left over: branches\.0\.fc\.weight'),
 ])
-def test_another_network_is_refused(file, kwargs, sentence) -> None:
-    with pytest.raises(UserError, match=sentence):
-        resnet(file, **kwargs).init_weights()
+def test_a_partial_fit_is_refused(build, file, tmp_path, change, sentence) -> None:
+    torch.save(change(torch.load(file)), tmp_path / 'changed.pth')
+    refused(build(tmp_path / 'changed.pth'), sentence)
+
+
+@pytest.mark.parametrize('build, kwargs, sentence', [
+    (resnet, dict(depth=34), r'80 missing: layer1\.2\.conv1\.weight'),
+    (resnet, dict(depth=50), r'of another shape: layer1\.0\.conv1\.weight'),
+    (resnet, dict(base_channels=32), r'of another shape: conv1\.weight \(here \[32, 3, 7, 7\]'),
+    (resnet, dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2)),
+     r'30 left over: layer4\.0\.conv1\.weight'),
+    (timm_resnet, dict(model_name='resnet34'), r'80 missing: layer1\.2\.conv1\.weight'),
+    (timm_resnet, dict(model_name='resnet50'), r'of another shape: layer1\.0\.conv1\.weight'),
+    (timm_resnet, dict(channels=(32, 32, 64, 64)), r'of another shape: layer1\.0\.conv1'),
+    (timm_resnet, dict(model_name='regnetx_002'), r'missing: stem\.conv\.weight.*left over: conv1'),
+])
+def test_another_network_is_refused(build, file, kwargs, sentence) -> None:
+    refused(build(file, **kwargs), sentence)
+
+
+def test_stages_that_a_timm_backbone_does_not_use_may_be_there_or_not(file, tmp_path, log) -> None:
+    weights = torch.load(file)
+    for change in (half_of_the_stages, dict):
+        torch.save(change(weights), tmp_path / 'changed.pth')
+        model = timm_resnet(tmp_path / 'changed.pth', out_indices=(0, 1))
+        model.init_weights()
+        holds(model, half_of_the_stages(weights))
+    said = [line for line in log if line.startswith('StrictPretrained: 60 of 60 tensors')]
+    assert len(said) == 2 and 'left over' not in said[0]
+    assert '60 tensors behind the last stage in use (layer3.0.conv1.weight, ' in said[1]
+
+    torch.save({**weights, 'layer3.2.conv1.weight': torch.zeros(2)}, tmp_path / 'deeper.pth')
+    refused(timm_resnet(tmp_path / 'deeper.pth', out_indices=(0, 1)),
+            r'1 left over: layer3\.2\.conv1\.weight')
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path) -> None:
@@ -158,9 +191,10 @@ class FakeRunner:
         self.model, self.iter = model, iteration
 
 
-def test_the_hook_catches_what_came_over_the_weights(file) -> None:
+@pytest.mark.parametrize('build', [resnet, timm_resnet])
+def test_the_hook_catches_what_came_over_the_weights(build, file) -> None:
     model = torch.nn.Module()
-    model.backbone = resnet(file)
+    model.backbone = build(file)
     model.backbone.init_weights()
     hook = BackboneArrivedHook(file)
     hook.before_train(FakeRunner(model))

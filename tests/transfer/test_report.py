@@ -105,8 +105,8 @@ def test_labels_are_spread_no_more_than_it_takes() -> None:
 
 
 def test_a_model_keeps_its_colour() -> None:
-    assert pictures._colours(['random', 'plain', 'HSAKD']) == {
-        'random': pictures.GREY, **pictures._colours(['plain', 'HSAKD'])}
+    assert pictures.colours_of(['random', 'plain', 'HSAKD']) == {
+        'random': pictures.GREY, **pictures.colours_of(['plain', 'HSAKD'])}
 
 
 def test_detections_from_coco_files(tmp_path) -> None:

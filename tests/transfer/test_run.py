@@ -10,9 +10,11 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from hsakd_mm.checkpoint import load_checkpoint
 from hsakd_mm.errors import UserError
-from hsakd_mm.transfer import run
-from hsakd_mm.transfer.detector import check_data, start_from
+from hsakd_mm.transfer import run, source
+from hsakd_mm.transfer.child import run_child
+from hsakd_mm.transfer.detector import start_from
 from hsakd_mm.transfer.export import export_backbone
 from hsakd_mm.transfer.run import TransferRun
 from hsakd_mm.transfer.source import newest_student, resolve
@@ -65,7 +67,7 @@ def test_the_newest_student_is_the_newest_that_had_a_teacher(tmp_path) -> None:
 
 @needs_mmdet
 def test_without_arguments_the_choice_is_said_and_the_data_asked_for(tmp_path) -> None:
-    write_checkpoint(tmp_path / 'work_dirs' / 'student' / 'epoch_3.pth')
+    write_checkpoint(tmp_path / 'work_dirs' / 'student' / 'epoch_3.pth', (64, 128, 256, 512))
     done = tool(cwd=tmp_path)
     assert 'taking the newest distilled student, work_dirs/student/epoch_3.pth' in done.stdout
     assert 'faster-rcnn_r18_fpn_1x_coco.py' in done.stdout
@@ -141,23 +143,6 @@ def test_the_recipes() -> None:
 
 
 @needs_mmdet
-def test_voc_folders_are_asked_for(tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    cfg = Config.fromfile(REPO / 'configs' / 'transfer' / 'faster-rcnn_r18_fpn_voc0712.py')
-    with pytest.raises(UserError, match='VOC2007/ImageSets/Main/trainval.txt.*JPEGImages') as told:
-        check_data(cfg)
-    assert 'VOC2012' in str(told.value)
-
-
-@needs_mmdet
-def test_classes_that_disagree(demo_data) -> None:
-    cfg = Config.fromfile(REPO / 'configs' / 'demo' / 'faster_rcnn.py')
-    cfg.model.roi_head.bbox_head.num_classes = 7
-    with pytest.raises(UserError, match='num_classes=7, and the dataset in .* names 10 classes'):
-        check_data(cfg)
-
-
-@needs_mmdet
 @pytest.mark.parametrize('args, said', [
     (['absent.pth', COCO], 'a checkpoint was expected at absent.pth'),
     (['random', 'absent.py'], 'a config was expected at absent.py'),
@@ -174,7 +159,7 @@ def started(tmp_path, monkeypatch):
     def make(**kwargs) -> TransferRun:
         return TransferRun('random', DEMO, **kwargs)
 
-    def child(command, tools) -> int:
+    def child(command, tools, title, log) -> int:
         make.commands.append(command)
         if '--out' in command:
             with open(command[command.index('--out') + 1], 'w') as file:
@@ -183,7 +168,7 @@ def started(tmp_path, monkeypatch):
 
     make.commands = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, '_run', child)
+    monkeypatch.setattr(run, 'run_child', child)
     return make
 
 
@@ -216,8 +201,8 @@ def test_a_seed_has_its_own_folder(started) -> None:
     ({'train_cfg': dict(_delete_=True, type='IterBasedTrainLoop', max_iters=20)}, []),
 ])
 def test_what_is_not_validated_is_tested(started, options, flags) -> None:
-    made = started(options=options)
-    made.train('tools', flags=flags)
+    made = started(options=options, flags=flags)
+    made.train('tools')
     log = os.path.join(made.work_dir, '2026', 'vis_data', 'scalars.json')  # of an earlier start
     os.makedirs(os.path.dirname(log))
     with open(log, 'w') as file:
@@ -232,7 +217,9 @@ def test_what_is_not_validated_is_tested(started, options, flags) -> None:
     test = started.commands[-1]
     assert test[0] == sys.executable and test[1] == 'tools/test.py'
     assert test[3] == os.path.join(made.work_dir, 'epoch_10.pth')
-    assert Config.fromfile(test[2]).test_evaluator.type == 'CocoMetric'
+    coco, records = Config.fromfile(test[2]).test_evaluator
+    assert coco.type == 'CocoMetric'
+    assert records.out_file == os.path.join(made.work_dir, 'detections.json')
 
 
 @needs_mmdet
@@ -246,7 +233,7 @@ def test_without_any_measure_nothing_starts(started) -> None:
 def test_an_interrupted_child_that_said_so_is_not_repeated(status, raised) -> None:
     code = f'import os, signal, sys; os.kill(os.getppid(), signal.SIGINT); sys.exit({status})'
     with pytest.raises(raised):
-        run._run([sys.executable, '-c', code], 'tools')
+        run_child([sys.executable, '-c', code], 'tools')
 
 
 @needs_mmdet
@@ -272,6 +259,12 @@ def test_from_checkpoint_to_report_and_again(demo_data, tmp_path, refusal) -> No
     assert row['checkpoint_sha256'] == backbone.sha256
     assert row['parameters'] == backbone.parameters
     assert {'AP', 'AP50', 'AP75', 'command', 'commit', 'hardware'} <= set(row)
+    # Of this narrow ResNet: stem, layer1, and every BatchNorm's statistics.
+    assert '(conv1, bn1, layer1)' in row['frozen'] and row['frozen'] in done.stdout
+    assert 'statistics of 20 of 20 BatchNorm layers stay' in row['frozen']
+    assert 'Learning rate 0.01 for 8 images a step.' in row['frozen']
+    found = json.loads((work_dir / 'detections.json').read_text())
+    assert len(found['images']) == 4 and found['truth'] and found['classes'] == list('0123456789')
     assert backbone.sha256 in (work_dir / 'report.md').read_text()
     assert (work_dir / 'epoch_1.pth').exists()
 
@@ -306,4 +299,46 @@ def test_a_backbone_that_does_not_fit_stops_before_training(demo_data, tmp_path,
     told = refusal('transfer_det.py', 'student/epoch_3.pth',
                    REPO / 'configs' / 'demo' / 'faster_rcnn.py')
     assert 'of another shape: layer1.0.conv1.weight' in told
+    assert "holds TimmBackbone(model_name='resnet18', num_classes=10, channels=[8, 8," in told
+    assert "the detector's backbone is ResNet(depth=18, base_channels=32): " in told
     assert not (tmp_path / 'work_dirs').exists()
+
+
+@needs_mmdet
+def test_a_list_that_is_none(refusal) -> None:
+    assert 'one config was expected, and there are two' in refusal(
+        'transfer_det.py', 'random', COCO, DEMO)
+    assert 'one number of GPUs was expected' in refusal('transfer_det.py', 'random', COCO, 2, 3)
+    assert 'here is one run' in refusal('transfer_det.py', 'random', '--baseline', 'random')
+    assert 'names the checkpoint of one run' in refusal(
+        'transfer_det.py', 'random', '--seeds', 0, 1, '--resume', 'epoch_3.pth')
+
+
+@pytest.mark.parametrize('name, state', [('torchvision://resnet18', {}),
+                                         ('timm://resnet18.a1_in1k', dict(mean=[1.], std=[2.]))])
+def test_fetched_weights_become_a_file(name, state, trained, tmp_path, monkeypatch) -> None:
+    """What is cached is stood in for: this machine may have no network."""
+    def load(path):
+        if '://' in path:
+            return dict(state_dict=trained[1].state_dict(), meta=dict(normalisation=state))
+        return load_checkpoint(path)
+
+    monkeypatch.setattr(source, 'load_checkpoint', load)
+    made = resolve(name, str(tmp_path))
+    short = name.replace('://', '-')
+    assert (made.name, made.method) == (short, short)
+    assert made.backbone.path == str(tmp_path / f'{short}_backbone.safetensors')
+    assert made.backbone.metadata['source'] == name and len(made.backbone.sha256) == 64
+    assert not any(key.startswith('fc.') for key in made.backbone.state_dict)
+    mean = state.get('mean', [123.675, 116.28, 103.53])
+    assert made.backbone.normalisation['mean'] == mean
+    assert made.backbone.path in made.notes[0]
+    monkeypatch.setattr(source, 'load_checkpoint', lambda path: pytest.fail(f'fetched {path}'))
+    assert resolve(name, str(tmp_path)).backbone.sha256 == made.backbone.sha256
+    with pytest.raises(pytest.fail.Exception):  # another name does not take that file
+        resolve(f'{name}x', str(tmp_path))
+
+
+def test_names_of_weights_that_do_not_exist() -> None:
+    with pytest.raises(UserError, match="torchvision has no weights named 'resnet19'"):
+        resolve('torchvision://resnet19')

@@ -1,0 +1,144 @@
+"""Whether the detector's data is there and is what the config says, before training starts."""
+import os
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+
+from mmengine.config import Config
+from mmengine.fileio import list_from_file, load
+
+from hsakd_mm.errors import UserError
+
+from .categories import check_categories, check_heads, check_names, classes_of
+from .detector import measured_by
+
+ALL = 1000  # up to so many images of an annotation file are all looked for,
+SPREAD = 200  # and of more than that so many, evenly spread
+
+
+def check_data(cfg: Config) -> list:
+    """Whether files, images and categories that training and measuring will read are there.
+
+    Returns:
+        list[str]: What is worth knowing and no mistake, in sentences.
+
+    Raises:
+        UserError: Lists what was expected where, or names classes that disagree.
+    """
+    measure = measured_by(cfg)
+    loaders = [cfg.get(f'{part}_dataloader') or {} for part in ('train', measure) if part]
+    datasets = [dataset for loader in loaders for dataset in _datasets(loader.get('dataset') or {})]
+    missing = []
+    for dataset in datasets:
+        check_heads(cfg, dataset)
+        missing += [path for path in _expected(dataset) if not _exists(path)]
+    evaluators = cfg.get(f'{measure}_evaluator') or []
+    for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
+        if evaluator.get('ann_file') and not _exists(evaluator['ann_file']):
+            missing.append(evaluator['ann_file'])
+    if missing:
+        raise _absent(cfg, missing)
+    notes = []
+    for dataset in datasets:
+        notes += _check_content(cfg, dataset)
+    return list(dict.fromkeys(notes))
+
+
+def _absent(cfg: Config, missing: list, of: str = '') -> UserError:
+    missing = list(dict.fromkeys(missing))
+    return UserError(
+        f"the detector's data is not where {cfg.filename or 'the config'} expects it; absent "
+        f'or empty{of}: {", ".join(missing[:6])}{", ..." if len(missing) > 6 else ""} (from '
+        f'{os.getcwd()}): put the data or a link there, or set the paths with --cfg-options '
+        f'(train_dataloader.dataset.data_root=DIR/ and so on).')
+
+
+def _datasets(dataset: dict) -> Iterator:
+    """The datasets proper, from inside ConcatDataset, RepeatDataset and their like."""
+    inner = dataset.get('datasets') or ([dataset['dataset']] if dataset.get('dataset') else [])
+    if not inner and dataset:
+        yield dataset
+    for part in inner:
+        yield from _datasets(part)
+
+
+def _expected(dataset: dict) -> Iterator:
+    root = dataset.get('data_root') or ''
+    if dataset.get('ann_file'):
+        yield _join(root, dataset['ann_file'])
+    for prefix in (dataset.get('data_prefix') or {}).values():
+        folder = _join(root, prefix)
+        if _is_voc(dataset):
+            yield os.path.join(folder, dataset.get('img_subdir', 'JPEGImages'))
+            yield os.path.join(folder, dataset.get('ann_subdir', 'Annotations'))
+        else:
+            yield folder
+
+
+def _check_content(cfg: Config, dataset: dict) -> list:
+    """What the annotation file names: images, and categories."""
+    root, ann_file = dataset.get('data_root') or '', dataset.get('ann_file') or ''
+    path, prefixes = _join(root, ann_file), dataset.get('data_prefix') or {}
+    if not ann_file or '://' in path or any('://' in prefix for prefix in prefixes.values()):
+        return []  # a storage that mmengine reads; only reading would tell
+    if _is_voc(dataset):
+        folder = _join(root, prefixes.get('sub_data_root', ''))
+        return _check_voc(cfg, dataset, path, folder)
+    if not path.endswith('.json'):
+        return []
+    try:
+        content = load(path)
+        images = [image['file_name'] for image in content['images']]
+        categories = [category['name'] for category in content['categories']]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f'an annotation file in COCO format was expected at {path}, with images '
+                        f'and categories, and it is none ({type(error).__name__}: {error}): write '
+                        f'one with tools/dataset_converters.') from error
+    if not images:
+        raise UserError(f'images were expected in {path}, and it lists none: correct ann_file.')
+    folder = _join(root, prefixes.get('img', ''))
+    looked = _spread(images)
+    absent = [file for file in (os.path.join(folder, name) for name in looked)
+              if not _exists(file)]
+    if absent:
+        raise _absent(cfg, absent, f' ({len(absent)} of the {len(looked)} images looked for in '
+                                   f'{path})')
+    return check_categories(classes_of(dataset), categories, path)
+
+
+def _check_voc(cfg: Config, dataset: dict, path: str, folder: str) -> list:
+    names = _spread([line.strip() for line in list_from_file(path) if line.strip()])
+    if not names:
+        raise UserError(f'names of images were expected in {path}, and it lists none: correct '
+                        f'ann_file.')
+    xml = [os.path.join(folder, dataset.get('ann_subdir', 'Annotations'), f'{name}.xml')
+           for name in names]
+    files = [os.path.join(folder, dataset.get('img_subdir', 'JPEGImages'), f'{name}.jpg')
+             for name in names]
+    absent = [file for file in [*files, *xml] if not _exists(file)]
+    if absent:
+        raise _absent(cfg, absent, f' (of the {len(names)} names looked for in {path})')
+    found = {node.text for file in xml for node in ET.parse(file).getroot().iterfind('object/name')}
+    return check_names(classes_of(dataset), found, path)
+
+
+def _spread(items: list) -> list:
+    if len(items) <= ALL:
+        return items
+    return [items[i * (len(items) - 1) // (SPREAD - 1)] for i in range(SPREAD)]
+
+
+def _is_voc(dataset: dict) -> bool:
+    return dataset.get('type', '').rpartition('.')[2] in ('VOCDataset', 'XMLDataset')
+
+
+def _join(root: str, path: str) -> str:
+    return path if '://' in path else os.path.join(root, path)
+
+
+def _exists(path: str) -> bool:
+    if '://' in path:
+        return True  # a storage that mmengine reads; only reading would tell
+    if not os.path.isdir(path):
+        return os.path.isfile(path) and os.path.getsize(path) > 0
+    with os.scandir(path) as entries:
+        return next(entries, None) is not None

@@ -1,0 +1,149 @@
+"""Several backbones in the same detector, on several seeds, and how they compare.
+
+The demo's Stage is not what runs here: several machines (``NNODES``) share the work directory, of
+which one keeps the records; a run's weights are known by their SHA-256 wherever they lie; and the
+status of a run that failed is handed on.
+"""
+import os
+import re
+import statistics
+from collections.abc import Sequence
+
+from hsakd_mm.engine.mistakes import nearest
+from hsakd_mm.engine.preflight import load_config
+from hsakd_mm.errors import UserError
+
+from .comparison import FinishedRun, write_comparison
+from .data_files import check_data
+from .run import NEEDS, TransferRun
+from .source import resolve
+
+
+class Experiment:
+    """Checks every run before the first one trains; skips those that are done; compares.
+
+    All backbones are trained with the first seed, then with the next one, and so on: who stops
+    early has a comparison of whole rounds.
+
+    Args:
+        checkpoints (list[str]): ``CHECKPOINT`` or ``NAME=CHECKPOINT``, in the table's order.
+        config (str): Detection config.
+        seeds (list[int]): The config's one, else 0, by default.
+        gpus (int): Processes on this machine.
+        work_dir (str): ``work_dirs/transfer/<config>`` by default; each run has its
+            ``<name>-seed<seed>`` there.
+        options (dict): ``--cfg-options``.
+        baseline (str): Name that the others are compared with.
+        flags (list[str]): See :class:`TransferRun`.
+
+    Raises:
+        UserError: As :class:`TransferRun`; two runs have one name; or ``baseline`` is no name.
+    """
+
+    def __init__(self, checkpoints: Sequence[str], config: str, seeds: Sequence[int] = (),
+                 gpus: int = 1, work_dir: str | None = None, options: dict | None = None,
+                 baseline: str | None = None, flags: Sequence[str] = ()) -> None:
+        self.stem = os.path.splitext(os.path.basename(config))[0]
+        self.work_dir = work_dir or os.path.join('work_dirs', 'transfer', self.stem)
+        self.baseline = baseline
+        cfg = load_config(config, options, needs=NEEDS)
+        seeds = list(dict.fromkeys(seeds)) or [(cfg.get('randomness') or {}).get('seed') or 0]
+        if min(seeds) < 0:
+            raise UserError(f'--seeds takes numbers of 0 or more, and got {min(seeds)}.')
+        sources: dict = {}
+        for word in checkpoints:
+            name, checkpoint = split_name(word)
+            source = resolve(checkpoint, self.work_dir)
+            name = name or (source.name if source.method == 'file' else source.method)
+            if _folder(name) in map(_folder, sources):
+                raise UserError(f'every checkpoint of a list should have a name of its own, and '
+                                f'{name} comes twice: name them, as in A={checkpoint}.')
+            sources[name] = source
+        if baseline is not None and baseline not in sources:
+            raise UserError(f'--baseline takes one of the names {", ".join(sources)}, and '
+                            f'{baseline!r} is none{nearest(baseline, sources)}.')
+        self.names = list(sources)
+        self.seeds = seeds
+        self.runs = [
+            TransferRun(sources[name], config, gpus=gpus, seed=seed, options=options, name=name,
+                        work_dir=os.path.join(self.work_dir, f'{_folder(name)}-seed{seed}'),
+                        flags=flags, title=f'{name}, seed {seed}', cfg=cfg)
+            for seed in seeds for name in sources]
+        self.title = f'Transfer: {self.stem}'
+        self.notes: list = []
+
+    def check(self) -> None:
+        """The fit of every backbone, then the data, once.
+
+        Raises:
+            UserError: What was expected, found, and to be done.
+        """
+        first = {run.name: run for run in reversed(self.runs)}
+        for name in self.names:
+            first[name].check_fit()
+            self.notes += [f'{name}: {note}' for note in first[name].notes]
+        self.notes += check_data(self.runs[0].cfg)
+        for run in self.runs:
+            run.parameters, run.frozen = first[run.name].parameters, first[run.name].frozen
+            run.notes = first[run.name].notes
+        print('\n'.join(self.notes), flush=True)
+
+    def run(self, tools: str) -> dict:
+        """Do what is left to do, and compare.
+
+        Returns:
+            dict[str, str]: The comparison's files; empty on a machine that is not the first.
+
+        Raises:
+            SystemExit: A run failed; its status is handed on, and those before it are kept.
+        """
+        files: dict = {}
+        for number, run in enumerate(self.runs, 1):
+            position = f'[{number}/{len(self.runs)}] {run.title}'
+            if run.is_done():
+                print(f'{position}: done before, in {run.seconds():.0f} s', flush=True)
+                continue
+            run.make_room()
+            left = self.time_left()
+            print(f'{position}{f" ({left})" if left else ""}', flush=True)
+            run.train(tools, resume='auto')
+            run.report(tools)
+            if number % len(self.names) == 0 and number < len(self.runs):
+                self._compare()
+        files = self._compare()
+        for path in files.values():
+            print(f'Report: {path}', flush=True)
+        return files
+
+    def time_left(self) -> str:
+        """How long the runs will take that are not done, as far as others tell."""
+        took: dict = {}
+        for run in self.runs:
+            if run.is_done():
+                took.setdefault(run.name, []).append(run.seconds())
+        if not took:
+            return ''
+        other = statistics.mean(seconds for of_name in took.values() for seconds in of_name)
+        left = sum(max(0., (statistics.mean(took[run.name]) if run.name in took else other)
+                       - run.seconds()) for run in self.runs if not run.is_done())
+        return f'about {left / 60:.0f} min left in all'
+
+    def _compare(self) -> dict:
+        if not self.runs[0].reports:
+            return {}
+        done = [FinishedRun(run.name, run.seed, run.work_dir)
+                for name in self.names for run in self.runs if run.name == name and run.is_done()]
+        return write_comparison(done, self.work_dir, self.title,
+                                baseline=self.baseline, notes=self.notes)
+
+
+def split_name(word: str) -> tuple:
+    """``NAME=CHECKPOINT`` as name and checkpoint; the name of a mere checkpoint is empty."""
+    name, equals, checkpoint = word.partition('=')
+    if equals and name and not re.search(r'[/\\:]', name) and not os.path.exists(word):
+        return name, checkpoint
+    return '', word
+
+
+def _folder(name: str) -> str:
+    return re.sub(r'[^\w.+-]+', '_', name.replace('*', '-star'))

@@ -1,0 +1,136 @@
+"""What is said about the detector's data before training starts."""
+import json
+
+import pytest
+from mmengine.config import Config
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.transfer import data_files
+from hsakd_mm.transfer.data_files import check_data
+from tests.conftest import REPO
+
+pytest.importorskip('mmdet.models', reason='mmdet is not installed')
+DIGITS = tuple('0123456789')
+
+
+@pytest.fixture
+def scenes(demo_data, tmp_path, monkeypatch):
+    """The demo's detector on a copy of its annotation files, which ``change(part, f)`` edits."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / 'data' / 'demo' / 'scenes'
+    folder.mkdir(parents=True)
+    for name in ('train', 'test'):
+        (folder / name).symlink_to(demo_data / 'scenes' / name)
+        (folder / f'{name}.json').write_bytes((demo_data / 'scenes' / f'{name}.json').read_bytes())
+    cfg = Config.fromfile(REPO / 'configs' / 'demo' / 'faster_rcnn.py')
+
+    def change(part: str, edit) -> None:
+        content = json.loads((folder / f'{part}.json').read_text())
+        edit(content)
+        (folder / f'{part}.json').write_text(json.dumps(content))
+
+    cfg.__dict__['change'] = change
+    cfg.__dict__['folder'] = folder
+    return cfg
+
+
+def test_the_demos_data_is_as_it_should_be(scenes) -> None:
+    assert check_data(scenes) == []
+
+
+def test_absent_files(scenes) -> None:
+    (scenes.folder / 'train.json').unlink()
+    scenes.train_dataloader.dataset.data_prefix.img = 'elsewhere/'
+    with pytest.raises(UserError, match='absent or empty: .*train.json, .*elsewhere/'):
+        check_data(scenes)
+
+
+def test_images_that_the_annotations_name(scenes, monkeypatch) -> None:
+    def rename(content) -> None:
+        content['images'][-1]['file_name'] = 'gone.jpg'
+
+    scenes.change('test', rename)
+    with pytest.raises(UserError, match=r'1 of the 4 images .*test.json\): .*gone.jpg'):
+        check_data(scenes)
+    monkeypatch.setattr(data_files, 'ALL', 3)  # of many images a spread is looked for: both ends
+    monkeypatch.setattr(data_files, 'SPREAD', 2)
+    with pytest.raises(UserError, match='1 of the 2 images'):
+        check_data(scenes)
+
+
+def test_an_annotation_file_of_another_kind(scenes) -> None:
+    scenes.change('train', lambda content: content.pop('categories'))
+    with pytest.raises(UserError, match='COCO format was expected at .*train.json.*KeyError'):
+        check_data(scenes)
+
+
+def test_categories(scenes) -> None:
+    scenes.change('train', lambda content: content['categories'].append(dict(id=99, name='letter')))
+    note, = check_data(scenes)
+    assert note.endswith('train.json also has letter, which the detector is not trained on.')
+    scenes.change('test', lambda content: content['categories'].pop(3))
+    with pytest.raises(UserError, match='the classes 3 were expected in .*test.json'):
+        check_data(scenes)
+
+
+def test_classes_in_another_order(scenes) -> None:
+    scenes.val_dataloader.dataset.metainfo.classes = DIGITS[::-1]
+    with pytest.raises(UserError, match=r'has another: set it to \(0, 1, 2, 3, 4, 5, 6, 7, 8, 9\)'):
+        check_data(scenes)
+
+
+def test_without_metainfo_the_datasets_own_classes_count(scenes) -> None:
+    scenes.train_dataloader.dataset.pop('metainfo')
+    with pytest.raises(UserError, match=r'num_classes=10, and the dataset in .* 80 classes'):
+        check_data(scenes)
+
+
+@pytest.mark.parametrize('base, keys', [
+    ('faster_rcnn/faster-rcnn_r50_fpn_1x_coco', ['roi_head.bbox_head']),
+    ('retinanet/retinanet_r50_fpn_1x_coco', ['bbox_head']),
+    ('mask_rcnn/mask-rcnn_r50_fpn_1x_coco', ['roi_head.bbox_head', 'roi_head.mask_head']),
+    ('cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco', ['roi_head.bbox_head.0', 'roi_head.bbox_head.2']),
+])
+def test_heads_that_count_other_classes(base, keys, scenes) -> None:
+    cfg = Config.fromstring(f"_base_ = 'mmdet::{base}.py'", '.py')
+    for part in ('train', 'val'):
+        cfg[f'{part}_dataloader'] = scenes[f'{part}_dataloader']
+    cfg.val_evaluator = scenes.val_evaluator
+    with pytest.raises(UserError, match='num_classes=80, and the dataset in .* 10 classes') as told:
+        check_data(cfg)
+    for key in keys:
+        assert f'model.{key}.num_classes=10' in str(told.value)
+
+
+VOC = REPO / 'configs' / 'transfer' / 'faster-rcnn_r18_fpn_voc0712.py'
+XML = '<annotation><object><name>{}</name></object></annotation>'
+
+
+def write_voc(root, names: dict) -> None:
+    """VOC's folders, 2007 and 2012, with one image for each name and the object in it."""
+    for year in ('VOC2007', 'VOC2012'):
+        for folder in ('ImageSets/Main', 'JPEGImages', 'Annotations'):
+            (root / year / folder).mkdir(parents=True)
+        for split in ('trainval', 'test'):
+            (root / year / 'ImageSets' / 'Main' / f'{split}.txt').write_text('\n'.join(names))
+        for name, thing in names.items():
+            (root / year / 'JPEGImages' / f'{name}.jpg').write_bytes(b'\xff')
+            (root / year / 'Annotations' / f'{name}.xml').write_text(XML.format(thing))
+
+
+def test_voc(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg = Config.fromfile(VOC)
+    with pytest.raises(UserError, match='VOC2007/ImageSets/Main/trainval.txt.*JPEGImages') as told:
+        check_data(cfg)
+    assert 'VOC2012' in str(told.value)
+    root = tmp_path / 'data' / 'VOCdevkit'
+    write_voc(root, {'000001': 'cat', '000002': 'head'})
+    assert 'also has head' in check_data(cfg)[0]
+    (root / 'VOC2012' / 'Annotations' / '000002.xml').unlink()
+    with pytest.raises(UserError, match='absent or empty .*VOC2012/Annotations/000002.xml'):
+        check_data(cfg)
+    cfg.train_dataloader.dataset.dataset.datasets.pop()
+    (root / 'VOC2007' / 'Annotations' / '000001.xml').write_text(XML.format('digit'))
+    with pytest.raises(UserError, match='their names are digit, head'):
+        check_data(cfg)
