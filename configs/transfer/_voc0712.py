@@ -1,0 +1,19 @@
+# Pascal VOC: 07+12 trainval three times an epoch, measured on 07 test; 1000 x 600 pixels, flips.
+# As MMDetection has it, but for small boxes: its 3.x takes training's boxes under 32 pixels for
+# background (bbox_min_size), which the 2.15 that the authors' fork is of did not.
+_base_ = ['mmdet::_base_/datasets/voc0712.py', 'mmdet::_base_/default_runtime.py']
+custom_imports = dict(imports=['hsakd_mm'], allow_failed_imports=False)
+
+_parts = [
+    dict(
+        type='VOCDataset',
+        data_root='data/VOCdevkit/',
+        ann_file=f'{year}/ImageSets/Main/trainval.txt',
+        data_prefix=dict(sub_data_root=f'{year}/'),
+        filter_cfg=dict(filter_empty_gt=True, min_size=32),
+        pipeline=_base_.train_pipeline) for year in ('VOC2007', 'VOC2012')
+]
+train_dataloader = dict(dataset=dict(dataset=dict(datasets=_parts)))
+
+# The learning rate is for 16 images a step; with fewer it is scaled down in proportion.
+auto_scale_lr = dict(enable=True, base_batch_size=16)

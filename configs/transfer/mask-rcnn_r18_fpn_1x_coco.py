@@ -1,0 +1,7 @@
+# Mask R-CNN R18-FPN on COCO 2017, 1x: MMDetection's, with the backbone in place of R50.
+_base_ = [
+    'mmdet::_base_/models/mask-rcnn_r50_fpn.py', '_resnet18.py',
+    'mmdet::_base_/datasets/coco_instance.py', '_1x.py'
+]
+
+model = dict(backbone=_base_.backbone, neck=dict(in_channels=_base_.channels))
