@@ -31,8 +31,8 @@ class _Options(Options):
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train methods side by side.')
     parser.add_argument('bench', help='bench file; hsakd_mm/bench/plan.py says what is in it')
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='SEED',
-                        help='default: 0 1 2')
+    parser.add_argument('--seeds', nargs='+', type=int, metavar='SEED',
+                        help="default: the bench file's, else 0 1 2")
     parser.add_argument('--only', nargs='+', default=[], metavar='NAME',
                         help='these runs and what they need; the report covers all that are done')
     parser.add_argument('--work-dir', help='default: work_dirs/<folder of the bench file>')
@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    if min(args.seeds) < 0:
+    if min(args.seeds or [0]) < 0:
         raise UserError(f'--seeds takes numbers of 0 or more, and got {min(args.seeds)}.')
     runs = bench.Bench(args.bench, args.seeds, args.work_dir, args.cfg_options, args.words)
     bench.run(runs, shlex.join(['python', *sys.argv]), args.only)

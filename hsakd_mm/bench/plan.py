@@ -12,10 +12,13 @@ The file is Python, read by mmengine::
 
 ``config`` is looked for beside the file. ``needs`` says which option of the config gets the last
 checkpoint of which run: that of the same seed, or the only one. ``metric`` is what a run is judged
-by where it is not ``accuracy/top1``; with ``row=False`` it is in the JSON report only. ``work_dir``
-and ``notes`` (Markdown below the table) may be given too.
+by where it is not ``accuracy/top1``; with ``row=False`` it is in the JSON report only. ``options``,
+of one run or beside ``runs`` for all, change configs as ``--cfg-options`` does. ``work_dir``,
+``seeds`` and ``notes`` (Markdown below the table) may be given too, and ``transfer``, with which
+:mod:`.transfer` goes on.
 """
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -28,7 +31,7 @@ from hsakd_mm.errors import UserError
 
 _TRAIN = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__)))), 'tools', 'train.py')
-_KEYS = {'name', 'config', 'seeds', 'needs', 'metric', 'row'}
+_KEYS = {'name', 'config', 'seeds', 'needs', 'metric', 'row', 'options'}
 
 
 @dataclass
@@ -63,7 +66,8 @@ class Bench:
 
     Args:
         file (str): The bench file.
-        seeds (Sequence[int]): For the runs that do not name their own.
+        seeds (Sequence[int], optional): For the runs that do not name their own. Default: the
+            file's, else 0, 1 and 2.
         work_dir (str, optional): Default: the file's, else ``work_dirs/<folder of the file>``.
         options (dict, optional): Changes to every config, by dotted names.
         words (Sequence[str]): The same as the command line has them, ``KEY=VALUE``.
@@ -72,7 +76,7 @@ class Bench:
         UserError: The file is no bench, or its runs do not fit together.
     """
 
-    def __init__(self, file: str, seeds: Sequence[int] = (0, 1, 2), work_dir: str | None = None,
+    def __init__(self, file: str, seeds: Sequence[int] | None = None, work_dir: str | None = None,
                  options: dict | None = None, words: Sequence[str] = ()) -> None:
         content = load_config(file, needs=('runs', ))
         folder = os.path.dirname(file)
@@ -81,8 +85,10 @@ class Bench:
         self.notes = list(content.get('notes', ()))
         self.work_dir = work_dir or content.get('work_dir') or os.path.join(
             'work_dirs', os.path.basename(os.path.abspath(folder)))
-        self.seeds = list(dict.fromkeys(seeds))
-        self._options, self._words = options or {}, list(words)
+        self.seeds = list(dict.fromkeys(seeds or content.get('seeds') or (0, 1, 2)))
+        self.transfer = content.get('transfer')
+        common = dict(content.get('options') or {})
+        self._options, self._words = {**common, **(options or {})}, [*as_words(common), *words]
         self.entries = _checked(content.runs, file)
         self.baseline = content.get('baseline', next(iter(self.entries)))
         if self.baseline not in self.entries:
@@ -124,12 +130,13 @@ class Bench:
 
     def _plan(self, name: str, seed: int, entry: dict, needs: dict) -> Run:
         config = os.path.join(self._folder, entry['config'])
-        cfg = load_config(config, self._options,
+        own = dict(entry.get('options') or {})
+        cfg = load_config(config, {**own, **self._options},
                           needs=('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
-        folder = os.path.join(self.work_dir, name.replace(' ', '_'), f'seed{seed}')
+        folder = os.path.join(self.work_dir, as_folder(name), f'seed{seed}')
         checkpoint = os.path.join(folder, f'epoch_{cfg.train_cfg.max_epochs}.pth')
         words = [f'randomness.seed={seed}',
-                 *(f'{option}={need.checkpoint}' for option, need in needs.items()), *self._words]
+                 *(f'{option}={need.checkpoint}' for option, need in needs.items()), *as_words(own), *self._words]
         stage = Stage(
             folder, f'{name}, seed {seed}',
             [os.path.relpath(_TRAIN), config, '--work-dir', folder, '--resume', '--cfg-options',
@@ -137,6 +144,17 @@ class Bench:
             checkpoint, [config], [need.checkpoint for need in needs.values()])
         return Run(name, seed, config, cfg, stage, checkpoint,
                    entry.get('metric', 'accuracy/top1'), needs, entry.get('row', True))
+
+
+def as_folder(name: str) -> str:
+    """A run's name without what a shell or a search for files would take for something else."""
+    return re.sub(r'[^\w.+-]+', '_', name.replace('*', '-star'))
+
+
+def as_words(options: dict) -> list:
+    """Options as ``--cfg-options`` takes them: ``KEY=VALUE``, the parts of a list with commas."""
+    return [f'{key}={",".join(map(str, value)) if isinstance(value, list | tuple) else value}'
+            for key, value in options.items()]
 
 
 def _checked(runs: Sequence[dict], file: str) -> dict:

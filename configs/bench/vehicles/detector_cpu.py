@@ -1,0 +1,44 @@
+# The same for a CPU: half-width backbone, heads of the demo's size, 160 pixels, 10 epochs.
+_base_ = '../../transfer/faster-rcnn_r18_fpn_vehicles.py'
+
+model = dict(
+    backbone=dict(stem_channels=64, base_channels=32),
+    neck=dict(in_channels=[32, 64, 128, 256], out_channels=64),
+    rpn_head=dict(in_channels=64, feat_channels=64, anchor_generator=dict(scales=[4])),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=64),
+        bbox_head=dict(in_channels=64, fc_out_channels=256)),
+    train_cfg=dict(
+        rpn=dict(sampler=dict(num=64)),
+        rpn_proposal=dict(nms_pre=300, max_per_img=100),
+        rcnn=dict(sampler=dict(num=64))),
+    test_cfg=dict(
+        rpn=dict(nms_pre=200, max_per_img=100), rcnn=dict(max_per_img=20)))
+
+_scale = (160, 160)
+train_dataloader = dict(
+    num_workers=1,
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations', with_bbox=True),
+            dict(type='Resize', scale=_scale, keep_ratio=True),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PackDetInputs'),
+        ]))
+_measured = dict(
+    pipeline=[
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=_scale, keep_ratio=True),
+        dict(type='LoadAnnotations', with_bbox=True),
+        dict(type='PackDetInputs',
+             meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+    ])
+val_dataloader = dict(num_workers=1, dataset=_measured)
+test_dataloader = dict(num_workers=1, dataset=_measured)
+
+train_cfg = dict(max_epochs=10, val_interval=2)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
+    dict(type='MultiStepLR', by_epoch=True, milestones=[7, 9], gamma=0.1),
+]

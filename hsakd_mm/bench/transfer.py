@@ -1,0 +1,93 @@
+"""What the pretraining of a bench is worth to a detector.
+
+A bench file that has ``transfer`` goes on from its table::
+
+    transfer = dict(config='detector.py', seeds=[0, 1, 2])   # of the detector
+
+``config``, a detection config, is looked for beside the file. Every row of the bench becomes a
+start of the detector, and so does ``random``; what compares them is
+:class:`~hsakd_mm.transfer.experiment.Experiment`, as in ``tools/transfer_det.py``.
+"""
+import hashlib
+import os
+from collections.abc import Sequence
+
+from hsakd_mm.checkpoint import load_checkpoint, sha256
+from hsakd_mm.errors import UserError
+from hsakd_mm.transfer.experiment import Experiment
+from hsakd_mm.transfer.export import export_backbone, networks_in
+from hsakd_mm.transfer.source import RANDOM
+
+from .plan import Bench
+from .results import collect
+
+
+def plan_transfer(bench: Bench, names: Sequence[str] = (), seeds: Sequence[int] = (),
+                  options: dict | None = None) -> Experiment:
+    """The detectors of a bench whose runs are done.
+
+    Args:
+        bench (Bench): With ``transfer``, and one seed.
+        names (Sequence[str]): Rows, ``random`` among them; all by default.
+        seeds (Sequence[int]): Of the detector; the file's by default.
+        options (dict): Changes to the detector's config, by dotted names.
+
+    Raises:
+        UserError: The file has no ``transfer``, or a row's run is not done.
+    """
+    if not bench.transfer or not bench.transfer.get('config'):
+        raise UserError(f'{bench.file} is expected to say in transfer=dict(config=...) which '
+                        f'detector its backbones are for, and does not: add it, or take '
+                        f'tools/benchmark_methods.py.')
+    if len(bench.seeds) > 1:
+        raise UserError(f'the detectors of {bench.file} start from one pretraining of each name, '
+                        f'and its seeds are {bench.seeds}: choose one.')
+    results = {result['name']: result for result in collect(bench)}
+    wanted = [run for run in bench.runs if run.row and (not names or run.name in names)]
+    for run in wanted:
+        if run.name not in results:
+            raise UserError(f'{run.name} of {bench.file} is expected to be trained, and is not: '
+                            f'run the same command without --no-pretraining.')
+    starts = [f'{run.name}={backbone_file(run.checkpoint)}' for run in wanted]
+    if not names or RANDOM in names:
+        starts.insert(0, RANDOM)
+    config = os.path.join(os.path.dirname(bench.file), bench.transfer['config'])
+    made = Experiment(
+        starts, config, seeds or bench.transfer.get('seeds') or (), options=options,
+        work_dir=os.path.join(bench.work_dir, 'detectors'),
+        baseline=bench.baseline if bench.baseline in {run.name for run in wanted} else None)
+    made.title = bench.title
+    made.notes += [*bench.notes, *_data_notes(bench)]
+    for run in made.runs:
+        run.top1 = results[run.name]['top1'] if run.name in results else None
+    return made
+
+
+def backbone_file(checkpoint: str) -> str:
+    """What of a run's checkpoint is handed on: of networks that taught each other the first."""
+    networks = networks_in(load_checkpoint(checkpoint)['state_dict'])
+    if len(networks) < 2:
+        return checkpoint
+    file = f'{os.path.splitext(checkpoint)[0]}_net1_backbone.pth'
+    if os.path.isfile(file) and os.path.getmtime(file) > os.path.getmtime(checkpoint):
+        return file
+    return export_backbone(checkpoint, prefix='net1').pth
+
+
+def folder_sha256(folder: str) -> str:
+    """Of the names and contents of all files below ``folder``."""
+    digest = hashlib.sha256()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
+        for name in sorted(files):
+            path = os.path.join(root, name)
+            digest.update(f'{os.path.relpath(path, folder)} {sha256(path)}\n'.encode())
+    return digest.hexdigest()
+
+
+def _data_notes(bench: Bench) -> list:
+    """Which pictures these were, in one figure: those of the first run, all of whose share them."""
+    dataset = bench.runs[0].cfg.train_dataloader.dataset
+    parts = [f'`{part}` {folder_sha256(os.path.join(dataset.data_root, part))}'
+             for part in ('train', 'val') if os.path.isdir(os.path.join(dataset.data_root, part))]
+    return [f'SHA-256 of the pretraining\'s files, names and contents: {", ".join(parts)}.']

@@ -1,0 +1,123 @@
+"""From a bench's backbones to detectors, and the plan of the benchmark that ships with the project."""
+import importlib.util
+from pathlib import Path
+
+import pytest
+from mmengine.registry import init_default_scope
+
+from hsakd_mm import bench
+from hsakd_mm.bench.transfer import folder_sha256, plan_transfer
+from hsakd_mm.errors import UserError
+from hsakd_mm.registry import MODELS
+from hsakd_mm.transfer.backbone_file import read_backbone
+from tests.conftest import REPO
+
+needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None,
+                                 reason='mmdet is not installed')
+VEHICLES = REPO / 'configs' / 'bench' / 'vehicles'
+CONFIG = '''
+_base_ = '{demo}/plain.py'
+net = dict(type='TimmBackbone', model_name='resnet18', num_classes=10, channels=(32, 64, 128, 256))
+model = dict(_delete_=True, data_preprocessor=_base_.data_preprocessor, type='{type}', {nets})
+train_cfg = dict(max_epochs=1)
+train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(indices=64))
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(indices=8))
+'''
+BENCH = '''
+seeds = [0]
+runs = [
+    dict(name='plain', config='plain.py', options={'train_cfg.max_epochs': 1}),
+    dict(name='DML', config='dml.py', metric='accuracy/net1_top1'),
+]
+transfer = dict(config='detector.py', seeds=[3, 4])
+'''
+
+
+@pytest.fixture
+def digits(demo_data, tmp_path, monkeypatch) -> Path:
+    """A folder, now the current one, with a bench of two runs on the demo's digits."""
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'demo').symlink_to(demo_data)
+    demo, folder = REPO / 'configs' / 'demo', tmp_path / 'digits'
+    folder.mkdir()
+    for name, kind, nets in (('plain', 'Classifier', 'backbone=net'),
+                             ('dml', 'DML', 'nets=[dict(backbone=net)] * 2')):
+        (folder / f'{name}.py').write_text(CONFIG.format(demo=demo, type=kind, nets=nets))
+    (folder / 'bench.py').write_text(BENCH)
+    (folder / 'detector.py').write_text(f"_base_ = '{demo}/faster_rcnn.py'\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@needs_mmdet
+def test_every_row_and_random_start_a_detector(digits) -> None:
+    plan = bench.Bench('digits/bench.py')
+    with pytest.raises(UserError, match='plain of digits/bench.py is expected to be trained'):
+        plan_transfer(plan)
+    bench.run(plan, 'test')
+    made = plan_transfer(plan)
+    assert [(run.name, run.seed) for run in made.runs] == [
+        (name, seed) for seed in (3, 4) for name in ('random', 'plain', 'DML')]
+    assert made.baseline == 'plain' and made.work_dir == 'work_dirs/digits/detectors'
+    made.check()  # the weights fit, the data are there
+    starts = {run.name: run for run in made.runs[:3]}
+    assert starts['random'].top1 is None and 0 <= starts['plain'].top1 <= 100
+    said = starts['DML'].source.backbone.metadata
+    assert (said['method'], said['network']) == ('DML', 'net1')
+    again = {run.name: run.config_sha256 for run in plan_transfer(plan, ['DML'], [3]).runs}
+    assert again == {'DML': starts['DML'].config_sha256}  # what is done then is done now
+
+
+def test_a_bench_without_a_detector(digits) -> None:
+    file = digits / 'digits' / 'bench.py'
+    file.write_text(BENCH.replace('transfer', 'other'))
+    with pytest.raises(UserError, match=r'say in transfer=dict\(config=...\) which detector'):
+        plan_transfer(bench.Bench('digits/bench.py'))
+    file.write_text(BENCH.replace('seeds = [0]', 'seeds = [0, 1]'))
+    with pytest.raises(UserError, match='its seeds are'):
+        plan_transfer(bench.Bench('digits/bench.py'))
+
+
+def test_a_folders_sum_changes_with_names_and_contents(tmp_path) -> None:
+    sums = set()
+    for name, content in (('a', 'x'), ('a', 'y'), ('b', 'y')):
+        folder = tmp_path / str(len(sums))
+        (folder / 'inside').mkdir(parents=True)
+        (folder / 'inside' / name).write_text(content)
+        sums.add(folder_sha256(str(folder)))
+    assert len(sums) == 3 and folder_sha256(str(tmp_path / '2')) in sums
+
+
+@pytest.mark.parametrize('scale, classes, width', [('gpu', 47, 512), ('cpu', 13, 256)])
+def test_the_plan_that_ships(scale, classes, width) -> None:
+    """Of every run the networks have the scale's classes and width, in teachers and pairs too."""
+    plan = bench.Bench(str(VEHICLES / f'{scale}.py'))
+    assert plan.baseline in {run.name for run in plan.runs if run.row}
+    init_default_scope('hsakd_mm')
+    for run in plan.runs:
+        models = [run.cfg.model]
+        if 'distillation' in run.cfg.default_hooks:
+            models.append(run.cfg.default_hooks.distillation.teacher)
+            assert 'default_hooks.distillation.checkpoint' in run.needs
+        for model in models:
+            model.pop('checkpoint', None)
+            model.pop('frozen_backbone', None)
+            for backbone in MODELS.build(model).backbones:
+                assert backbone.channels[-1] == width
+                assert backbone.num_classes in (classes, 3 * classes)  # CSS: for each branch
+        assert len(run.cfg.train_dataloader.dataset.metainfo.classes) == classes
+
+
+@needs_mmdet
+@pytest.mark.parametrize('scale, channels', [('gpu', (64, 128, 256, 512)),
+                                             ('cpu', (32, 64, 128, 256))])
+def test_the_detector_takes_the_students(scale, channels, tmp_path) -> None:
+    from hsakd_mm.transfer.run import TransferRun
+    from tests.transfer.conftest import write_checkpoint
+    plan = bench.Bench(str(VEHICLES / f'{scale}.py'))
+    checkpoint = tmp_path / 'epoch_1.pth'
+    write_checkpoint(checkpoint, channels)
+    run = TransferRun(str(checkpoint), str(VEHICLES / plan.transfer['config']),
+                      work_dir=str(tmp_path / 'run'))
+    run.check_fit()
+    assert run.parameters == read_backbone(run.source.backbone.path).parameters
