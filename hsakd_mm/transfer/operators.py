@@ -3,7 +3,8 @@
 mmdet imports ``mmcv.ops`` unconditionally, and mmcv-lite has all of that package but the compiled
 module. mmcv only asks that each operator's name exists there, so a module of our own in its place
 is enough: the two operators of Faster R-CNN run on torchvision's kernels, which exist for the CPU
-and for CUDA wherever torchvision does, and every other name raises a sentence when it is called.
+and for CUDA wherever torchvision does, so does RetinaNet's focal loss (which mmdet calls on a GPU
+only), and every other name raises a sentence when it is called.
 """
 import importlib.util
 import sys
@@ -53,7 +54,8 @@ class StandIn(ModuleType):
     def __init__(self) -> None:
         super().__init__(NAME, __doc__)
         self.__spec__ = ModuleSpec(NAME, loader=None, origin=__file__)
-        for operator in (nms, roi_align_forward, roi_align_backward):
+        for operator in (nms, roi_align_forward, roi_align_backward, sigmoid_focal_loss_forward,
+                         sigmoid_focal_loss_backward):
             setattr(self, operator.__name__, operator)
         # For the environment reports of mmcv and mmdet.
         self.get_compiler_version = lambda: 'none: torchvision kernels stand in (hsakd_mm)'
@@ -69,8 +71,8 @@ def _missing(name: str, what: str = ''):
     def operator(*args, **kwargs):
         raise MissingOperator(
             f'the operator mmcv._ext.{name}{what} needs compiled mmcv, and the installed mmcv has '
-            f'no compiled operators (hsakd_mm stands in for nms and average roi_align only): use '
-            f'a model without it, or install mmcv with a C++ compiler (about 15 minutes): '
+            f'no compiled operators (hsakd_mm stands in for nms, average roi_align and '
+            f'sigmoid_focal_loss only): use a model without it, or install mmcv with a C++ compiler (about 15 minutes): '
             f'{REMEDY}')
 
     operator.__name__ = name
@@ -114,6 +116,34 @@ def roi_align_backward(grad_output: Tensor, rois: Tensor, argmax_y: Tensor, argm
     grad_input.copy_(_kernels()._roi_align_backward(
         wide, rois.to(wide.dtype), spatial_scale, aligned_height, aligned_width,
         *grad_input.shape, sampling_ratio, aligned))
+
+
+def sigmoid_focal_loss_forward(input: Tensor, target: Tensor, weight: Tensor, output: Tensor,
+                               gamma: float, alpha: float) -> None:
+    """Fill ``output [N, K]`` from logits ``input [N, K]`` and ``target [N]``, K being background."""
+    _without_weight(weight, 'sigmoid_focal_loss_forward')
+    output.copy_(_focal_loss(_wide(input), target, gamma, alpha))
+
+
+def sigmoid_focal_loss_backward(input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor,
+                                gamma: float, alpha: float) -> None:
+    """Fill ``grad_input [N, K]`` with the derivative of each element's loss."""
+    _without_weight(weight, 'sigmoid_focal_loss_backward')
+    with torch.enable_grad():
+        logits = _wide(input.detach()).requires_grad_()
+        gradient, = torch.autograd.grad(_focal_loss(logits, target, gamma, alpha).sum(), logits)
+    grad_input.copy_(gradient)
+
+
+def _focal_loss(logits: Tensor, target: Tensor, gamma: float, alpha: float) -> Tensor:
+    from torchvision.ops import sigmoid_focal_loss
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    return sigmoid_focal_loss(logits, (target[:, None] == classes).to(logits), alpha, gamma)
+
+
+def _without_weight(weight: Tensor, name: str) -> None:
+    if weight.numel():
+        _missing(name, ' with weights of classes')()
 
 
 def _only_average(pool_mode: int, name: str) -> None:

@@ -149,3 +149,21 @@ import hsakd_mm.transfer.export, hsakd_mm.transfer.report, hsakd_mm.transfer.run
 '''
     with_blocker = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert with_blocker.returncode == 0, with_blocker.stderr
+
+
+@pytest.mark.parametrize('reduction', ['mean', 'sum', 'none'])
+def test_focal_loss_and_its_gradient(reduction) -> None:
+    """As mmdet writes it for the CPU; the last class number is background."""
+    losses = pytest.importorskip('mmdet.models.losses.focal_loss', reason='mmdet is not installed')
+    generator = torch.Generator().manual_seed(0)
+    logits = (3 * torch.randn(12, 4, generator=generator, dtype=torch.float64)).requires_grad_()
+    twin = logits.detach().clone().requires_grad_()
+    target = torch.arange(12) % 5
+    ours = ops.sigmoid_focal_loss(logits, target, 2.0, 0.25, None, reduction)
+    hot = torch.nn.functional.one_hot(target, 5)[:, :4].double()
+    theirs = losses.py_sigmoid_focal_loss(twin, hot, gamma=2.0, alpha=0.25, reduction='none')
+    theirs = {'mean': theirs.sum() / 12, 'sum': theirs.sum(), 'none': theirs}[reduction]
+    torch.testing.assert_close(ours, theirs)
+    for loss in (ours, theirs):
+        (loss * torch.arange(1., 1. + loss.numel()).reshape(loss.shape)).sum().backward()
+    torch.testing.assert_close(logits.grad, twin.grad)

@@ -1,4 +1,4 @@
-# The same for a CPU: half-width backbone, heads of the demo's size, 160 pixels, 10 epochs.
+# The same for a CPU: half-width backbone, heads of the demo's size, 128 pixels, 8 epochs.
 _base_ = '../../transfer/faster-rcnn_r18_fpn_vehicles.py'
 
 model = dict(
@@ -15,7 +15,7 @@ model = dict(
     test_cfg=dict(
         rpn=dict(nms_pre=200, max_per_img=100), rcnn=dict(max_per_img=20)))
 
-_scale = (160, 160)
+_scale = (128, 128)
 train_dataloader = dict(
     num_workers=1,
     dataset=dict(
@@ -37,8 +37,8 @@ _measured = dict(
 val_dataloader = dict(num_workers=1, dataset=_measured)
 test_dataloader = dict(num_workers=1, dataset=_measured)
 
-train_cfg = dict(max_epochs=10, val_interval=2)
+train_cfg = dict(max_epochs=8, val_interval=2)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type='MultiStepLR', by_epoch=True, milestones=[7, 9], gamma=0.1),
+    dict(type='MultiStepLR', by_epoch=True, milestones=[5, 7], gamma=0.1),
 ]
