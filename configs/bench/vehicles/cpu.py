@@ -30,11 +30,11 @@ _one, _two = _half('model'), _half('model.nets.0', 'model.nets.1')
 _taught = _half('model', 'default_hooks.distillation.teacher')
 # Networks and epochs; plain training and its kin are cheap, and are given as many as HSAKD.
 _reduced = {
-    'R34': (_one, 16), 'R34 branches': (_one, 6), 'R34 joint': (_one, 10), 'R34 SSP': (_one, 4),
-    'plain': (_one, 10), 'KD': (_taught, 10), 'SSKD': (_taught, 10), 'HSAKD': (_taught, 10),
-    'HSAKD*': (_taught, 10), 'HSSAKD online': (_two, 10), 'CSS': (_two, 10), 'RSKD': (_one, 10),
+    'R34': (_one, 12), 'R34 branches': (_one, 5), 'R34 joint': (_one, 8), 'R34 SSP': (_one, 3),
+    'plain': (_one, 8), 'KD': (_taught, 8), 'SSKD': (_taught, 8), 'HSAKD': (_taught, 8),
+    'HSAKD*': (_taught, 8), 'HSSAKD online': (_two, 8), 'CSS': (_two, 8), 'RSKD': (_one, 8),
 }
-_more = {'RSKD': {'model.momentum': 1 - 1 / 50, 'model.ramp_up_epochs': 10 * 64 / 240}}
+_more = {'RSKD': {'model.momentum': 1 - 1 / 50, 'model.ramp_up_epochs': 8 * 64 / 240}}
 runs = [
     dict(run, options={
         **_reduced[run['name']][0], 'train_cfg.max_epochs': _reduced[run['name']][1],
@@ -46,7 +46,7 @@ transfer = dict(config='detector_cpu.py', seeds=[0, 1, 2])
 
 notes = [
     """Pretraining: 13 classes of Tiny-ImageNet, the vehicles among 47, 250 images of each at 48
-pixels, one seed; students 10 epochs, the ResNet-34 16, its branches 6, jointly with branches 10.
+pixels, one seed; students 8 epochs, the ResNet-34 12, its branches 5, jointly with branches 8.
 "HSAKD" learns from the frozen ResNet-34 with branches grown on it, "HSAKD*" from one trained jointly
 with its branches. Of two networks that teach each other the first is handed on, of CSS's branches
 the first. RSKD is our reconstruction. So short and small, it shows which way the methods go here.""",
