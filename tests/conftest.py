@@ -2,6 +2,7 @@
 from pathlib import Path
 
 import pytest
+from mmengine.registry import DefaultScope
 
 REPO = Path(__file__).parent.parent
 
@@ -9,6 +10,12 @@ REPO = Path(__file__).parent.parent
 def pytest_addoption(parser) -> None:
     parser.addoption('--vectors', metavar='DIR',
                      help='folder of parity vectors (default: tests/parity/vectors)')
+
+
+@pytest.fixture(autouse=True)
+def own_default_scope(monkeypatch) -> None:
+    """A Runner leaves the default scope of its config behind, in which other names are looked up."""
+    monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
 
 
 @pytest.fixture(scope='session')

@@ -18,7 +18,7 @@ sys.path.insert(0, ROOT)
 
 import hsakd_mm  # noqa: E402,F401  mends what it must before mmengine and mmcv are used
 from hsakd_mm import bench  # noqa: E402
-from hsakd_mm.bench.transfer import plan_transfer  # noqa: E402
+from hsakd_mm.bench.transfer import check_names, plan_transfer  # noqa: E402
 from hsakd_mm.engine.launch import user_errors  # noqa: E402
 from hsakd_mm.errors import UserError  # noqa: E402
 from hsakd_mm.transfer.source import RANDOM  # noqa: E402
@@ -29,10 +29,11 @@ BENCH = os.path.join('configs', 'bench', 'vehicles')
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='What pretraining is worth to a detector.')
     parser.add_argument('bench', nargs='?', help='bench file with transfer=dict(config=...)')
-    parser.add_argument('--scale', choices=('gpu', 'cpu'), default='gpu',
+    parser.add_argument('--scale', choices=('gpu', 'cpu'),
                         help='cpu: about an hour on two cores; default: gpu')
     parser.add_argument('--only', nargs='+', default=[], metavar='NAME',
-                        help=f'these rows and what they need; "{RANDOM}" is one')
+                        help=f'do these rows and what they need; "{RANDOM}" is one. The comparison '
+                        'covers all that is done')
     parser.add_argument('--seeds', nargs='+', type=int, default=[], metavar='SEED',
                         help="of the detector; default: the bench file's")
     parser.add_argument('--no-pretraining', action='store_true',
@@ -45,14 +46,18 @@ def main() -> None:
     args = parse_args()
     if min(args.seeds or [0]) < 0:
         raise UserError(f'--seeds takes numbers of 0 or more, and got {min(args.seeds)}.')
-    file = args.bench or os.path.relpath(os.path.join(ROOT, BENCH, f'{args.scale}.py'))
+    if args.bench and args.scale:
+        raise UserError(f'--scale chooses one of the files in {BENCH}, and {args.bench} is named '
+                        f'as well: give one of the two.')
+    file = args.bench or os.path.relpath(os.path.join(ROOT, BENCH, f'{args.scale or "gpu"}.py'))
     plan = bench.Bench(file, work_dir=args.work_dir)
+    check_names(plan, args.only)
     only = [name for name in args.only if name != RANDOM]
     if not args.no_pretraining and (only or not args.only):
         bench.run(plan, shlex.join(['python', *sys.argv]), only)
-    detectors = plan_transfer(plan, args.only, args.seeds)
+    detectors = plan_transfer(plan, args.seeds)
     detectors.check()
-    detectors.run(os.path.join(ROOT, 'tools'))
+    detectors.run(os.path.join(ROOT, 'tools'), args.only)
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@
 # work_dirs/transfer/<config>) the comparison as report.md, .json, .png and .html. The same command
 # again skips what is done and goes on with the rest. NAME is by default the method of a checkpoint
 # of ours, the name of fetched weights, or a file's; --baseline says with which one to compare.
+# The comparison covers the names and seeds of the command: another list needs another --work-dir.
 #
 # Before the first run trains, the weights of all have to fit, and the data has to be there, with
 # the categories that the config names. Which weights were loaded and what is frozen is said, and

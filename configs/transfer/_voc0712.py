@@ -1,6 +1,6 @@
 # Pascal VOC: 07+12 trainval three times an epoch, measured on 07 test; 1000 x 600 pixels, flips.
 # As MMDetection has it, but for small boxes: its 3.x takes training's boxes under 32 pixels for
-# background (bbox_min_size), which the 2.15 that the authors' fork is of did not.
+# background (bbox_min_size), which 2.x's configs did not; the fork's own file was not seen.
 _base_ = ['mmdet::_base_/datasets/voc0712.py', 'mmdet::_base_/default_runtime.py']
 custom_imports = dict(imports=['hsakd_mm'], allow_failed_imports=False)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from hsakd_mm.transfer.backbone_file import replace
+from hsakd_mm.files import replace
 from hsakd_mm.transfer.pictures import INK, MUTED, PALETTE
 
 

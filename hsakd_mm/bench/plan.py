@@ -18,7 +18,6 @@ of one run or beside ``runs`` for all, change configs as ``--cfg-options`` does.
 :mod:`.transfer` goes on.
 """
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -28,6 +27,7 @@ from hsakd_mm.demo.stages import Stage
 from hsakd_mm.engine.mistakes import nearest
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
+from hsakd_mm.files import as_folder
 
 _TRAIN = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__)))), 'tools', 'train.py')
@@ -144,11 +144,6 @@ class Bench:
             checkpoint, [config], [need.checkpoint for need in needs.values()])
         return Run(name, seed, config, cfg, stage, checkpoint,
                    entry.get('metric', 'accuracy/top1'), needs, entry.get('row', True))
-
-
-def as_folder(name: str) -> str:
-    """A run's name without what a shell or a search for files would take for something else."""
-    return re.sub(r'[^\w.+-]+', '_', name.replace('*', '-star'))
 
 
 def as_words(options: dict) -> list:

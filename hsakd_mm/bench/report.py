@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from hsakd_mm.transfer.backbone_file import replace
+from hsakd_mm.files import replace
 
 from .picture import draw
 from .plan import Bench

@@ -13,6 +13,7 @@ import os
 from collections.abc import Sequence
 
 from hsakd_mm.checkpoint import load_checkpoint, sha256
+from hsakd_mm.engine.mistakes import nearest
 from hsakd_mm.errors import UserError
 from hsakd_mm.transfer.experiment import Experiment
 from hsakd_mm.transfer.export import export_backbone, networks_in
@@ -22,18 +23,17 @@ from .plan import Bench
 from .results import collect
 
 
-def plan_transfer(bench: Bench, names: Sequence[str] = (), seeds: Sequence[int] = (),
+def plan_transfer(bench: Bench, seeds: Sequence[int] = (),
                   options: dict | None = None) -> Experiment:
-    """The detectors of a bench whose runs are done.
+    """The detectors of a bench: of ``random``, and of every row whose run is done.
 
     Args:
         bench (Bench): With ``transfer``, and one seed.
-        names (Sequence[str]): Rows, ``random`` among them; all by default.
         seeds (Sequence[int]): Of the detector; the file's by default.
         options (dict): Changes to the detector's config, by dotted names.
 
     Raises:
-        UserError: The file has no ``transfer``, or a row's run is not done.
+        UserError: The file has no ``transfer``.
     """
     if not bench.transfer or not bench.transfer.get('config'):
         raise UserError(f'{bench.file} is expected to say in transfer=dict(config=...) which '
@@ -43,21 +43,15 @@ def plan_transfer(bench: Bench, names: Sequence[str] = (), seeds: Sequence[int] 
         raise UserError(f'the detectors of {bench.file} start from one pretraining of each name, '
                         f'and its seeds are {bench.seeds}: choose one.')
     results = {result['name']: result for result in collect(bench)}
-    wanted = [run for run in bench.runs if run.row and (not names or run.name in names)]
-    for run in wanted:
-        if run.name not in results:
-            raise UserError(f'{run.name} of {bench.file} is expected to be trained, and is not: '
-                            f'run the same command without --no-pretraining.')
-    starts = [f'{run.name}={backbone_file(run.checkpoint)}' for run in wanted]
-    if not names or RANDOM in names:
-        starts.insert(0, RANDOM)
+    done = [run for run in bench.runs if run.row and run.name in results]
+    starts = [RANDOM, *(f'{run.name}={backbone_file(run.checkpoint)}' for run in done)]
     config = os.path.join(os.path.dirname(bench.file), bench.transfer['config'])
     made = Experiment(
         starts, config, seeds or bench.transfer.get('seeds') or (), options=options,
         work_dir=os.path.join(bench.work_dir, 'detectors'),
-        baseline=bench.baseline if bench.baseline in {run.name for run in wanted} else None)
+        baseline=bench.baseline if bench.baseline in {run.name for run in done} else None)
     made.title = bench.title
-    made.notes += [*bench.notes, *_data_notes(bench)]
+    made.notes += [*bench.notes, *_data_notes(bench, made)]
     for run in made.runs:
         run.top1 = results[run.name]['top1'] if run.name in results else None
     return made
@@ -68,9 +62,6 @@ def backbone_file(checkpoint: str) -> str:
     networks = networks_in(load_checkpoint(checkpoint)['state_dict'])
     if len(networks) < 2:
         return checkpoint
-    file = f'{os.path.splitext(checkpoint)[0]}_net1_backbone.pth'
-    if os.path.isfile(file) and os.path.getmtime(file) > os.path.getmtime(checkpoint):
-        return file
     return export_backbone(checkpoint, prefix='net1').pth
 
 
@@ -85,9 +76,24 @@ def folder_sha256(folder: str) -> str:
     return digest.hexdigest()
 
 
-def _data_notes(bench: Bench) -> list:
-    """Which pictures these were, in one figure: those of the first run, all of whose share them."""
-    dataset = bench.runs[0].cfg.train_dataloader.dataset
-    parts = [f'`{part}` {folder_sha256(os.path.join(dataset.data_root, part))}'
-             for part in ('train', 'val') if os.path.isdir(os.path.join(dataset.data_root, part))]
-    return [f'SHA-256 of the pretraining\'s files, names and contents: {", ".join(parts)}.']
+def _data_notes(bench: Bench, made: Experiment) -> list:
+    """Which pictures these were: those that the first run has, all of whose share them."""
+    roots = [bench.runs[0].cfg.train_dataloader.dataset.data_root,
+             made.runs[0].cfg.train_dataloader.dataset.get('data_root', '')]
+    parts = [f'`{os.path.join(root, part)}` {folder_sha256(os.path.join(root, part))}'
+             for root in roots for part in ('train', 'val')
+             if os.path.isdir(os.path.join(root, part))]
+    return [f'SHA-256 of the images, names and contents: {", ".join(parts)}.']
+
+
+def check_names(bench: Bench, names: Sequence[str]) -> None:
+    """Each is a row of the bench or ``random``.
+
+    Raises:
+        UserError: One is not.
+    """
+    rows = [RANDOM, *dict.fromkeys(run.name for run in bench.runs if run.row)]
+    for name in names:
+        if name not in rows:
+            raise UserError(f'--only takes rows of {bench.file} ({", ".join(rows)}), and {name!r} '
+                            f'is none{nearest(name, rows)}.')

@@ -5,7 +5,7 @@ import os
 from collections import Counter
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.transfer.backbone_file import replace
+from hsakd_mm.files import replace
 
 from .box_checks import refuse_bad
 

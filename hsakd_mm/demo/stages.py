@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from mmengine.config import Config
 
 from hsakd_mm.checkpoint import sha256
+from hsakd_mm.files import set_aside
 
 from .progress import run_logged
 
@@ -48,7 +49,7 @@ class Stage:
         record_file = os.path.join(self.folder, 'stage.json')
         fingerprint, record = self._fingerprint(), _read_json(record_file)
         if record and record['fingerprint'] != fingerprint:
-            _set_aside(self.folder)
+            set_aside(self.folder)
             record = None
         finished = record and record['done'] and os.path.exists(self.produces)
         self.seconds = record['seconds'] if record else 0.
@@ -95,12 +96,3 @@ def _write_json(path: str, content: dict) -> None:
     with open(path + '.tmp', 'w') as file:
         json.dump(content, file, indent=1)
     os.replace(path + '.tmp', path)
-
-
-def _set_aside(folder: str) -> None:
-    """Rename a folder whose contents are outdated; nothing of it is deleted."""
-    number = 1
-    while os.path.exists(aside := f'{folder}.old{number}'):
-        number += 1
-    os.rename(folder, aside)
-    print(f'  {folder} was made from other settings: kept as {aside}', flush=True)

@@ -78,6 +78,12 @@ class Matches:
             values = values[:, np.isclose(IOUS, iou)]
         return float(values.mean()) if values.size else float('nan')
 
+    def figures(self) -> dict:
+        """AP, AP50 and AP75 in percent; None where there is nothing to find."""
+        per_class = self.per_class()
+        return dict(AP=_percent(per_class), AP50=_percent(per_class[:, 0]),
+                    AP75=_percent(per_class[:, 5]))
+
     def precision(self, weights: np.ndarray | None = None) -> np.ndarray:
         """Precision ``[classes, IoU thresholds, 101]`` at recall 0, 0.01, …, 1; nan as above."""
         weights = np.ones(len(self.images)) if weights is None else np.asarray(weights, float)
@@ -112,9 +118,7 @@ def summarise(record: dict, sizes: bool = True) -> dict:
         record (dict): As :class:`.records.DetectionRecords` writes it.
         sizes (bool): Whether AP by size is wanted; each takes about as long as all else.
     """
-    per_class = Matches(record).per_class()
-    summary = dict(AP=_percent(per_class), AP50=_percent(per_class[:, 0]),
-                   AP75=_percent(per_class[:, 5]))
+    summary = Matches(record).figures()
     if sizes:
         summary.update({f'AP_{area}': _percent(Matches(record, area).per_class())
                         for area in 'SML'})

@@ -7,16 +7,14 @@ header in the other.
 """
 import json
 import os
-import platform
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from hsakd_mm.checkpoint import METADATA, load_checkpoint, sha256
-from hsakd_mm.errors import UserError
+from hsakd_mm.files import replace
 
 FORMAT_VERSION = 1
 # How timm, torchvision and our CIFAR families name the classifier; `pre_logits.` is VGG's fc1, fc2.
@@ -87,24 +85,6 @@ def write_backbone(state_dict: OrderedDict, metadata: dict, path: str) -> None:
         state_dict = state_dict.copy()
         state_dict._metadata = {**getattr(state_dict, '_metadata', {}), METADATA: metadata}
         replace(path, lambda file: torch.save(state_dict, file))
-
-
-def replace(path: str, write: Callable) -> None:
-    """``write(file)`` to a temporary neighbour of ``path``, then take its place."""
-    temporary = f'{path}.{platform.node()}.{os.getpid()}.tmp'  # several nodes may share a folder
-    try:
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        with open(temporary, 'wb') as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch.save says "no space" with a RuntimeError
-        raise UserError(f'{path} could not be written ({error}): free some space, or name a place '
-                        f'that can be written to; what was there before is unchanged.') from error
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
 
 
 def is_head(key: str) -> bool:

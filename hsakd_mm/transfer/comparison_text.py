@@ -1,9 +1,7 @@
 """What a comparison says, as blocks of a page: tables, pictures, origins."""
 from .page import Heading, Items, Picture, Table, Text
-from .report import ABSENT, hardware_of
+from .report import ABSENT, COLUMNS, METRICS, hardware_of
 
-METRIC_HEADS = {'AP': 'AP', 'AP50': 'AP50', 'AP75': 'AP75', 'AP_S': 'AP small',
-                'AP_M': 'AP medium', 'AP_L': 'AP large'}
 PAPER = {'Baseline': 76.18, 'KD': 77.06, 'CRD': 77.36, 'SSKD': 77.60, 'HSAKD': 78.45}
 PAPER_NOTE = ('**Not the same setting as above**, and not to be compared with it: Pascal VOC, '
               'ResNet-18, mAP %, from the slides of HSAKD, page 26, which give no detector, split '
@@ -47,8 +45,10 @@ def _result(made) -> str:
     if found['low'] is None:
         return text + ' There is no interval of the difference.'
     inside = found['low'] <= 0 <= found['high']
+    chosen = (f' It was chosen as the highest of {len(rows) - 1}, which the interval does not allow '
+              f'for.') if len(rows) > 2 else ''
     return text + (' The interval contains 0: these test images do not tell the two apart.'
-                   if inside else ' The interval does not contain 0.')
+                   if inside else f' The interval does not contain 0.{chosen}')
 
 
 def _overview_caption(made) -> str:
@@ -61,9 +61,9 @@ def _overview_caption(made) -> str:
 
 
 def _table(made) -> Table:
-    keys = [key for key in METRIC_HEADS if any(row[key] for row in made.rows)]
+    keys = [key for key in METRICS if any(row[key] for row in made.rows)]
     known = any(row['top1'] is not None for row in made.rows)
-    heads = ['pretraining', *['top-1 %'] * known, 'seeds', *(METRIC_HEADS[key] for key in keys),
+    heads = ['pretraining', *['top-1 %'] * known, 'seeds', *(COLUMNS[key][0] for key in keys),
              f'Δ{made.measure} to {made.baseline}', 'seconds']
     main = made.measure
     rows = []
@@ -77,7 +77,7 @@ def _table(made) -> Table:
 
 def _how(made) -> str:
     text = (f'{made.measure}: mean ± standard deviation over seeds of the detector, in percent, '
-            f'after the last epoch; the other figures are means. Seconds: of one run, its '
+            f'at the end of training; the other figures are means. Seconds: of one run, its '
             f'validations included.')
     resamples = next((row['difference']['resamples'] for row in made.rows
                       if row['difference'] and row['difference']['low'] is not None), None)

@@ -32,6 +32,13 @@ def start_from(cfg: Config, source: Source) -> list:
     backbone = cfg.model.backbone
     parts = [backbone, *(part for part in _strict_parts(cfg.model) if part is not backbone)]
     if source.backbone is None:
+        named = [key for key, value in (('load_from', cfg.get('load_from')),
+                                        ('model.backbone.pretrained', backbone.get('pretrained')))
+                 if value]
+        if named:
+            raise UserError(f'"random" starts from no weights, and the config names some in '
+                            f'{" and ".join(named)}: remove that, or name the file instead of '
+                            f'random.')
         for part in parts:
             part.init_cfg = None
         notes = ['No pretraining: the backbone starts from random weights.']
@@ -92,7 +99,7 @@ def check_fit(cfg: Config, source: Source, images: int) -> tuple:
             for part, module in built:
                 initialize(module, part.init_cfg)
         except UserError as error:
-            raise _named(error, cfg, source) from error
+            raise _named(error, cfg, source) from None  # one sentence, not two
     return (sum(parameter.numel() for parameter in backbone.parameters()),
             f'{_frozen(backbone)} {_learning_rate(cfg, images)}')
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from hsakd_mm.engine.mistakes import nearest
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
+from hsakd_mm.files import as_folder
 
 from .comparison import FinishedRun, write_comparison
 from .data_files import check_data
@@ -55,7 +56,7 @@ class Experiment:
             name, checkpoint = split_name(word)
             source = resolve(checkpoint, self.work_dir)
             name = name or (source.name if source.method == 'file' else source.method)
-            if _folder(name) in map(_folder, sources):
+            if as_folder(name) in map(as_folder, sources):
                 raise UserError(f'every checkpoint of a list should have a name of its own, and '
                                 f'{name} comes twice: name them, as in A={checkpoint}.')
             sources[name] = source
@@ -66,7 +67,7 @@ class Experiment:
         self.seeds = seeds
         self.runs = [
             TransferRun(sources[name], config, gpus=gpus, seed=seed, options=options, name=name,
-                        work_dir=os.path.join(self.work_dir, f'{_folder(name)}-seed{seed}'),
+                        work_dir=os.path.join(self.work_dir, f'{as_folder(name)}-seed{seed}'),
                         flags=flags, title=f'{name}, seed {seed}', cfg=cfg)
             for seed in seeds for name in sources]
         self.title = f'Transfer: {self.stem}'
@@ -88,8 +89,12 @@ class Experiment:
             run.notes = first[run.name].notes
         print('\n'.join(self.notes), flush=True)
 
-    def run(self, tools: str) -> dict:
-        """Do what is left to do, and compare.
+    def run(self, tools: str, only: Sequence[str] = ()) -> dict:
+        """Do what is left to do, and compare all that is done.
+
+        Args:
+            tools (str): Folder of the tools.
+            only (Sequence[str]): Names to train; all by default.
 
         Returns:
             dict[str, str]: The comparison's files; empty on a machine that is not the first.
@@ -98,25 +103,26 @@ class Experiment:
             SystemExit: A run failed; its status is handed on, and those before it are kept.
         """
         files: dict = {}
-        for number, run in enumerate(self.runs, 1):
-            position = f'[{number}/{len(self.runs)}] {run.title}'
+        wanted = [run for run in self.runs if not only or run.name in only]
+        for number, run in enumerate(wanted, 1):
+            position = f'[{number}/{len(wanted)}] {run.title}'
             if run.is_done():
                 print(f'{position}: done before, in {run.seconds():.0f} s', flush=True)
                 continue
             run.make_room()
-            left = self.time_left()
+            left = self.time_left(wanted)
             print(f'{position}{f" ({left})" if left else ""}', flush=True)
             run.train(tools, resume='auto')
             run.report(tools)
-            if number % len(self.names) == 0 and number < len(self.runs):
+            if number < len(wanted) and wanted[number].seed != run.seed:
                 self._compare()
         files = self._compare()
         for path in files.values():
             print(f'Report: {path}', flush=True)
         return files
 
-    def time_left(self) -> str:
-        """How long the runs will take that are not done, as far as others tell."""
+    def time_left(self, runs: Sequence[TransferRun]) -> str:
+        """How long those of ``runs`` will take that are not done, as far as others tell."""
         took: dict = {}
         for run in self.runs:
             if run.is_done():
@@ -125,7 +131,7 @@ class Experiment:
             return ''
         other = statistics.mean(seconds for of_name in took.values() for seconds in of_name)
         left = sum(max(0., (statistics.mean(took[run.name]) if run.name in took else other)
-                       - run.seconds()) for run in self.runs if not run.is_done())
+                       - run.seconds()) for run in runs if not run.is_done())
         return f'about {left / 60:.0f} min left in all'
 
     def _compare(self) -> dict:
@@ -133,8 +139,9 @@ class Experiment:
             return {}
         done = [FinishedRun(run.name, run.seed, run.work_dir)
                 for name in self.names for run in self.runs if run.name == name and run.is_done()]
-        return write_comparison(done, self.work_dir, self.title,
-                                baseline=self.baseline, notes=self.notes)
+        baseline = self.baseline if any(run.name == self.baseline for run in done) else None
+        return write_comparison(done, self.work_dir, self.title, baseline=baseline,
+                                notes=self.notes)
 
 
 def split_name(word: str) -> tuple:
@@ -143,7 +150,3 @@ def split_name(word: str) -> tuple:
     if equals and name and not re.search(r'[/\\:]', name) and not os.path.exists(word):
         return name, checkpoint
     return '', word
-
-
-def _folder(name: str) -> str:
-    return re.sub(r'[^\w.+-]+', '_', name.replace('*', '-star'))

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from .backbone_file import replace
+from hsakd_mm.files import replace
+
 
 PALETTE = ('#E69F00', '#0072B2', '#CC79A7', '#56B4E9', '#D55E00', '#000000')
 GREY = '#8c8c8c'

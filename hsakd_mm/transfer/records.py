@@ -12,9 +12,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.files import replace
 from hsakd_mm.registry import METRICS
 
-from .backbone_file import replace
 
 FILE = 'detections.json'  # in a run's work directory
 

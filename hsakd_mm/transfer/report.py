@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import torch
 
-from .backbone_file import replace
+from hsakd_mm.files import replace
+
 
 # key in a row: heading, how it is written
 COLUMNS = {

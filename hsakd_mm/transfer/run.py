@@ -11,14 +11,14 @@ from mmengine.config import Config
 
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
+from hsakd_mm.files import replace, set_aside
 from hsakd_mm.work_dir import last_checkpoint
 
-from .backbone_file import replace
 from .child import exit_unless_zero, run_child
 from .data_files import check_data
 from .detector import check_fit, measured_by, record_detections, start_from
 from .report import in_percent, print_table, provenance, read_metrics, write_report
-from .run_record import fingerprint, read_record, read_row, require_same, set_aside, write_record
+from .run_record import fingerprint, read_record, read_row, require_same, write_record
 from .source import Source, resolve
 
 NEEDS = ('model', 'train_dataloader')  # what a detection config cannot be without
@@ -86,7 +86,8 @@ class TransferRun:
         self.validates = measured_by(self.cfg) == 'val' and '--no-validate' not in self.flags
         # Before the work directory's own path comes into it.
         self.config_sha256 = fingerprint(self.cfg, self.source,
-                                         set(self.flags) - {'--no-validate'})
+                                         [*(set(self.flags) - {'--no-validate'}),
+                                          f'{gpus} x {self.nodes}'])
         record_detections(self.cfg, os.path.join(self.work_dir, 'detections.json'))
         self.command = shlex.join(['python', f'tools/{os.path.basename(sys.argv[0])}',
                                    *sys.argv[1:]])
@@ -142,7 +143,7 @@ class TransferRun:
         """
         record = read_record(self.work_dir) if resume is not None else {}
         if record:
-            require_same(record, self.work_dir, self._sha256(), self.seed)
+            require_same(record, self.work_dir, self._sha256(), self.seed, self.config_sha256)
         before = record.get('seconds', 0.)
         try:
             os.makedirs(self.work_dir, exist_ok=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from mmengine.config import Config
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.files import replace
 
-from .backbone_file import replace
 from .source import Source
 
 RECORD = 'transfer.json'  # in the work directory
@@ -41,7 +41,8 @@ def write_record(folder: str, content: dict) -> None:
             lambda file: file.write(json.dumps(content, indent=1).encode() + b'\n'))
 
 
-def require_same(record: dict, folder: str, sha256: str | None, seed: int) -> None:
+def require_same(record: dict, folder: str, sha256: str | None, seed: int,
+                 config_sha256: str) -> None:
     """``--resume`` goes on with a run from the same weights and seed.
 
     Raises:
@@ -55,15 +56,10 @@ def require_same(record: dict, folder: str, sha256: str | None, seed: int) -> No
         raise UserError(f'--resume goes on with the run in {folder}, and that has seed '
                         f'{record["seed"]}, not {seed}: add --seed {record["seed"]}, '
                         f'choose another --work-dir, or leave --resume out.')
-
-
-def set_aside(folder: str) -> None:
-    """Rename a folder whose run was of other settings; nothing of it is deleted."""
-    number = 1
-    while os.path.exists(aside := f'{folder}.old{number}'):
-        number += 1
-    os.rename(folder, aside)
-    print(f'  {folder} is of other weights or settings: kept as {aside}', flush=True)
+    if record.get('config_sha256', config_sha256) != config_sha256:
+        raise UserError(f'--resume goes on with the run in {folder}, and that has another config '
+                        f'or other options: give the same ones, choose another --work-dir, or '
+                        f'leave --resume out.')
 
 
 def _read(folder: str, name: str) -> dict:

@@ -1,5 +1,6 @@
 """What a detector starts from: a file, weights known by name, or the newest distilled student."""
 import glob
+import hashlib
 import os
 import re
 from collections import OrderedDict
@@ -79,7 +80,9 @@ def _fetched(name: str, folder: str) -> Source:
     scheme, _, model = name.partition('://')
     short = re.sub(r'[^\w.-]+', '_', os.path.splitext(os.path.basename(model))[0]
                    if scheme.startswith('http') else f'{scheme}-{model}')
-    path = os.path.join(folder, f'{short}_backbone.safetensors')
+    # Two addresses may end in one name.
+    tag = f'-{hashlib.sha256(name.encode()).hexdigest()[:8]}' if scheme.startswith('http') else ''
+    path = os.path.join(folder, f'{short}{tag}_backbone.safetensors')
     if not os.path.isfile(path) or read_backbone(path).metadata.get('source') != name:
         content = load_checkpoint(name)
         normalisation = (content.get('meta') or {}).get('normalisation') or (

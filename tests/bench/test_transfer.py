@@ -6,7 +6,7 @@ import pytest
 from mmengine.registry import init_default_scope
 
 from hsakd_mm import bench
-from hsakd_mm.bench.transfer import folder_sha256, plan_transfer
+from hsakd_mm.bench.transfer import check_names, folder_sha256, plan_transfer
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 from hsakd_mm.transfer.backbone_file import read_backbone
@@ -52,8 +52,9 @@ def digits(demo_data, tmp_path, monkeypatch) -> Path:
 @needs_mmdet
 def test_every_row_and_random_start_a_detector(digits) -> None:
     plan = bench.Bench('digits/bench.py')
-    with pytest.raises(UserError, match='plain of digits/bench.py is expected to be trained'):
-        plan_transfer(plan)
+    with pytest.raises(UserError, match="'plane' is none"):
+        check_names(plan, ['random', 'plane'])
+    assert [run.name for run in plan_transfer(plan).runs] == ['random'] * 2
     bench.run(plan, 'test')
     made = plan_transfer(plan)
     assert [(run.name, run.seed) for run in made.runs] == [
@@ -64,8 +65,8 @@ def test_every_row_and_random_start_a_detector(digits) -> None:
     assert starts['random'].top1 is None and 0 <= starts['plain'].top1 <= 100
     said = starts['DML'].source.backbone.metadata
     assert (said['method'], said['network']) == ('DML', 'net1')
-    again = {run.name: run.config_sha256 for run in plan_transfer(plan, ['DML'], [3]).runs}
-    assert again == {'DML': starts['DML'].config_sha256}  # what is done then is done now
+    again = {run.name: run.config_sha256 for run in plan_transfer(plan, [3]).runs}
+    assert again['DML'] == starts['DML'].config_sha256  # what is done then is done now
 
 
 def test_a_bench_without_a_detector(digits) -> None:

@@ -131,7 +131,7 @@ def test_what_other_settings_made_is_set_aside(listed, capsys) -> None:
     listed('random', 'A=hsakd/epoch_3.pth').run('tools')
     listed('random', 'A=other/epoch_3.pth').run('tools')
     assert listed.calls == ['A, seed 0']
-    assert 'A-seed0 is of other weights or settings: kept as' in capsys.readouterr().out
+    assert 'A-seed0 was made from other settings: kept as' in capsys.readouterr().out
     folder = os.path.join('work_dirs', 'transfer', 'faster_rcnn')
     assert sorted(os.listdir(folder)) == ['A-seed0', 'A-seed0.old1', 'random-seed0']
     listed('random', 'A=other/epoch_3.pth',

@@ -261,7 +261,7 @@ def test_from_checkpoint_to_report_and_again(demo_data, tmp_path, refusal) -> No
     assert {'AP', 'AP50', 'AP75', 'command', 'commit', 'hardware'} <= set(row)
     # Of this narrow ResNet: stem, layer1, and every BatchNorm's statistics.
     assert '(conv1, bn1, layer1)' in row['frozen'] and row['frozen'] in done.stdout
-    assert 'statistics of 20 of 20 BatchNorm layers stay' in row['frozen']
+    assert 'statistics of 21 of 21 BatchNorm layers stay' in row['frozen']
     assert 'Learning rate 0.01 for 8 images a step.' in row['frozen']
     found = json.loads((work_dir / 'detections.json').read_text())
     assert len(found['images']) == 4 and found['truth'] and found['classes'] == list('0123456789')
@@ -300,7 +300,7 @@ def test_a_backbone_that_does_not_fit_stops_before_training(demo_data, tmp_path,
                    REPO / 'configs' / 'demo' / 'faster_rcnn.py')
     assert 'of another shape: layer1.0.conv1.weight' in told
     assert "holds TimmBackbone(model_name='resnet18', num_classes=10, channels=[8, 8," in told
-    assert "the detector's backbone is ResNet(depth=18, base_channels=32): " in told
+    assert "the detector's backbone is ResNet(depth=18, base_channels=32, num_stages=4): " in told
     assert not (tmp_path / 'work_dirs').exists()
 
 

@@ -22,7 +22,7 @@ from hsakd_mm.engine.preflight import load_config  # noqa: E402
 from hsakd_mm.errors import UserError  # noqa: E402
 from hsakd_mm.models.branches import TailBranches  # noqa: E402
 from hsakd_mm.registry import MODELS  # noqa: E402
-from hsakd_mm.transfer.backbone_file import replace  # noqa: E402
+from hsakd_mm.files import replace  # noqa: E402
 from hsakd_mm.upstream import from_upstream, to_upstream  # noqa: E402
 
 # Where a file keeps its weights, and what its ``epoch`` lacks to the number of epochs it was

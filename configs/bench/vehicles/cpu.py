@@ -46,8 +46,12 @@ transfer = dict(config='detector_cpu.py', seeds=[0, 1, 2])
 
 notes = [
     """Pretraining: 13 classes of Tiny-ImageNet, the vehicles among 47, 250 images of each at 48
-pixels, one seed; students 8 epochs, the ResNet-34 12, its branches 5, jointly with branches 8.
+pixels, one seed; students 8 epochs, the ResNet-34 12, its branches 5, jointly with
+branches 8, SSKD's head 3.
 "HSAKD" learns from the frozen ResNet-34 with branches grown on it, "HSAKD*" from one trained jointly
 with its branches. Of two networks that teach each other the first is handed on, of CSS's branches
-the first. RSKD is our reconstruction. So short and small, it shows which way the methods go here.""",
+the first. RSKD is our reconstruction.
+Epochs are equal, cost is not: HSAKD and HSSAKD see each image in four rotations. "random" trains all
+layers and its BatchNorm, so that it differs in more than its start. So short, small and with one seed
+of the pretraining it cannot rank the methods: it shows what this budget gave.""",
 ]

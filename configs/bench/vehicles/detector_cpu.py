@@ -16,24 +16,15 @@ model = dict(
         rpn=dict(nms_pre=200, max_per_img=100), rcnn=dict(max_per_img=20)))
 
 _scale = (128, 128)
+
+
+def _smaller(pipeline):
+    return [dict(step, scale=_scale) if step['type'] == 'Resize' else step for step in pipeline]
+
+
 train_dataloader = dict(
-    num_workers=1,
-    dataset=dict(
-        pipeline=[
-            dict(type='LoadImageFromFile'),
-            dict(type='LoadAnnotations', with_bbox=True),
-            dict(type='Resize', scale=_scale, keep_ratio=True),
-            dict(type='RandomFlip', prob=0.5),
-            dict(type='PackDetInputs'),
-        ]))
-_measured = dict(
-    pipeline=[
-        dict(type='LoadImageFromFile'),
-        dict(type='Resize', scale=_scale, keep_ratio=True),
-        dict(type='LoadAnnotations', with_bbox=True),
-        dict(type='PackDetInputs',
-             meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
-    ])
+    num_workers=1, dataset=dict(pipeline=_smaller(_base_.train_dataloader.dataset.pipeline)))
+_measured = dict(pipeline=_smaller(_base_.val_dataloader.dataset.pipeline))
 val_dataloader = dict(num_workers=1, dataset=_measured)
 test_dataloader = dict(num_workers=1, dataset=_measured)
 

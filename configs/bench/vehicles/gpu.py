@@ -31,5 +31,7 @@ notes = [
     """Pretraining: 47 classes of Tiny-ImageNet at 64 pixels, one seed, 30 epochs each, teachers too.
 "HSAKD" learns from the frozen ResNet-34 with branches grown on it, "HSAKD*" from one trained jointly
 with its branches. Of two networks that teach each other the first is handed on, of CSS's branches
-the first. RSKD is our reconstruction.""",
+the first. RSKD is our reconstruction.
+Epochs are equal, cost is not: HSAKD and HSSAKD see each image in four rotations. "random" trains all
+layers and its BatchNorm, so that it differs in more than its start.""",
 ]
