@@ -7,11 +7,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hsakd_mm.files import replace
-from hsakd_mm.transfer.pictures import INK, MUTED, PALETTE
+from hsakd_mm.transfer.pictures import INK, MUTED, colours_of, dashes_of
 
 
 def draw(grouped: dict, title: str, file: str) -> None:
-    """Left a point for each seed and a bar at their mean; right the mean course of each name.
+    """Left a point for each seed and a bar at their mean; right the mean course of each name that
+    is trained as long as most are, the legend in the order of its last values.
 
     Args:
         grouped (dict[str, list[dict]]): For each name its runs' ``top1`` and ``curve``, in percent.
@@ -22,13 +23,14 @@ def draw(grouped: dict, title: str, file: str) -> None:
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=12, fontweight='bold', color=INK, x=0.01, ha='left')
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
+    colours, dashes = colours_of(grouped), dashes_of(grouped)
+    curves = {name: mean_curve([run['curve'] for run in runs]) for name, runs in grouped.items()}
+    length = statistics.mode(curve[-1][0] for curve in curves.values())
     for place, (name, runs) in enumerate(grouped.items()):
-        colour = PALETTE[place % len(PALETTE)]
-        line = '-' if place < len(PALETTE) else '--'
-        _points(left, place, [run['top1'] for run in runs], colour)
-        curve = mean_curve([run['curve'] for run in runs])
-        right.plot(*zip(*curve), line, color=colour, linewidth=2, label=name,
-                   marker='o' if len(curve) < 25 else None, markersize=3.5)
+        _points(left, place, [run['top1'] for run in runs], colours[name])
+        if curves[name][-1][0] == length:
+            right.plot(*zip(*curves[name]), dashes[name], color=colours[name], linewidth=1.8,
+                       label=name)
     left.set_yticks(range(len(grouped)), grouped, fontsize=10, color=INK)
     left.set_ylim(len(grouped) - 0.5, -0.5)
     left.margins(x=0.16)
@@ -36,7 +38,10 @@ def draw(grouped: dict, title: str, file: str) -> None:
     right.set_title('top-1 % by epoch, mean over seeds', loc='left', fontsize=10, color=INK)
     right.set_xlabel('epoch', fontsize=9, color=MUTED)
     right.xaxis.get_major_locator().set_params(integer=True)
-    right.legend(frameon=False, fontsize=9)
+    handles, names = right.get_legend_handles_labels()
+    order = sorted(range(len(names)), key=lambda index: -curves[names[index]][-1][1])
+    right.legend([handles[index] for index in order], [names[index] for index in order],
+                 frameon=False, fontsize=9, handlelength=3.2)
     for ax, axis in ((left, 'x'), (right, 'y')):
         ax.spines[['top', 'right', 'left']].set_visible(False)
         ax.spines['bottom'].set_color('#bbbbbb')

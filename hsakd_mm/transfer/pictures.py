@@ -244,9 +244,11 @@ def colours_of(names: Iterable[str]) -> dict:
 
 
 def dashes_of(names: Iterable[str]) -> dict:
-    """How each name's line is drawn: solid, and dashed from where the colours begin again."""
-    trained = [name for name in dict.fromkeys(names) if 'random' not in name]
-    return {name: '--' if name in trained[len(PALETTE):] else '-' for name in names}
+    """How each name's line is drawn: solid, and otherwise from where the colours begin again."""
+    names = list(dict.fromkeys(names))
+    trained = [name for name in names if 'random' not in name]
+    return {name: ('-', '--', ':', '-.')[trained.index(name) // len(PALETTE) % 4]
+            if name in trained else '-' for name in names}
 
 
 def _iou(a, b) -> float:
