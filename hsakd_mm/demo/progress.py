@@ -58,24 +58,30 @@ def run_logged(title: str, command: Sequence[str], log: str) -> None:
         KeyboardInterrupt: Ctrl-C; the process has been given the time to end by itself.
     """
     os.makedirs(os.path.dirname(log), exist_ok=True)
-    progress = ProgressLine(title)
-    tail: list = []
-    with open(log, 'a') as file:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                   text=True, errors='replace')
-        try:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True, errors='replace')
+    try:
+        tail = follow(process, title, log)
+        status = process.wait()
+    except KeyboardInterrupt:
+        wait_after_interrupt(process)
+        raise
+    if status:
+        said = [line for line in tail if line.startswith('error: ')]
+        reason = said[-1].removeprefix('error: ') if said else '\n'.join(['', *tail[-8:]])
+        raise UserError(f'{title} failed with status {status} (log: {log}): {reason}')
+
+
+def follow(process: subprocess.Popen, title: str, log: str) -> list:
+    """Append what a process prints to a file, show where it is, and return its last 30 lines."""
+    progress, tail = ProgressLine(title), []
+    try:
+        with open(log, 'a') as file:
             for line in process.stdout:
                 file.write(line)
                 file.flush()
                 tail = [*tail[-29:], line.rstrip()]
                 progress.read(line)
-            status = process.wait()
-        except KeyboardInterrupt:
-            wait_after_interrupt(process)
-            raise
-        finally:
-            progress.close()
-    if status:
-        said = [line for line in tail if line.startswith('error: ')]
-        reason = said[-1].removeprefix('error: ') if said else '\n'.join(['', *tail[-8:]])
-        raise UserError(f'{title} failed with status {status} (log: {log}): {reason}')
+    finally:
+        progress.close()
+    return tail

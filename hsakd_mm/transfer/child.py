@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from hsakd_mm.demo.progress import ProgressLine
+from hsakd_mm.demo.progress import follow
 from hsakd_mm.engine.launch import wait_after_interrupt
 
 
@@ -49,17 +49,8 @@ def exit_unless_zero(status: int) -> None:
 
 
 def _follow(process: subprocess.Popen, title: str, log: str) -> int:
-    progress, tail = ProgressLine(title), []
-    try:
-        with open(log, 'a') as file:
-            for line in process.stdout:
-                file.write(line)
-                file.flush()
-                tail = [*tail[-29:], line.rstrip()]
-                progress.read(line)
-        status = process.wait()
-    finally:
-        progress.close()
+    tail = follow(process, title, log)
+    status = process.wait()
     if status:
         said = [line for line in tail if line.startswith('error: ')] or tail[-8:]
         print('\n'.join([*said, f'{title} failed with status {status}; its log: {log}']),
