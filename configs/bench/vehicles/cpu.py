@@ -30,7 +30,7 @@ _one, _two = _half('model'), _half('model.nets.0', 'model.nets.1')
 _taught = _half('model', 'default_hooks.distillation.teacher')
 # Networks and epochs; plain training and its kin are cheap, and are given as many as HSAKD.
 _reduced = {
-    'R34': (_one, 12), 'R34 branches': (_one, 5), 'R34 joint': (_one, 8), 'R34 SSP': (_one, 3),
+    'R34': (_one, 24), 'R34 branches': (_one, 5), 'R34 joint': (_one, 8), 'R34 SSP': (_one, 3),
     'plain': (_one, 8), 'KD': (_taught, 8), 'SSKD': (_taught, 8), 'HSAKD': (_taught, 8),
     'HSAKD*': (_taught, 8), 'HSSAKD online': (_two, 8), 'CSS': (_two, 8), 'RSKD': (_one, 8),
 }
@@ -46,7 +46,7 @@ transfer = dict(config='detector_cpu.py', seeds=[0, 1, 2])
 
 notes = [
     """Pretraining: 13 classes of Tiny-ImageNet, the vehicles among 47, 250 images of each at 48
-pixels, one seed; students 8 epochs, the ResNet-34 12, its branches 5, jointly with
+pixels, one seed; students 8 epochs, the ResNet-34 24, its branches 5, jointly with
 branches 8, SSKD's head 3.
 "HSAKD" learns from the frozen ResNet-34 with branches grown on it, "HSAKD*" from one trained jointly
 with its branches. Of two networks that teach each other the first is handed on, of CSS's branches
