@@ -247,7 +247,7 @@ def _curves(made: Comparison, grouped: dict) -> str:
 
 def _draw(made: Comparison, matches: dict, grouped: dict, file: str, of_curves: str) -> None:
     def beside(name: str) -> str:
-        return os.path.join(os.path.dirname(file), f'{name}.png')
+        return os.path.join(os.path.dirname(file), name if '.' in name else f'{name}.png')
 
     comparison_pictures.draw_overview(made.rows, made.curves, made.measure, of_curves, file,
                                       made.title, made.baseline)
@@ -268,7 +268,7 @@ def _draw(made: Comparison, matches: dict, grouped: dict, file: str, of_curves: 
         made.pictures['classes'] = beside('classes')
         comparison_pictures.draw_classes(made.per_class, made.objects, names,
                                          made.pictures['classes'], 'AP by class')
-    _draw_scenes(made, matches, grouped, beside('detections'))
+    _draw_scenes(made, matches, grouped, beside('detections.jpg'))
 
 
 def _draw_scenes(made: Comparison, matches: dict, grouped: dict, file: str) -> None:

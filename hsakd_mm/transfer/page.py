@@ -5,6 +5,7 @@ opens from disk, follows the system's light or dark colours, and a click on a ta
 """
 import base64
 import html
+import mimetypes
 import os
 import re
 from collections.abc import Sequence
@@ -147,8 +148,9 @@ def _block(block) -> str:
         case Picture(file, caption):
             with open(file, 'rb') as content:
                 data = base64.b64encode(content.read()).decode()
+            kind = mimetypes.guess_type(file)[0]
             return (f'<figure><img alt="{html.escape(caption)}" '
-                    f'src="data:image/png;base64,{data}">\n'
+                    f'src="data:{kind};base64,{data}">\n'
                     f'<figcaption>{_inline(caption)}</figcaption></figure>')
     raise TypeError(f'{block!r} is no block of a report.')
 
