@@ -149,7 +149,8 @@ def _difference(found: dict | None) -> str:
 
 
 def _signed(value: float) -> str:
-    return f'{value:+.1f}'.replace('-', '−')
+    text = f'{value:+.1f}'
+    return '0.0' if float(text) == 0 else text.replace('-', '−')
 
 
 def _number(value: float | None, digits: int = 1) -> str:
