@@ -65,6 +65,7 @@ class Comparison:
     images: int = 0
     curves: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
+    origins: dict = field(default_factory=dict)
     remarks: list = field(default_factory=list)
     pictures: dict = field(default_factory=dict)
 
@@ -77,7 +78,8 @@ class Comparison:
 
 
 def write_comparison(runs: Sequence[FinishedRun], out_dir: str, title: str,
-                     baseline: str | None = None, notes: Sequence[str] = ()) -> dict:
+                     baseline: str | None = None, notes: Sequence[str] = (),
+                     origins: dict | None = None) -> dict:
     """Write ``report.md``, ``.json``, ``.png`` and ``.html``, and the other pictures.
 
     Args:
@@ -87,6 +89,7 @@ def write_comparison(runs: Sequence[FinishedRun], out_dir: str, title: str,
         baseline (str, optional): The name that the others are compared with; by default ``plain``
             or ``baseline`` if there is one, else the first.
         notes (Sequence[str]): Sentences below the table, in Markdown.
+        origins (dict[str, list[str]]): Of each name, sentences on what it started from.
 
     Returns:
         dict[str, str]: The files, by ending.
@@ -101,7 +104,7 @@ def write_comparison(runs: Sequence[FinishedRun], out_dir: str, title: str,
     rows = [row for group in grouped.values() for row in group]
     measure = max(('AP', 'AP50'), key=lambda key: sum(row.get(key) is not None for row in rows))
     made = Comparison(title, baseline, measure, [_row(*group) for group in grouped.items()], rows,
-                      notes=list(notes), remarks=remarks)
+                      notes=list(notes), origins=dict(origins or {}), remarks=remarks)
     _compare(made, matches)
     of_curves = _curves(made, grouped)
     files = {ending: os.path.join(out_dir, f'report.{ending}')

@@ -121,7 +121,17 @@ def _origins(made) -> list:
             run['name'], []).append(str(run['seed']))
     items = [f'{_who(who)}: {how or "nothing was recorded"}' for how, who in shared.items()]
     return [Heading('Where the numbers come from'),
+            *([Items(_starts(made.origins))] if made.origins else []),
             Table(['run', 'seed', made.measure, 'checkpoint SHA-256'], rows), Items(items)]
+
+
+def _starts(origins: dict) -> list:
+    """Each sentence once, after the names that it holds for."""
+    names: dict = {}
+    for name, sentences in origins.items():
+        for sentence in sentences:
+            names.setdefault(sentence, []).append(name)
+    return [f'{", ".join(who)}: {sentence}' for sentence, who in names.items()]
 
 
 def _who(seeds_of: dict) -> str:

@@ -72,6 +72,7 @@ class Experiment:
             for seed in seeds for name in sources]
         self.title = f'Transfer: {self.stem}'
         self.notes: list = []
+        self.origins: dict = {}
 
     def check(self) -> None:
         """The fit of every backbone, then the data, once.
@@ -82,12 +83,14 @@ class Experiment:
         first = {run.name: run for run in reversed(self.runs)}
         for name in self.names:
             first[name].check_fit()
-            self.notes += [f'{name}: {note}' for note in first[name].notes]
-        self.notes += check_data(self.runs[0].cfg)
+            self.origins[name] = first[name].notes
+            print('\n'.join(f'{name}: {note}' for note in first[name].notes))
+        data = check_data(self.runs[0].cfg)
         for run in self.runs:
             run.parameters, run.frozen = first[run.name].parameters, first[run.name].frozen
             run.notes = first[run.name].notes
-        print('\n'.join(self.notes), flush=True)
+        self.notes += data
+        print('\n'.join(data), flush=True)
 
     def run(self, tools: str, only: Sequence[str] = ()) -> dict:
         """Do what is left to do, and compare all that is done.
@@ -141,7 +144,7 @@ class Experiment:
                 for name in self.names for run in self.runs if run.name == name and run.is_done()]
         baseline = self.baseline if any(run.name == self.baseline for run in done) else None
         return write_comparison(done, self.work_dir, self.title, baseline=baseline,
-                                notes=self.notes)
+                                notes=self.notes, origins=self.origins)
 
 
 def split_name(word: str) -> tuple:

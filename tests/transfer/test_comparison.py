@@ -40,7 +40,8 @@ def finished(demo_data, tmp_path):
 def test_the_whole_report(finished, tmp_path) -> None:
     runs = [finished('random', 0, 0.2), finished('plain', 0, 0.5), finished('plain', 1, 0.5),
             finished('HSAKD*', 0, 0.9), finished('HSAKD*', 1, 0.9)]
-    files = write_comparison(runs, str(tmp_path / 'out'), 'Digits', notes=['It is `small`.'])
+    files = write_comparison(runs, str(tmp_path / 'out'), 'Digits', notes=['It is `small`.'],
+                             origins={'plain': ['RGB.', 'A file.'], 'HSAKD*': ['RGB.']})
     assert files == {ending: str(tmp_path / 'out' / f'report.{ending}')
                      for ending in ('json', 'md', 'png', 'html')}
     content = json.loads((tmp_path / 'out' / 'report.json').read_text())
@@ -60,7 +61,11 @@ def test_the_whole_report(finished, tmp_path) -> None:
     assert re.search(r'\| plain \| 2 \| [\d.]+ ± [\d.]+ \| .* \| – \| 60 \|', text)
     assert re.search(r'\| HSAKD\* \| 2 \| .* \| \+[\d.]+ \[[+−][\d.]+, \+[\d.]+\] \| 60 \|', text)
     assert '1000 paired bootstrap resamples of the 4 test images' in text
-    assert 'It is `small`.' in text and 'Not the same setting' in text and '78.45' in text
+    table, origins = text.split('## Where the numbers come from')
+    assert 'It is `small`.' in table and 'RGB' not in table
+    assert '- plain, HSAKD*: RGB.' in origins.replace('\\*', '*')
+    assert '- plain: A file.' in origins
+    assert 'Not the same setting' in text and '78.45' in text
     assert 'stem and layer1 are frozen' in text and '2 cores of a CPU' in text
     for name in re.findall(r'!\[.*\]\((.*)\)', text):
         with Image.open(tmp_path / 'out' / name) as image:

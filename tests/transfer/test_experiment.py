@@ -56,7 +56,7 @@ def listed(students, demo_data, tmp_path, monkeypatch):
             file.write('{"coco/bbox_mAP": 0.5, "step": 12}\n')
         return 0
 
-    def compare(runs, out_dir, title, baseline=None, notes=()) -> dict:
+    def compare(runs, out_dir, title, baseline=None, notes=(), origins=None) -> dict:
         make.compared.append([(each.name, each.seed) for each in runs])
         make.notes = notes
         return dict(md=os.path.join(out_dir, 'report.md'))
