@@ -18,7 +18,7 @@ sys.path.insert(0, ROOT)
 
 import hsakd_mm  # noqa: E402,F401  mends what it must before mmengine and mmcv are used
 from hsakd_mm import bench  # noqa: E402
-from hsakd_mm.bench.transfer import check_names, plan_transfer  # noqa: E402
+from hsakd_mm.bench.transfer import check_names, check_transfer, plan_transfer  # noqa: E402
 from hsakd_mm.engine.launch import user_errors  # noqa: E402
 from hsakd_mm.errors import UserError  # noqa: E402
 from hsakd_mm.transfer.source import RANDOM  # noqa: E402
@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='What pretraining is worth to a detector.')
     parser.add_argument('bench', nargs='?', help='bench file with transfer=dict(config=...)')
     parser.add_argument('--scale', choices=('gpu', 'cpu'),
-                        help='cpu: about an hour on two cores; default: gpu')
+                        help='cpu: reduced for two cores; default: gpu')
     parser.add_argument('--only', nargs='+', default=[], metavar='NAME',
                         help=f'do these rows and what they need; "{RANDOM}" is one. The comparison '
                         'covers all that is done')
@@ -54,8 +54,9 @@ def main() -> None:
     check_names(plan, args.only)
     only = [name for name in args.only if name != RANDOM]
     if not args.no_pretraining and (only or not args.only):
+        check_transfer(plan)
         bench.run(plan, shlex.join(['python', *sys.argv]), only)
-    detectors = plan_transfer(plan, args.seeds)
+    detectors = plan_transfer(plan, args.seeds, only)
     detectors.check()
     detectors.run(os.path.join(ROOT, 'tools'), args.only)
 

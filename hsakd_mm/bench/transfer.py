@@ -15,39 +15,50 @@ from collections.abc import Sequence
 from hsakd_mm.checkpoint import load_checkpoint, sha256
 from hsakd_mm.engine.mistakes import nearest
 from hsakd_mm.errors import UserError
+from hsakd_mm.transfer.data_files import check_data
 from hsakd_mm.transfer.experiment import Experiment
 from hsakd_mm.transfer.export import export_backbone, networks_in
+from hsakd_mm.transfer.run import TransferRun
 from hsakd_mm.transfer.source import RANDOM
 
 from .plan import Bench
 from .results import collect
 
 
-def plan_transfer(bench: Bench, seeds: Sequence[int] = (),
-                  options: dict | None = None) -> Experiment:
+def check_transfer(bench: Bench) -> None:
+    """What can be known to go wrong with the detectors before the hours of pretraining.
+
+    Raises:
+        UserError: The file has no ``transfer`` or several seeds, or the detector's config, its
+            package or its data are not there.
+    """
+    random = TransferRun(RANDOM, _config(bench), seed=0)
+    random.check_fit()
+    check_data(random.cfg)
+
+
+def plan_transfer(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] = ()) -> Experiment:
     """The detectors of a bench: of ``random``, and of every row whose run is done.
 
     Args:
         bench (Bench): With ``transfer``, and one seed.
         seeds (Sequence[int]): Of the detector; the file's by default.
-        options (dict): Changes to the detector's config, by dotted names.
+        only (Sequence[str]): Rows that have to be among them; any by default.
 
     Raises:
-        UserError: The file has no ``transfer``.
+        UserError: The file has no ``transfer`` or several seeds, or a row of ``only`` is not done.
     """
-    if not bench.transfer or not bench.transfer.get('config'):
-        raise UserError(f'{bench.file} is expected to say in transfer=dict(config=...) which '
-                        f'detector its backbones are for, and does not: add it, or take '
-                        f'tools/benchmark_methods.py.')
-    if len(bench.seeds) > 1:
-        raise UserError(f'the detectors of {bench.file} start from one pretraining of each name, '
-                        f'and its seeds are {bench.seeds}: choose one.')
+    config = _config(bench)
     results = {result['name']: result for result in collect(bench)}
     done = [run for run in bench.runs if run.row and run.name in results]
+    absent = [name for name in only if name not in {RANDOM, *results}]
+    if absent:
+        raise UserError(f'a finished pretraining of {", ".join(absent)} was expected in '
+                        f'{bench.work_dir}, and there is none by the configs as they are: leave '
+                        f'out --no-pretraining, or name another --work-dir.')
     starts = [RANDOM, *(f'{run.name}={backbone_file(run.checkpoint)}' for run in done)]
-    config = os.path.join(os.path.dirname(bench.file), bench.transfer['config'])
     made = Experiment(
-        starts, config, seeds or bench.transfer.get('seeds') or (), options=options,
+        starts, config, seeds or bench.transfer.get('seeds') or (),
         work_dir=os.path.join(bench.work_dir, 'detectors'),
         baseline=bench.baseline if bench.baseline in {run.name for run in done} else None)
     made.title = bench.title
@@ -55,6 +66,17 @@ def plan_transfer(bench: Bench, seeds: Sequence[int] = (),
     for run in made.runs:
         run.top1 = results[run.name]['top1'] if run.name in results else None
     return made
+
+
+def _config(bench: Bench) -> str:
+    if not bench.transfer or not bench.transfer.get('config'):
+        raise UserError(f'{bench.file} is expected to say in transfer=dict(config=...) which '
+                        f'detector its backbones are for, and does not: add it, or take '
+                        f'tools/benchmark_methods.py.')
+    if len(bench.seeds) > 1:
+        raise UserError(f'the detectors of {bench.file} start from one pretraining of each name, '
+                        f'and its seeds are {bench.seeds}: choose one.')
+    return os.path.join(os.path.dirname(bench.file), bench.transfer['config'])
 
 
 def backbone_file(checkpoint: str) -> str:
@@ -77,13 +99,16 @@ def folder_sha256(folder: str) -> str:
 
 
 def _data_notes(bench: Bench, made: Experiment) -> list:
-    """Which pictures these were: those that the first run has, all of whose share them."""
+    """Which data these were: those that the first run has, all of whose share them."""
+    detector = made.runs[0].cfg
     roots = [bench.runs[0].cfg.train_dataloader.dataset.data_root,
-             made.runs[0].cfg.train_dataloader.dataset.get('data_root', '')]
-    parts = [f'`{os.path.join(root, part)}` {folder_sha256(os.path.join(root, part))}'
-             for root in roots for part in ('train', 'val')
-             if os.path.isdir(os.path.join(root, part))]
-    return [f'SHA-256 of the images, names and contents: {", ".join(parts)}.']
+             detector.train_dataloader.dataset.get('data_root', '')]
+    folders = [os.path.join(root, part) for root in roots for part in ('train', 'val')]
+    boxes = [os.path.join(roots[1], loader.dataset.get('ann_file', ''))
+             for loader in (detector.train_dataloader, detector.get('val_dataloader')) if loader]
+    sums = [f'`{folder}` {folder_sha256(folder)}' for folder in folders if os.path.isdir(folder)]
+    sums += [f'`{file}` {sha256(file)}' for file in boxes if os.path.isfile(file)]
+    return [f'SHA-256 of the data, of folders by names and contents: {", ".join(sums)}.'] * bool(sums)
 
 
 def check_names(bench: Bench, names: Sequence[str]) -> None:

@@ -1,4 +1,5 @@
 """Makes a detector's config start from a backbone file, and says what of it fits and is frozen."""
+import copy
 import os
 
 from mmengine.config import Config
@@ -111,11 +112,25 @@ def measured_by(cfg: Config) -> str:
 
 
 def record_detections(cfg: Config, out_file: str) -> None:
-    """Have what is found in each image written down, beside the AP."""
+    """Have what is found in each image written to ``out_file``, beside the AP.
+
+    A record that the config already asks for gives way: in a config that another run has written
+    it is that run's.
+    """
     key = f'{measured_by(cfg)}_evaluator'
     metrics = cfg[key] if isinstance(cfg[key], list | tuple) else [cfg[key]]
-    if not any(metric['type'].rpartition('.')[2] == 'DetectionRecords' for metric in metrics):
-        cfg[key] = [*metrics, dict(type=RECORDS, out_file=out_file)]
+    others = [metric for metric in metrics
+              if metric['type'].rpartition('.')[2] != 'DetectionRecords']
+    cfg[key] = [*others, dict(type=RECORDS, out_file=out_file)]
+
+
+def to_measure(cfg: Config) -> Config:
+    """A copy for ``tools/test.py``, whose test set is what gives the AP."""
+    measured = copy.deepcopy(cfg)
+    for part in ('dataloader', 'evaluator'):
+        measured[f'test_{part}'] = cfg[f'{measured_by(cfg)}_{part}']
+    measured.test_cfg = cfg.get('test_cfg') or dict(type='TestLoop')
+    return measured
 
 
 def _is_strict(init_cfg) -> bool:

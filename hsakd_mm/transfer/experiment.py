@@ -83,7 +83,8 @@ class Experiment:
         first = {run.name: run for run in reversed(self.runs)}
         for name in self.names:
             first[name].check_fit()
-            self.origins[name] = first[name].notes
+            self.origins[name] = [note for note in first[name].notes
+                                  if note != first[name].frozen]  # which the run's row has
             print('\n'.join(f'{name}: {note}' for note in first[name].notes))
         data = check_data(self.runs[0].cfg)
         for run in self.runs:
@@ -144,7 +145,8 @@ class Experiment:
                 for name in self.names for run in self.runs if run.name == name and run.is_done()]
         baseline = self.baseline if any(run.name == self.baseline for run in done) else None
         return write_comparison(done, self.work_dir, self.title, baseline=baseline,
-                                notes=self.notes, origins=self.origins)
+                                notes=self.notes,
+                                origins={run.name: self.origins[run.name] for run in done})
 
 
 def split_name(word: str) -> tuple:

@@ -16,7 +16,7 @@ from hsakd_mm.work_dir import last_checkpoint
 
 from .child import exit_unless_zero, run_child
 from .data_files import check_data
-from .detector import check_fit, measured_by, record_detections, start_from
+from .detector import check_fit, measured_by, record_detections, start_from, to_measure
 from .report import in_percent, print_table, provenance, read_metrics, write_report
 from .run_record import fingerprint, read_record, read_row, require_same, write_record
 from .source import Source, resolve
@@ -147,7 +147,7 @@ class TransferRun:
         before = record.get('seconds', 0.)
         try:
             os.makedirs(self.work_dir, exist_ok=True)
-            _write_config(self.cfg, self.config)
+            write_config(self.cfg, self.config)
             self._write_record(before)
         except OSError as error:
             raise UserError(f'the work directory {self.work_dir} cannot be written to '
@@ -217,11 +217,7 @@ class TransferRun:
         folder = os.path.join(self.work_dir, 'final_test')
         config = os.path.join(folder, os.path.basename(self.config))
         out = os.path.join(folder, 'metrics.json')
-        cfg = copy.deepcopy(self.cfg)
-        for part in ('dataloader', 'evaluator'):
-            cfg[f'test_{part}'] = cfg[f'{measured_by(self.cfg)}_{part}']
-        cfg.test_cfg = cfg.get('test_cfg') or dict(type='TestLoop')
-        _write_config(cfg, config)
+        write_config(to_measure(self.cfg), config)
         command = [sys.executable, os.path.join(tools, 'test.py'), config, checkpoint,
                    '--work-dir', folder, '--out', out]
         print('No AP was logged after the last epoch.', flush=True)
@@ -247,6 +243,6 @@ class TransferRun:
         return self.source.backbone.sha256 if self.source.backbone else None
 
 
-def _write_config(cfg: Config, path: str) -> None:
-    # Whole or not at all: another machine may be reading it.
+def write_config(cfg: Config, path: str) -> None:
+    """Whole or not at all: another machine may be reading it."""
     replace(path, lambda file: file.write(cfg.pretty_text.encode()))

@@ -6,7 +6,8 @@ import pytest
 from mmengine.registry import init_default_scope
 
 from hsakd_mm import bench
-from hsakd_mm.bench.transfer import check_names, folder_sha256, plan_transfer
+from hsakd_mm.bench.transfer import (
+    check_names, check_transfer, folder_sha256, plan_transfer)
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 from hsakd_mm.transfer.backbone_file import read_backbone
@@ -55,6 +56,9 @@ def test_every_row_and_random_start_a_detector(digits) -> None:
     with pytest.raises(UserError, match="'plane' is none"):
         check_names(plan, ['random', 'plane'])
     assert [run.name for run in plan_transfer(plan).runs] == ['random'] * 2
+    with pytest.raises(UserError, match='finished pretraining of plain .* there is none'):
+        plan_transfer(plan, only=['plain'])
+    check_transfer(plan)
     bench.run(plan, 'test')
     made = plan_transfer(plan)
     assert [(run.name, run.seed) for run in made.runs] == [
@@ -69,14 +73,22 @@ def test_every_row_and_random_start_a_detector(digits) -> None:
     assert again['DML'] == starts['DML'].config_sha256  # what is done then is done now
 
 
-def test_a_bench_without_a_detector(digits) -> None:
+@needs_mmdet
+def test_the_detectors_data_is_missed_before_the_pretraining(digits) -> None:
+    (digits / 'data' / 'demo').unlink()
+    with pytest.raises(UserError, match='data/demo'):
+        check_transfer(bench.Bench('digits/bench.py'))
+
+
+@pytest.mark.parametrize('plan', [plan_transfer, check_transfer])
+def test_a_bench_without_a_detector(plan, digits) -> None:
     file = digits / 'digits' / 'bench.py'
     file.write_text(BENCH.replace('transfer', 'other'))
     with pytest.raises(UserError, match=r'say in transfer=dict\(config=...\) which detector'):
-        plan_transfer(bench.Bench('digits/bench.py'))
+        plan(bench.Bench('digits/bench.py'))
     file.write_text(BENCH.replace('seeds = [0]', 'seeds = [0, 1]'))
     with pytest.raises(UserError, match='its seeds are'):
-        plan_transfer(bench.Bench('digits/bench.py'))
+        plan(bench.Bench('digits/bench.py'))
 
 
 def test_a_folders_sum_changes_with_names_and_contents(tmp_path) -> None:
@@ -123,3 +135,5 @@ def test_the_detector_takes_the_students(scale, channels, tmp_path) -> None:
                       work_dir=str(tmp_path / 'run'))
     run.check_fit()
     assert run.parameters == read_backbone(run.source.backbone.path).parameters
+    # As a start from random weights is: rows differ in nothing but their start.
+    assert run.frozen.startswith('Frozen: none') and 'of 0 of' in run.frozen

@@ -58,7 +58,8 @@ def listed(students, demo_data, tmp_path, monkeypatch):
 
     def compare(runs, out_dir, title, baseline=None, notes=(), origins=None) -> dict:
         make.compared.append([(each.name, each.seed) for each in runs])
-        make.notes = notes
+        assert set(origins) == {each.name for each in runs}
+        make.origins = origins
         return dict(md=os.path.join(out_dir, 'report.md'))
 
     def make(*checkpoints, config=DEMO, **kwargs) -> Experiment:
@@ -88,6 +89,8 @@ def test_each_seed_is_a_round_and_what_is_done_is_skipped(listed, capsys) -> Non
     assert listed.compared == [
         [('random', 0), ('HSAKD', 0), ('plain one*', 0)],
         [(name, seed) for name in ('random', 'HSAKD', 'plain one*') for seed in (0, 3)]]
+    assert any('SHA-256' in sentence for sentence in listed.origins['HSAKD'])
+    assert not any('Frozen: ' in sentence for sentence in listed.origins['HSAKD'])
     assert '[1/6] random, seed 0\n' in out
     assert '[5/6] HSAKD, seed 3 (about 0 min left in all)' in out
     folder = os.path.join('work_dirs', 'transfer', 'faster_rcnn', 'plain_one-star-seed3')

@@ -1,15 +1,17 @@
-"""Measure one detector with two installations of mmcv: do their operators give the same AP?
+"""Measure one detector with compiled mmcv and with the stand-in: do they give the same AP?
 
 Usage::
 
     python tools/analysis_tools/compare_operators.py CONFIG CHECKPOINT OTHER_PYTHON \
         [--out FILE.json] [--cfg-options KEY=VALUE ...]
 
-This interpreter and OTHER_PYTHON (say the one of an environment with compiled mmcv) each measure
-the checkpoint on the config's validation set, and AP is computed from the detections in full precision.
-The exit status is 1 if it differs by more than 1e-4 of a point in percent, 2 after a mistake.
+This interpreter and OTHER_PYTHON, of which one has compiled mmcv and the other mmcv-lite, each
+measure the checkpoint on the images that the config validates on; AP is computed from the
+detections in full precision. The exit status is 1 if that of a class differs by more than 1e-4
+percent, and 2 after a mistake.
 """
 import argparse
+import copy
 import json
 import os
 import shlex
@@ -20,22 +22,33 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, ROOT)
 
-import hsakd_mm  # noqa: E402,F401
+import hsakd_mm  # noqa: E402,F401  mends what it must before mmengine and mmcv are used
+import numpy as np  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 
-from hsakd_mm.checkpoint import sha256  # noqa: E402
+from hsakd_mm.checkpoint import load_checkpoint, sha256  # noqa: E402
 from hsakd_mm.engine.launch import Options, user_errors  # noqa: E402
+from hsakd_mm.engine.preflight import load_config  # noqa: E402
 from hsakd_mm.errors import UserError  # noqa: E402
 from hsakd_mm.files import replace  # noqa: E402
 from hsakd_mm.transfer.average_precision import Matches  # noqa: E402
-from hsakd_mm.transfer.child import exit_unless_zero, run_child  # noqa: E402
+from hsakd_mm.transfer.child import run_child  # noqa: E402
+from hsakd_mm.transfer.detector import record_detections, to_measure  # noqa: E402
+from hsakd_mm.transfer.records import read_record  # noqa: E402
 from hsakd_mm.transfer.report import provenance  # noqa: E402
+from hsakd_mm.transfer.run import write_config  # noqa: E402
 
 TOLERANCE = 1e-4
-ASK = ('import json, torch, torchvision, mmcv; import hsakd_mm; '
-       'from hsakd_mm.transfer.operators import provide_operators; '
-       'print(json.dumps(dict(stand_in=provide_operators(), mmcv=mmcv.__version__, '
-       'torch=torch.__version__, torchvision=torchvision.__version__)))')
+ASK = '''
+import json
+import hsakd_mm
+from hsakd_mm.transfer.operators import provide_operators
+stand_in = provide_operators()
+import mmcv.ops, mmdet, torch, torchvision
+print(json.dumps(dict(operators='stand-in' if stand_in else 'compiled', mmcv=mmcv.__version__,
+                      mmdet=mmdet.__version__, torch=torch.__version__,
+                      torchvision=torchvision.__version__)))
+'''
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,76 +62,99 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def installation(python: str) -> dict:
-    """Versions, and whether the stand-in provides the operators.
+def installations(pythons: list) -> list:
+    """Of each interpreter the versions, and whose operators it has.
 
     Raises:
-        UserError: ``python`` cannot say.
+        UserError: One lacks a package, or both have the same operators.
     """
-    try:
-        done = subprocess.run([python, '-W', 'ignore', '-c', ASK], capture_output=True, text=True,
-                              env={**os.environ, 'PYTHONPATH': ROOT}, check=True)
-        return json.loads(done.stdout.splitlines()[-1])
-    except (OSError, subprocess.CalledProcessError, IndexError, ValueError) as error:
-        said = (getattr(error, 'stderr', None) or str(error)).strip().splitlines()
-        raise UserError(f'{python} should be the Python of an environment with torch, mmcv and '
-                        f'mmdet, and it could not import them ({said[-1] if said else error}): '
-                        f'name another, or install what it lacks.') from error
+    path = os.pathsep.join(filter(None, [ROOT, os.environ.get('PYTHONPATH')]))
+    found = []
+    for python in pythons:
+        try:
+            done = subprocess.run([python, '-W', 'ignore', '-c', ASK], capture_output=True,
+                                  text=True, env={**os.environ, 'PYTHONPATH': path}, check=True)
+            found.append(json.loads(done.stdout.splitlines()[-1]))
+        except (OSError, subprocess.CalledProcessError, IndexError, ValueError) as error:
+            said = (getattr(error, 'stderr', None) or str(error)).strip().splitlines()
+            raise UserError(f'{python} should be the Python of an environment with torch, mmcv '
+                            f'and mmdet, and could not import them ({said[-1] if said else error}):'
+                            f' name another, or install what it lacks.') from error
+    kinds = [each['operators'] for each in found]
+    if len(set(kinds)) < 2:
+        raise UserError(f'one of {" and ".join(pythons)} should have compiled mmcv and the other '
+                        f'mmcv-lite, and the operators of both are {kinds[0]}: name another '
+                        f'interpreter.')
+    return found
 
 
 def measure(python: str, cfg: Config, checkpoint: str, folder: str) -> dict:
-    """The record of detections that ``python`` makes on the validation set."""
-    os.makedirs(folder)
+    """The record of detections that ``python`` makes.
+
+    Raises:
+        UserError: Its ``tools/test.py`` failed.
+    """
     out, path = os.path.join(folder, 'detections.json'), os.path.join(folder, 'detector.py')
-    evaluators = cfg.val_evaluator
-    Config(dict(cfg.to_dict(), test_dataloader=cfg.val_dataloader, test_evaluator=[
-        *(evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]),
-        dict(type='hsakd_mm.DetectionRecords', out_file=out)])).dump(path)
+    cfg = copy.deepcopy(cfg)
+    record_detections(cfg, out)
+    write_config(to_measure(cfg), path)
     tools = os.path.join(ROOT, 'tools')
-    exit_unless_zero(run_child([python, os.path.join(tools, 'test.py'), path, checkpoint,
-                                '--work-dir', folder], tools))
-    with open(out) as file:
-        return json.load(file)
+    status = run_child([python, os.path.join(tools, 'test.py'), path, checkpoint,
+                        '--work-dir', folder], tools)
+    if status:
+        raise UserError(f'{python} was expected to measure {checkpoint}, and ended with status '
+                        f'{status}: what it said stands above.')
+    return read_record(out)
 
 
 def compare(records: list) -> dict:
-    """AP in percent of both records, by class too; and how far apart they are at most.
+    """AP in percent by two records of detections of the same images.
 
-    Also how many detections there are, and the largest distance of a box's side or of a score,
-    where both found as many.
+    Returns:
+        dict: ``AP`` of both, ``per_class``, the largest ``difference`` of a class's AP, and how
+        many ``detections`` there are.
+
+    Raises:
+        UserError: The images or objects differ, or there are no objects.
     """
-    matches = [Matches(record) for record in records]
-    per_class = [(100 * each.per_class().mean(1)).tolist() for each in matches]
-    found = [[[*each['bbox'], 100 * each['score']] for each in record['found']]
-             for record in records]
-    apart = (max((abs(a - b) for one, other in zip(*found) for a, b in zip(one, other)), default=0.)
-             if len(found[0]) == len(found[1]) else None)
+    one, other = records
+    if any(one[part] != other[part] for part in ('classes', 'images', 'truth')):
+        raise UserError('both installations should have measured the same images, classes and '
+                        'objects, and did not: compare on one machine, with one data set.')
+    aps = [100 * Matches(record).per_class().mean(1) for record in records]
+    known = ~np.isnan(aps[0])  # a class without objects has no AP by either
+    if not known.any():
+        raise UserError('the images that were measured should have objects to find, and have '
+                        'none: name a config that validates on others.')
     return dict(
-        AP=[each.figures()['AP'] for each in matches],
-        per_class=dict(zip(records[0]['classes'], map(list, zip(*per_class)))),
-        detections=list(map(len, found)), largest_distance=apart,
-        difference=max((abs(a - b) for a, b in zip(*per_class) if a == a or b == b), default=0.))
+        AP=[float(each[known].mean()) for each in aps],
+        per_class={name: [float(each[label]) for each in aps]
+                   for label, name in enumerate(one['classes']) if known[label]},
+        difference=float(np.abs(aps[0] - aps[1])[known].max()),
+        detections=[len(record['found']) for record in records])
 
 
 def main() -> None:
     args = parse_args()
+    cfg = load_config(args.config, args.cfg_options, needs=('model', 'val_dataloader',
+                                                            'val_evaluator'))
+    load_checkpoint(args.checkpoint)  # says what is wrong with it before anything takes long
     pythons = [sys.executable, args.other_python]
-    installations = [installation(python) for python in pythons]
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    found = installations(pythons)
     with tempfile.TemporaryDirectory() as folder:
         records = [measure(python, cfg, args.checkpoint, os.path.join(folder, str(number)))
                    for number, python in enumerate(pythons)]
-    result = dict(compare(records), installations=installations, config=args.config,
-                  checkpoint_sha256=sha256(args.checkpoint), images=len(records[0]['images']),
-                  **provenance(shlex.join(['python', *sys.argv]), None))
-    for which, value, count in zip(installations, result['AP'], result['detections']):
-        kind = 'stand-in' if which['stand_in'] else 'compiled'
-        print(f'{kind} operators, mmcv {which["mmcv"]}: AP {value:.6f}, {count} detections')
+    result = dict(
+        compare(records), installations=found, images=len(records[0]['images']),
+        config=args.config, checkpoint_sha256=sha256(args.checkpoint),
+        **provenance(shlex.join(['python', *sys.argv]), None))
+    for each, value, count in zip(found, result['AP'], result['detections']):
+        print(f'{each["operators"]} operators, mmcv {each["mmcv"]}: AP {value:.6f}, '
+              f'{count} detections')
     print(f'largest difference of a class\'s AP: {result["difference"]:.6f}')
     if args.out:
         replace(args.out, lambda file: file.write((json.dumps(result, indent=1) + '\n').encode()))
-    raise SystemExit(int(not result['difference'] <= TOLERANCE))  # nan too
+    raise SystemExit(int(result['difference'] > TOLERANCE))
 
 
 if __name__ == '__main__':

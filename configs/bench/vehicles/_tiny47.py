@@ -1,5 +1,5 @@
 # What all pretraining of this benchmark shares: 47 classes of Tiny-ImageNet at their own 64 pixels,
-# SGD with one cosine. The bench file (gpu.py, cpu.py) sets lengths, and for a CPU less of the rest.
+# SGD with one cosine. For a CPU the bench file (cpu.py) sets less of it.
 _base_ = '../../_base_/default_runtime.py'
 
 data_preprocessor = dict(

@@ -1,5 +1,5 @@
 # The same for a CPU: half-width backbone, heads of the demo's size, 128 pixels, 12 epochs. Anchors
-# and the pyramid's levels are scaled with the picture, and fewer regions are looked at.
+# and the sizes that divide the pyramid's levels are smaller, and fewer regions are looked at.
 _base_ = 'detector.py'
 
 model = dict(
@@ -29,7 +29,7 @@ _measured = dict(pipeline=_smaller(_base_.val_dataloader.dataset.pipeline))
 val_dataloader = dict(num_workers=1, dataset=_measured)
 test_dataloader = dict(num_workers=1, dataset=_measured)
 
-optim_wrapper = dict(optimizer=dict(lr=4e-4))
+optim_wrapper = dict(optimizer=dict(lr=4e-4))  # a narrower network, and half the epochs
 train_cfg = dict(max_epochs=12, val_interval=4)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),

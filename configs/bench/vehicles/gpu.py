@@ -32,6 +32,5 @@ notes = [
 "HSAKD" learns from the frozen ResNet-34 with branches grown on it, "HSAKD*" from one trained jointly
 with its branches. Of two networks that teach each other the first is handed on, of CSS's branches
 the first. RSKD is our reconstruction.
-Epochs are equal, cost is not: HSAKD and HSSAKD see each image in four rotations. "random" trains all
-layers and its BatchNorm, so that it differs in more than its start.""",
+Epochs are equal, cost is not: HSAKD and HSSAKD see each image in four rotations.""",
 ]
