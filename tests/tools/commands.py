@@ -1,4 +1,5 @@
 """Running the tools as a user does."""
+import importlib.util
 import os
 import subprocess
 import sys
@@ -25,6 +26,14 @@ def run(*command, cwd, timeout=120, **env) -> subprocess.CompletedProcess:
 
 def python(*args, cwd, **options) -> subprocess.CompletedProcess:
     return run(sys.executable, *args, cwd=cwd, **options)
+
+
+def module(path: Path):
+    """A tool, imported."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
 
 
 def bash(script: str, *args, cwd, **options) -> subprocess.CompletedProcess:

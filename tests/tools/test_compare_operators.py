@@ -8,7 +8,7 @@ import pytest
 from hsakd_mm.errors import UserError
 from tests.conftest import REPO
 
-from .commands import assert_sentence, python
+from .commands import assert_sentence, module, python
 
 SCRIPT = REPO / 'tools' / 'analysis_tools' / 'compare_operators.py'
 needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None,
@@ -17,10 +17,7 @@ needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None,
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('compare_operators', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module(SCRIPT)
 
 
 @pytest.fixture

@@ -1,22 +1,17 @@
 """The figures that ``papers.md`` 1.4 gives for the authors' own networks."""
-import importlib.util
-
 import pytest
 from mmengine.config import Config
 
 from tests.conftest import REPO
 
-from .commands import assert_sentence, python
+from .commands import assert_sentence, module, python
 
 SCRIPT = REPO / 'tools' / 'analysis_tools' / 'get_flops.py'
 
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('get_flops', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module(SCRIPT)
 
 
 def total(costs: list, what: str) -> int:
