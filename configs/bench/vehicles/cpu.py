@@ -8,9 +8,11 @@ work_dir = 'work_dirs/vehicles_cpu'
 options = {
     'train_dataloader.dataset.pipeline.1.size': 32,
     'val_dataloader.dataset.pipeline.1.size': 32,
+    'test_dataloader.dataset.pipeline.1.size': 32,
     'train_dataloader.batch_size': 64,
     'train_dataloader.num_workers': 1,
     'val_dataloader.num_workers': 1,
+    'test_dataloader.num_workers': 1,
     'optim_wrapper.optimizer.lr': 0.05,
 }
 
