@@ -1,4 +1,5 @@
 """Options that have to be known before any test folder is read, and what several folders share."""
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,12 @@ REPO = Path(__file__).parent.parent
 def pytest_addoption(parser) -> None:
     parser.addoption('--vectors', metavar='DIR',
                      help='folder of parity vectors (default: tests/parity/vectors)')
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Files of few tests first: these train networks, and side by side nothing long comes last."""
+    tests_of = Counter(item.path for item in items)
+    items.sort(key=lambda item: tests_of[item.path])
 
 
 @pytest.fixture(autouse=True)

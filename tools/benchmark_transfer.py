@@ -35,7 +35,8 @@ def parse_args() -> argparse.Namespace:
                         help=f'do these rows and what they need; "{RANDOM}" is one. The comparison '
                         'covers all that is done')
     parser.add_argument('--seeds', nargs='+', type=int, default=[], metavar='SEED',
-                        help="of the detector; default: the bench file's")
+                        help="of the detector, and where the bench has several pretrainings, of "
+                        "these; default: the bench file's")
     parser.add_argument('--no-pretraining', action='store_true',
                         help='start with the detectors: the rest is done')
     parser.add_argument('--work-dir', help="default: the bench file's")
@@ -54,9 +55,10 @@ def main() -> None:
     check_names(plan, args.only)
     only = [name for name in args.only if name != RANDOM]
     if not args.no_pretraining and (only or not args.only):
-        check_transfer(plan)
-        bench.run(plan, shlex.join(['python', *sys.argv]), only)
-    detectors = plan_transfer(plan, args.seeds, only)
+        check_transfer(plan, args.seeds)
+        bench.run(plan, shlex.join(['python', *sys.argv]), only,
+                  args.seeds if len(plan.seeds) > 1 else ())
+    detectors = plan_transfer(plan, args.seeds, args.only)
     detectors.check()
     detectors.run(os.path.join(ROOT, 'tools'), args.only)
 

@@ -14,7 +14,7 @@ sys.path.insert(0, ROOT)
 
 from hsakd_mm.engine.launch import Options, user_errors  # noqa: E402
 from hsakd_mm.errors import UserError  # noqa: E402
-from hsakd_mm.transfer.experiment import Experiment, split_name  # noqa: E402
+from hsakd_mm.transfer.experiment import SEED, Experiment, split_name  # noqa: E402
 from hsakd_mm.transfer.run import TransferRun  # noqa: E402
 from hsakd_mm.transfer.source import newest_student  # noqa: E402
 
@@ -75,7 +75,7 @@ def main() -> None:
              if getattr(args, flag.strip('-').replace('-', '_'))]
     common = dict(gpus=1 if args.gpus is None else args.gpus, work_dir=args.work_dir,
                   options=args.cfg_options, flags=flags)
-    if len(args.checkpoints) > 1 or len(args.seeds) > 1:
+    if len(args.checkpoints) > 1 or len(args.seeds) > 1 or SEED in args.checkpoints[0]:
         if args.resume not in (None, 'auto'):
             raise UserError(f'--resume {args.resume} names the checkpoint of one run, and here are '
                             f'several: leave it out, a list always goes on.')

@@ -8,6 +8,8 @@
 #
 # CHECKPOINT: what tools/train.py wrote, a backbone file (.pth, .safetensors), torchvision://NAME
 # or timm://NAME (fetched, and kept as a file in the work directory), or "random".
+# "{seed}" in a path is each seed's number, for detectors that each start from a pretraining of
+# their own: 'HSAKD=work_dirs/hsakd/seed{seed}/epoch_100.pth' --seeds 0 1 2.
 # What ends in .py is the config, a whole number the GPUs (without any: processes).
 # Without arguments: the newest distilled student under work_dirs, and the COCO config.
 #

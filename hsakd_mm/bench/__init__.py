@@ -12,18 +12,20 @@ from .report import print_report, write_report
 from .results import collect, is_done, is_measured, note_origin
 
 
-def run(bench: Bench, command: str, only: Sequence[str] = ()) -> None:
+def run(bench: Bench, command: str, only: Sequence[str] = (),
+        seeds: Sequence[int] = ()) -> None:
     """Do every run that is not done yet, then write and print the table.
 
     The report is written after each run: who stops early has a table of what is done. It covers
-    all runs of the bench that are done, also those that ``only`` leaves out.
+    all runs of the bench that are done, also those that ``only`` and ``seeds`` leave out.
 
     Args:
         bench (Bench): What to do.
         command (str): As the user typed it, for the report.
         only (Sequence[str]): Names of runs; what they need is done too.
+        seeds (Sequence[int]): Some of the bench's.
     """
-    runs = bench.selected(only)
+    runs = bench.selected(only, seeds)
     for number, each in enumerate(runs, 1):
         each.stage.always = not is_measured(each)  # stopped between its last epoch and that's
         if each.stage.run(f'{number}/{len(runs)}'):

@@ -98,23 +98,25 @@ class Bench:
         self._folder = folder
         for seed in self.seeds:
             for name in self.entries:
-                self._run(name, seed)
+                self.run_of(name, seed)
         self.runs: list[Run] = list(self._made.values())
 
-    def selected(self, only: Sequence[str] = ()) -> list:
-        """The runs of these names and what they need; all by default."""
+    def selected(self, only: Sequence[str] = (), seeds: Sequence[int] = ()) -> list:
+        """The runs of these names with these seeds, and what they need; all by default."""
         for name in only:
             if name not in self.entries:
                 raise UserError(f'--only takes names of runs of {self.file} '
                                 f'({", ".join(self.entries)}), and {name!r} is '
                                 f'none{nearest(name, self.entries)}.')
-        wanted = set(only or self.entries)
+        wanted = {id(self.run_of(name, seed))
+                  for name in only or self.entries for seed in seeds or self.seeds}
         for run in reversed(self.runs):  # what is needed comes before who needs it
-            if run.name in wanted:
-                wanted.update(need.name for need in run.needs.values())
-        return [run for run in self.runs if run.name in wanted]
+            if id(run) in wanted:
+                wanted.update(id(need) for need in run.needs.values())
+        return [run for run in self.runs if id(run) in wanted]
 
-    def _run(self, name: str, seed: int) -> Run:
+    def run_of(self, name: str, seed: int) -> Run:
+        """The run of this name that stands for this seed of the bench."""
         entry = self.entries[name]
         seeds = entry.get('seeds')
         if seeds is not None and seed not in seeds:
@@ -123,7 +125,7 @@ class Bench:
                                 f'{seeds}: add the seed there, or leave it out with --seeds.')
             seed, = seeds
         if (name, seed) not in self._made:
-            needs = {option: self._run(other, seed)
+            needs = {option: self.run_of(other, seed)
                      for option, other in entry.get('needs', {}).items()}
             self._made[name, seed] = self._plan(name, seed, entry, needs)
         return self._made[name, seed]

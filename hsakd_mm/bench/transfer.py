@@ -5,7 +5,9 @@ A bench file that has ``transfer`` goes on from its table::
     transfer = dict(config='detector.py', seeds=[0, 1, 2])   # of the detector
 
 ``config``, a detection config, is looked for beside the file. Every row of the bench becomes a
-start of the detector, and so does ``random``; what compares them is
+start of the detector, and so does ``random``. Where the bench has one seed, all detectors of a row
+start from that pretraining; where it has several, the detector of a seed starts from the
+pretraining of the same seed, so that the spread of a row is that of both. What compares them is
 :class:`~hsakd_mm.transfer.experiment.Experiment`, as in ``tools/transfer_det.py``.
 """
 import hashlib
@@ -16,22 +18,27 @@ from hsakd_mm.checkpoint import load_checkpoint, sha256
 from hsakd_mm.engine.mistakes import nearest
 from hsakd_mm.errors import UserError
 from hsakd_mm.transfer.data_files import check_data
-from hsakd_mm.transfer.experiment import Experiment
+from hsakd_mm.transfer.experiment import SEED, Experiment
 from hsakd_mm.transfer.export import export_backbone, networks_in
 from hsakd_mm.transfer.run import TransferRun
 from hsakd_mm.transfer.source import RANDOM
 
-from .plan import Bench
-from .results import collect
+from .plan import Bench, Run
+from .results import collect, is_done
 
 
-def check_transfer(bench: Bench) -> None:
+def check_transfer(bench: Bench, seeds: Sequence[int] = ()) -> None:
     """What can be known to go wrong with the detectors before the hours of pretraining.
 
+    Args:
+        bench (Bench): With ``transfer``.
+        seeds (Sequence[int]): Of the detector; the file's by default.
+
     Raises:
-        UserError: The file has no ``transfer`` or several seeds, or the detector's config, its
-            package or its data are not there.
+        UserError: The file has no ``transfer``, or the detector's config, its package or its data
+            are not there, or there is no pretraining for a seed.
     """
+    detector_seeds(bench, seeds)
     random = TransferRun(RANDOM, _config(bench), seed=0)
     random.check_fit()
     check_data(random.cfg)
@@ -41,31 +48,67 @@ def plan_transfer(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] =
     """The detectors of a bench: of ``random``, and of every row whose run is done.
 
     Args:
-        bench (Bench): With ``transfer``, and one seed.
+        bench (Bench): With ``transfer``.
         seeds (Sequence[int]): Of the detector; the file's by default.
-        only (Sequence[str]): Rows that have to be among them; any by default.
+        only (Sequence[str]): Rows that have to be among them, or ``random``; one of the bench's by
+            default.
 
     Raises:
-        UserError: The file has no ``transfer`` or several seeds, or a row of ``only`` is not done.
+        UserError: The file has no ``transfer``, there is no pretraining for a seed, or a row of
+            ``only``, or any at all, is not done.
     """
     config = _config(bench)
-    results = {result['name']: result for result in collect(bench)}
-    done = [run for run in bench.runs if run.row and run.name in results]
-    absent = [name for name in only if name not in {RANDOM, *results}]
-    if absent:
-        raise UserError(f'a finished pretraining of {", ".join(absent)} was expected in '
-                        f'{bench.work_dir}, and there is none by the configs as they are: leave '
+    seeds = detector_seeds(bench, seeds)
+    rows = {run.name: {seed: pretraining(bench, run.name, seed) for seed in seeds}
+            for run in bench.runs if run.row}
+    rows = {name: runs for name, runs in rows.items() if all(map(is_done, runs.values()))}
+    absent = [name for name in only if name not in {RANDOM, *rows}]
+    if absent or not (rows or only):
+        raise UserError(f'a finished pretraining of {", ".join(absent) or "any row"} was expected '
+                        f'in {bench.work_dir}, and there is none by the configs as they are: leave '
                         f'out --no-pretraining, or name another --work-dir.')
-    starts = [RANDOM, *(f'{run.name}={backbone_file(run.checkpoint)}' for run in done)]
     made = Experiment(
-        starts, config, seeds or bench.transfer.get('seeds') or (),
+        [RANDOM, *(f'{name}={_start(runs)}' for name, runs in rows.items())], config, seeds,
         work_dir=os.path.join(bench.work_dir, 'detectors'),
-        baseline=bench.baseline if bench.baseline in {run.name for run in done} else None)
+        baseline=bench.baseline if bench.baseline in rows else None)
     made.title = bench.title
     made.notes += [*bench.notes, *_data_notes(bench, made)]
+    top1 = {(result['name'], result['seed']): result['top1'] for result in collect(bench)}
     for run in made.runs:
-        run.top1 = results[run.name]['top1'] if run.name in results else None
+        if run.name in rows:
+            run.top1 = top1[run.name, rows[run.name][run.seed].seed]
     return made
+
+
+def detector_seeds(bench: Bench, seeds: Sequence[int] = ()) -> list:
+    """The seeds of the detector: these, or the file's.
+
+    Raises:
+        UserError: The bench has several seeds, and not these.
+    """
+    _config(bench)
+    seeds = list(seeds or bench.transfer.get('seeds') or bench.seeds)
+    absent = [str(seed) for seed in seeds if seed not in bench.seeds]
+    if absent and len(bench.seeds) > 1:
+        raise UserError(f'each detector of {bench.file} starts from the pretraining of its seed, '
+                        f'{", ".join(map(str, bench.seeds))}, and seed {", ".join(absent)} was '
+                        f'wanted: add it to the seeds there, or choose of these.')
+    return seeds
+
+
+def pretraining(bench: Bench, name: str, seed: int) -> Run:
+    """The run of this name that the detector of this seed starts from."""
+    return bench.run_of(name, seed if len(bench.seeds) > 1 else bench.seeds[0])
+
+
+def _start(runs: dict) -> str:
+    """The checkpoint of a row for an Experiment, whose name may depend on the seed."""
+    files = {seed: backbone_file(run.checkpoint) for seed, run in runs.items()}
+    first = next(iter(files.values()))
+    if len(set(files.values())) == 1:
+        return first
+    folder, name = os.path.split(first)
+    return os.path.join(os.path.dirname(folder), f'seed{SEED}', name)
 
 
 def _config(bench: Bench) -> str:
@@ -73,9 +116,6 @@ def _config(bench: Bench) -> str:
         raise UserError(f'{bench.file} is expected to say in transfer=dict(config=...) which '
                         f'detector its backbones are for, and does not: add it, or take '
                         f'tools/benchmark_methods.py.')
-    if len(bench.seeds) > 1:
-        raise UserError(f'the detectors of {bench.file} start from one pretraining of each name, '
-                        f'and its seeds are {bench.seeds}: choose one.')
     return os.path.join(os.path.dirname(bench.file), bench.transfer['config'])
 
 

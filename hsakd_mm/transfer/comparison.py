@@ -8,7 +8,7 @@ that file keeps its row, and the report says what is missing.
 import json
 import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -51,7 +51,8 @@ class FinishedRun:
 class Comparison:
     """Everything that a report says; of each name, in the table's order.
 
-    ``rows`` have ``name``, ``seeds``, ``top1`` of the pretraining, each metric as ``dict(mean, sigma, values)`` in percent,
+    ``rows`` have ``name``, ``seeds``, ``pretrainings`` (how many checkpoints the seeds started
+    from), ``top1`` of these and each metric as ``dict(mean, sigma, values)`` in percent,
     ``difference`` (None for the baseline) and ``seconds``. ``per_class``: by class, then name.
     """
 
@@ -195,16 +196,20 @@ def _matches(grouped: dict, baseline: str) -> tuple:
 
 
 def _row(name: str, runs: list) -> dict:
+    pretrainings = {run.get('checkpoint_sha256'): run.get('top1') for run in runs}
     row: dict = dict(name=name, seeds=[run['seed'] for run in runs], difference=None,
-                     top1=runs[0].get('top1'))
+                     pretrainings=len(pretrainings), top1=_spread(pretrainings.values()))
     for key in METRICS:
-        values = [run[key] for run in runs if run.get(key) is not None]
-        row[key] = dict(mean=statistics.mean(values), values=values,
-                        sigma=statistics.stdev(values) if len(values) > 1 else None
-                        ) if values else None
+        row[key] = _spread(run.get(key) for run in runs)
     seconds = [run['seconds'] for run in runs if run.get('seconds') is not None]
     row['seconds'] = statistics.mean(seconds) if seconds else None
     return row
+
+
+def _spread(values: Iterable[float | None]) -> dict | None:
+    known = [value for value in values if value is not None]
+    return dict(mean=statistics.mean(known), values=known,
+                sigma=statistics.stdev(known) if len(known) > 1 else None) if known else None
 
 
 def _compare(made: Comparison, matches: dict) -> None:

@@ -68,7 +68,7 @@ def _table(made) -> Table:
     main = made.measure
     rows = []
     for row in made.rows:
-        cells = [*[_number(row['top1'], 2)] * known, str(len(row['seeds'])),
+        cells = [*[_value(row['top1'])] * known, str(len(row['seeds'])),
                  *(_value(row[key], sigma=key == main) for key in keys)]
         seconds = ABSENT if row['seconds'] is None else f'{row["seconds"]:,.0f}'
         rows.append([row['name'], *cells, _difference(row['difference']), seconds])
@@ -76,16 +76,19 @@ def _table(made) -> Table:
 
 
 def _how(made) -> str:
-    text = (f'{made.measure}: mean ± standard deviation over seeds of the detector, in percent, '
-            f'at the end of training; the other figures are means. Seconds: of one run, its '
-            f'validations included.')
+    own = [row['name'] for row in made.rows if row['pretrainings'] > 1]
+    pretrainings = (f' (of {", ".join(own)} each detector has a pretraining of its own, so that ± '
+                    f'is over these too)') if own else ''
+    text = (f'{made.measure}: mean ± standard deviation over seeds of the detector{pretrainings}, '
+            f'in percent, at the end of training; the other figures are means. Seconds: of one '
+            f'run, its validations included.')
     resamples = next((row['difference']['resamples'] for row in made.rows
                       if row['difference'] and row['difference']['low'] is not None), None)
     if resamples:
         text += (f' In brackets: 95 % interval of the difference from {resamples} paired bootstrap '
                  f'resamples of the {made.images} test images. It covers the choice of test '
-                 f'images, not the seeds of training (for which ± stands), nor the seed of the '
-                 f'pretraining.')
+                 f'images, not the seeds of training, for which ± stands'
+                 f'{"" if own else ", nor the seed of the pretraining"}.')
     return text
 
 

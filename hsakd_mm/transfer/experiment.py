@@ -19,6 +19,8 @@ from .data_files import check_data
 from .run import NEEDS, TransferRun
 from .source import resolve
 
+SEED = '{seed}'  # in a checkpoint's path: the detector's seed
+
 
 class Experiment:
     """Checks every run before the first one trains; skips those that are done; compares.
@@ -27,7 +29,8 @@ class Experiment:
     early has a comparison of whole rounds.
 
     Args:
-        checkpoints (list[str]): ``CHECKPOINT`` or ``NAME=CHECKPOINT``, in the table's order.
+        checkpoints (list[str]): ``CHECKPOINT`` or ``NAME=CHECKPOINT``, in the table's order. In a
+            path ``{seed}`` is each seed's number: detectors of a pretraining of their own.
         config (str): Detection config.
         seeds (list[int]): The config's one, else 0, by default.
         gpus (int): Processes on this machine.
@@ -54,21 +57,22 @@ class Experiment:
         sources: dict = {}
         for word in checkpoints:
             name, checkpoint = split_name(word)
-            source = resolve(checkpoint, self.work_dir)
+            by_seed = _sources(checkpoint, seeds, self.work_dir)
+            source = by_seed[seeds[0]]
             name = name or (source.name if source.method == 'file' else source.method)
             if as_folder(name) in map(as_folder, sources):
                 raise UserError(f'every checkpoint of a list should have a name of its own, and '
                                 f'{name} comes twice: name them, as in A={checkpoint}.')
-            sources[name] = source
+            sources[name] = by_seed
         if baseline is not None and baseline not in sources:
             raise UserError(f'--baseline takes one of the names {", ".join(sources)}, and '
                             f'{baseline!r} is none{nearest(baseline, sources)}.')
         self.names = list(sources)
         self.seeds = seeds
         self.runs = [
-            TransferRun(sources[name], config, gpus=gpus, seed=seed, options=options, name=name,
-                        work_dir=os.path.join(self.work_dir, f'{as_folder(name)}-seed{seed}'),
-                        flags=flags, title=f'{name}, seed {seed}', cfg=cfg)
+            TransferRun(sources[name][seed], config, gpus=gpus, seed=seed, options=options,
+                        name=name, flags=flags, title=f'{name}, seed {seed}', cfg=cfg,
+                        work_dir=os.path.join(self.work_dir, f'{as_folder(name)}-seed{seed}'))
             for seed in seeds for name in sources]
         self.title = f'Transfer: {self.stem}'
         self.notes: list = []
@@ -80,16 +84,21 @@ class Experiment:
         Raises:
             UserError: What was expected, found, and to be done.
         """
-        first = {run.name: run for run in reversed(self.runs)}
         for name in self.names:
-            first[name].check_fit()
-            self.origins[name] = [note for note in first[name].notes
-                                  if note != first[name].frozen]  # which the run's row has
-            print('\n'.join(f'{name}: {note}' for note in first[name].notes))
+            first: dict = {}  # run of each file
+            for run in self.runs:
+                if run.name != name:
+                    continue
+                if (file := id(run.source)) not in first:
+                    run.check_fit()
+                    first[file] = run
+                run.parameters, run.frozen = first[file].parameters, first[file].frozen
+                run.notes = first[file].notes
+            said = list(dict.fromkeys(note for run in first.values() for note in run.notes))
+            frozen = {run.frozen for run in first.values()}  # which the runs' rows have
+            self.origins[name] = [note for note in said if note not in frozen]
+            print('\n'.join(f'{name}: {note}' for note in said))
         data = check_data(self.runs[0].cfg)
-        for run in self.runs:
-            run.parameters, run.frozen = first[run.name].parameters, first[run.name].frozen
-            run.notes = first[run.name].notes
         self.notes += data
         print('\n'.join(data), flush=True)
 
@@ -147,6 +156,13 @@ class Experiment:
         return write_comparison(done, self.work_dir, self.title, baseline=baseline,
                                 notes=self.notes,
                                 origins={run.name: self.origins[run.name] for run in done})
+
+
+def _sources(checkpoint: str, seeds: Sequence[int], keep_in: str) -> dict:
+    """What the detector of each seed starts from: the same, but for ``{seed}`` in its name."""
+    if SEED in checkpoint:
+        return {seed: resolve(checkpoint.replace(SEED, str(seed)), keep_in) for seed in seeds}
+    return dict.fromkeys(seeds, resolve(checkpoint, keep_in))
 
 
 def split_name(word: str) -> tuple:

@@ -25,8 +25,8 @@ def finished(demo_data, tmp_path):
                                skill, seed)
         if record:
             (folder / 'detections.json').write_text(json.dumps(found))
-        row = dict(name='file', **{**summarise(found), **row}, seconds=60. + seed, commit='abc',
-                   command='bash tools/transfer_det.sh', checkpoint_sha256='f00',
+        row = dict(name='file', **{**summarise(found), 'checkpoint_sha256': 'f00', **row},
+                   seconds=60. + seed, commit='abc', command='bash tools/transfer_det.sh',
                    frozen='stem and layer1 are frozen.', hardware=dict(cpu='a CPU', cores=2))
         (folder / 'report.json').write_text(json.dumps(dict(rows=[row])))
         curve = [dict(step=epoch, **{'coco/bbox_mAP': row['AP'] / 100 * epoch / 3})
@@ -61,6 +61,7 @@ def test_the_whole_report(finished, tmp_path) -> None:
     assert re.search(r'\| plain \| 2 \| [\d.]+ ± [\d.]+ \| .* \| – \| 60 \|', text)
     assert re.search(r'\| HSAKD\* \| 2 \| .* \| \+[\d.]+ \[[+−][\d.]+, \+[\d.]+\] \| 60 \|', text)
     assert '1000 paired bootstrap resamples of the 4 test images' in text
+    assert 'nor the seed of the pretraining' in text and 'of its own' not in text
     table, origins = text.split('## Where the numbers come from')
     assert 'It is `small`.' in table and 'RGB' not in table
     assert '- plain, HSAKD*: RGB.' in origins.replace('\\*', '*')
@@ -77,6 +78,19 @@ def test_the_whole_report(finished, tmp_path) -> None:
     assert kinds == [4, 1]  # the scenes are photographs
     assert not re.search(r'(src|href)="(?!data:)', page) and '@import' not in page
     assert str(tmp_path) not in page
+
+
+def test_whose_seeds_are_of_the_pretraining_too(finished, tmp_path) -> None:
+    runs = [finished('plain', seed, 0.5, top1=40.) for seed in (0, 1)]
+    runs += [finished('ours', seed, 0.8, top1=50. + 2 * seed, checkpoint_sha256=f'f{seed}')
+             for seed in (0, 1)]
+    files = write_comparison(runs, str(tmp_path / 'out'), 'Digits')
+    with open(files['md']) as file:
+        text = file.read()
+    assert re.search(r'\| plain \| 40\.0 \| 2 \|', text)
+    assert re.search(r'\| ours \| 51\.0 ± 1\.4 \| 2 \|', text)
+    assert 'of the detector (of ours each detector has a pretraining of its own' in text
+    assert 'nor the seed of the pretraining' not in text
 
 
 def test_what_is_missing_is_said(finished, tmp_path) -> None:

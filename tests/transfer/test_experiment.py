@@ -11,6 +11,7 @@ from mmengine.config import Config
 from hsakd_mm.errors import UserError
 from hsakd_mm.transfer import experiment, run
 from hsakd_mm.transfer.experiment import Experiment, split_name
+from hsakd_mm.transfer.run_record import read_row
 from tests.conftest import REPO
 
 from .conftest import write_checkpoint
@@ -107,6 +108,22 @@ def test_each_seed_is_a_round_and_what_is_done_is_skipped(listed, capsys) -> Non
     assert '[2/6] HSAKD, seed 0: done before' in capsys.readouterr().out
     listed(*names, seeds=[3, 4]).run('tools')
     assert listed.calls == ['random, seed 4', 'HSAKD, seed 4', 'plain one*, seed 4']
+
+
+def test_a_pretraining_for_each_seed(listed) -> None:
+    for seed, start in ((0, 'hsakd'), (3, 'other')):
+        os.renames(f'{start}/epoch_3.pth', f'runs/seed{seed}/epoch_3.pth')
+    made = listed('random', 'ours=runs/seed{seed}/epoch_3.pth', seeds=[0, 3])
+    made.run('tools')
+    assert listed.calls == ['random, seed 0', 'ours, seed 0', 'random, seed 3', 'ours, seed 3']
+    starts = [read_row(run.work_dir)['checkpoint'] for run in made.runs if run.name == 'ours']
+    assert starts == [f'runs/seed{seed}/epoch_3_backbone.pth' for seed in (0, 3)]
+    for path in starts:  # each is named, once
+        assert sum('SHA-256' in note and path in note for note in listed.origins['ours']) == 1
+    listed('ours=runs/seed{seed}/epoch_3.pth', seeds=[3]).run('tools')
+    assert listed.calls == []
+    with pytest.raises(UserError, match='runs/seed5/epoch_3.pth'):
+        listed('ours=runs/seed{seed}/epoch_3.pth', seeds=[0, 5])
 
 
 def test_the_same_run_in_a_project_that_was_moved(listed, tmp_path, monkeypatch) -> None:

@@ -4,6 +4,7 @@
 _base_ = 'gpu.py'
 title = 'Faster R-CNN on Vehicles, half-width ResNet-18 pretrained on Tiny-ImageNet-47 at 32 pixels'
 work_dir = 'work_dirs/vehicles_cpu'
+seeds = [0, 1, 2]  # of the students; each detector starts from that of its own seed
 
 options = {
     'train_dataloader.dataset.pipeline.1.size': 32,
@@ -41,8 +42,9 @@ runs = [
 transfer = dict(config='detector_cpu.py', seeds=[0, 1, 2])
 
 notes = [
-    """Pretraining: 47 classes of Tiny-ImageNet at 32 pixels, one seed; students 4 epochs, the
-ResNet-34 10, its branches 2, jointly with branches 4, SSKD's head 1.
+    """Pretraining: 47 classes of Tiny-ImageNet at 32 pixels; students 4 epochs, the ResNet-34 10,
+its branches 2, jointly with branches 4, SSKD's head 1. The students have three seeds, each teacher
+one for all of them; the detector of a seed starts from the student of that seed.
 "HSAKD" learns from the frozen ResNet-34 with branches grown on it, "HSAKD*" from one trained jointly
 with its branches. Of two networks that teach each other the first is handed on, of CSS's branches
 the first. RSKD is our reconstruction.

@@ -5,14 +5,15 @@
 title = 'Faster R-CNN on Vehicles, ResNet-18 pretrained on Tiny-ImageNet-47'
 baseline = 'plain'
 work_dir = 'work_dirs/vehicles'
-seeds = [0]  # of the pretraining
+seeds = [0]  # of the students; each teacher is one for all of them
 
+_teacher = dict(seeds=[0], row=False)
 _hook = 'default_hooks.distillation.checkpoint'
 runs = [
-    dict(name='R34', config='plain_r34.py', row=False),
-    dict(name='R34 branches', config='teacher.py', needs={'model.checkpoint': 'R34'}, row=False),
-    dict(name='R34 joint', config='teacher_joint.py', row=False),
-    dict(name='R34 SSP', config='sskd_teacher.py', needs={'model.checkpoint': 'R34'}, row=False),
+    dict(name='R34', config='plain_r34.py', **_teacher),
+    dict(name='R34 branches', config='teacher.py', needs={'model.checkpoint': 'R34'}, **_teacher),
+    dict(name='R34 joint', config='teacher_joint.py', **_teacher),
+    dict(name='R34 SSP', config='sskd_teacher.py', needs={'model.checkpoint': 'R34'}, **_teacher),
     dict(name='plain', config='plain_r18.py'),
     dict(name='KD', config='kd.py', needs={_hook: 'R34'}),
     dict(name='SSKD', config='sskd.py', needs={_hook: 'R34 SSP'}),
