@@ -1,4 +1,6 @@
 """Options that have to be known before any test folder is read, and what several folders share."""
+import runpy
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -32,3 +34,19 @@ def demo_data(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp('data') / 'demo'
     prepare_demo_data(str(out), seed=0, train_scenes=8, test_scenes=4)
     return out
+
+
+@pytest.fixture
+def refusal(tmp_path, monkeypatch, capsys):
+    """Runs a tool in this process, in ``tmp_path``; the one sentence that it ends with."""
+    def run(script: str, *args) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(REPO / 'tools' / script), run_name='__main__')
+        said = capsys.readouterr().err
+        assert ended.value.code == 2, said
+        lines = [line for line in said.splitlines() if line.startswith('error: ')]
+        assert len(lines) == 1 and 'Traceback' not in said, said
+        return lines[0]
+    return run

@@ -18,7 +18,8 @@ sys.path.insert(0, ROOT)
 
 import hsakd_mm  # noqa: E402,F401  mends what it must before mmengine and mmcv are used
 from hsakd_mm import bench  # noqa: E402
-from hsakd_mm.bench.transfer import check_names, check_transfer, plan_transfer  # noqa: E402
+from hsakd_mm.bench.transfer import (  # noqa: E402
+    check_names, check_transfer, detector_seeds, plan_transfer, pretraining_seed)
 from hsakd_mm.engine.launch import user_errors  # noqa: E402
 from hsakd_mm.errors import UserError  # noqa: E402
 from hsakd_mm.transfer.source import RANDOM  # noqa: E402
@@ -35,8 +36,8 @@ def parse_args() -> argparse.Namespace:
                         help=f'do these rows and what they need; "{RANDOM}" is one. The comparison '
                         'covers all that is done')
     parser.add_argument('--seeds', nargs='+', type=int, default=[], metavar='SEED',
-                        help="of the detector, and where the bench has several pretrainings, of "
-                        "these; default: the bench file's")
+                        help="of the detector and, where the bench has several seeds, of its "
+                        "pretraining; default: the bench file's")
     parser.add_argument('--no-pretraining', action='store_true',
                         help='start with the detectors: the rest is done')
     parser.add_argument('--work-dir', help="default: the bench file's")
@@ -57,7 +58,7 @@ def main() -> None:
     if not args.no_pretraining and (only or not args.only):
         check_transfer(plan, args.seeds)
         bench.run(plan, shlex.join(['python', *sys.argv]), only,
-                  args.seeds if len(plan.seeds) > 1 else ())
+                  [pretraining_seed(plan, seed) for seed in detector_seeds(plan, args.seeds)])
     detectors = plan_transfer(plan, args.seeds, args.only)
     detectors.check()
     detectors.run(os.path.join(ROOT, 'tools'), args.only)

@@ -27,9 +27,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('words', nargs='*', metavar='[NAME=]CHECKPOINT ... [CONFIG.py] [GPUS]',
                         help='checkpoints: what tools/train.py wrote, a backbone file (.pth, '
                         '.safetensors), torchvision://NAME, timm://NAME, or "random" for no '
-                        'pretraining; default: the newest distilled student under work_dirs. What '
-                        'ends in .py is the detection config; default: COCO, R18-FPN, 1x. A number '
-                        'is the GPUs (without any: processes); default: 1')
+                        'pretraining; {seed} in a path is the seed; default: the newest distilled '
+                        'student under work_dirs. What ends in .py is the detection config; '
+                        'default: COCO, R18-FPN, 1x. A number is the GPUs (without any: processes); default: 1')
     parser.add_argument('--work-dir', help='default: work_dirs/transfer/<checkpoint>-<config>, '
                         'with -seed<N> if that is given; of a list work_dirs/transfer/<config>')
     seeds = parser.add_mutually_exclusive_group()

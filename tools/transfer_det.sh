@@ -8,16 +8,16 @@
 #
 # CHECKPOINT: what tools/train.py wrote, a backbone file (.pth, .safetensors), torchvision://NAME
 # or timm://NAME (fetched, and kept as a file in the work directory), or "random".
-# "{seed}" in a path is each seed's number, for detectors that each start from a pretraining of
-# their own: 'HSAKD=work_dirs/hsakd/seed{seed}/epoch_100.pth' --seeds 0 1 2.
+# "{seed}" in a path is the detector's seed, so that each starts from a pretraining of its own:
+# 'HSAKD=work_dirs/hsakd/seed{seed}/epoch_100.pth' --seeds 0 1 2.
 # What ends in .py is the config, a whole number the GPUs (without any: processes).
 # Without arguments: the newest distilled student under work_dirs, and the COCO config.
 #
 # One checkpoint and one seed: one run, in work_dirs/transfer/<checkpoint>-<config>[-seed<N>], with
 # its report.md and report.json; --resume goes on with it.
-# Several checkpoints or seeds: each run in <work-dir>/<name>-seed<N>, and in <work-dir> (default:
-# work_dirs/transfer/<config>) the comparison as report.md, .json, .png and .html. The same command
-# again skips what is done and goes on with the rest. NAME is by default the method of a checkpoint
+# Several checkpoints or seeds, or a path with {seed}: each run in <work-dir>/<name>-seed<N>, and in
+# <work-dir> (default: work_dirs/transfer/<config>) the comparison as report.md, .json, .png and
+# .html. The same command again skips what is done and goes on with the rest. NAME is by default the method of a checkpoint
 # of ours, the name of fetched weights, or a file's; --baseline says with which one to compare.
 # The comparison covers the names and seeds of the command: another list needs another --work-dir.
 #

@@ -108,6 +108,10 @@ class Bench:
                 raise UserError(f'--only takes names of runs of {self.file} '
                                 f'({", ".join(self.entries)}), and {name!r} is '
                                 f'none{nearest(name, self.entries)}.')
+        absent = [str(seed) for seed in seeds if seed not in self.seeds]
+        if absent:
+            raise UserError(f'the seeds of {self.file} are {", ".join(map(str, self.seeds))}, and '
+                            f'{", ".join(absent)} was wanted: add it there.')
         wanted = {id(self.run_of(name, seed))
                   for name in only or self.entries for seed in seeds or self.seeds}
         for run in reversed(self.runs):  # what is needed comes before who needs it

@@ -23,7 +23,7 @@ from hsakd_mm.transfer.export import export_backbone, networks_in
 from hsakd_mm.transfer.run import TransferRun
 from hsakd_mm.transfer.source import RANDOM
 
-from .plan import Bench, Run
+from .plan import Bench
 from .results import collect, is_done
 
 
@@ -45,13 +45,12 @@ def check_transfer(bench: Bench, seeds: Sequence[int] = ()) -> None:
 
 
 def plan_transfer(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] = ()) -> Experiment:
-    """The detectors of a bench: of ``random``, and of every row whose run is done.
+    """The detectors of a bench: of ``random``, and of every row whose runs are done.
 
     Args:
         bench (Bench): With ``transfer``.
         seeds (Sequence[int]): Of the detector; the file's by default.
-        only (Sequence[str]): Rows that have to be among them, or ``random``; one of the bench's by
-            default.
+        only (Sequence[str]): Rows, or ``random``, that have to be among them; by default any row.
 
     Raises:
         UserError: The file has no ``transfer``, there is no pretraining for a seed, or a row of
@@ -59,29 +58,34 @@ def plan_transfer(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] =
     """
     config = _config(bench)
     seeds = detector_seeds(bench, seeds)
-    rows = {run.name: {seed: pretraining(bench, run.name, seed) for seed in seeds}
-            for run in bench.runs if run.row}
-    rows = {name: runs for name, runs in rows.items() if all(map(is_done, runs.values()))}
-    absent = [name for name in only if name not in {RANDOM, *rows}]
-    if absent or not (rows or only):
-        raise UserError(f'a finished pretraining of {", ".join(absent) or "any row"} was expected '
-                        f'in {bench.work_dir}, and there is none by the configs as they are: leave '
-                        f'out --no-pretraining, or name another --work-dir.')
+    rows = {run.name: {seed: bench.run_of(run.name, pretraining_seed(bench, seed))
+                       for seed in seeds} for run in bench.runs if run.row}
+    done = {name: runs for name, runs in rows.items() if all(map(is_done, runs.values()))}
+    absent = [name for name in only if name not in {RANDOM, *done}]
+    of_seeds = f' with seed {", ".join(map(str, seeds))}' if len(bench.seeds) > 1 else ''
+    if absent or not (done or only):
+        raise UserError(f'a finished pretraining of {", ".join(absent) or "any row"}{of_seeds} was '
+                        f'expected in {bench.work_dir}, and there is none by the configs as they '
+                        f'are: leave out --no-pretraining, or choose other --seeds or another '
+                        f'--work-dir.')
+    if len(done) < len(rows):
+        left_out = ', '.join(name for name in rows if name not in done)
+        print(f'Not compared, as no pretraining{of_seeds} is finished: {left_out}', flush=True)
     made = Experiment(
-        [RANDOM, *(f'{name}={_start(runs)}' for name, runs in rows.items())], config, seeds,
+        [RANDOM, *(f'{name}={_start(runs)}' for name, runs in done.items())], config, seeds,
         work_dir=os.path.join(bench.work_dir, 'detectors'),
-        baseline=bench.baseline if bench.baseline in rows else None)
+        baseline=bench.baseline if bench.baseline in done else None)
     made.title = bench.title
     made.notes += [*bench.notes, *_data_notes(bench, made)]
     top1 = {(result['name'], result['seed']): result['top1'] for result in collect(bench)}
     for run in made.runs:
-        if run.name in rows:
-            run.top1 = top1[run.name, rows[run.name][run.seed].seed]
+        if run.name in done:
+            run.top1 = top1[run.name, done[run.name][run.seed].seed]
     return made
 
 
 def detector_seeds(bench: Bench, seeds: Sequence[int] = ()) -> list:
-    """The seeds of the detector: these, or the file's.
+    """The seeds of the detector: these, or ``transfer``'s, or the bench's.
 
     Raises:
         UserError: The bench has several seeds, and not these.
@@ -96,9 +100,9 @@ def detector_seeds(bench: Bench, seeds: Sequence[int] = ()) -> list:
     return seeds
 
 
-def pretraining(bench: Bench, name: str, seed: int) -> Run:
-    """The run of this name that the detector of this seed starts from."""
-    return bench.run_of(name, seed if len(bench.seeds) > 1 else bench.seeds[0])
+def pretraining_seed(bench: Bench, seed: int) -> int:
+    """Which of the bench's seeds the detector of this seed starts from."""
+    return seed if len(bench.seeds) > 1 else bench.seeds[0]
 
 
 def _start(runs: dict) -> str:

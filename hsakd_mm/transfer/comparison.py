@@ -1,6 +1,7 @@
 """Detectors beside each other: one report from the folders of finished runs.
 
-A row is a name, that is a pretraining; its runs differ by their seed. Figures come from each run's
+A row is a name, that is a way of pretraining; its runs differ by their seed, and may by the
+checkpoint that they start from. Figures come from each run's
 ``report.json``, the courses from its logs, and what needs single detections (the interval of the
 difference, precision-recall, AP by class, drawn scenes) from its ``detections.json``. A run without
 that file keeps its row, and the report says what is missing.
@@ -51,8 +52,8 @@ class FinishedRun:
 class Comparison:
     """Everything that a report says; of each name, in the table's order.
 
-    ``rows`` have ``name``, ``seeds``, ``pretrainings`` (how many checkpoints the seeds started
-    from), ``top1`` of these and each metric as ``dict(mean, sigma, values)`` in percent,
+    ``rows`` have ``name``, ``seeds``, ``pretrainings`` (how many checkpoints they start from, 0 of
+    ``random``), ``top1`` of these and each metric as ``dict(mean, sigma, values)`` in percent,
     ``difference`` (None for the baseline) and ``seconds``. ``per_class``: by class, then name.
     """
 
@@ -196,7 +197,8 @@ def _matches(grouped: dict, baseline: str) -> tuple:
 
 
 def _row(name: str, runs: list) -> dict:
-    pretrainings = {run.get('checkpoint_sha256'): run.get('top1') for run in runs}
+    pretrainings = {run['checkpoint_sha256']: run.get('top1') for run in runs
+                    if run.get('checkpoint_sha256')}
     row: dict = dict(name=name, seeds=[run['seed'] for run in runs], difference=None,
                      pretrainings=len(pretrainings), top1=_spread(pretrainings.values()))
     for key in METRICS:

@@ -76,19 +76,23 @@ def _table(made) -> Table:
 
 
 def _how(made) -> str:
-    own = [row['name'] for row in made.rows if row['pretrainings'] > 1]
-    pretrainings = (f' (of {", ".join(own)} each detector has a pretraining of its own, so that ± '
-                    f'is over these too)') if own else ''
-    text = (f'{made.measure}: mean ± standard deviation over seeds of the detector{pretrainings}, '
-            f'in percent, at the end of training; the other figures are means. Seconds: of one '
-            f'run, its validations included.')
+    pretrained = [row for row in made.rows if row['pretrainings']]
+    own = [row['name'] for row in pretrained if 1 < row['pretrainings'] == len(row['seeds'])]
+    shared = [row['name'] for row in pretrained if row['name'] not in own]
+    text = (f'{made.measure}: mean ± standard deviation over seeds of the detector, in percent, at '
+            f'the end of training; the other figures are means. ')
+    if own:
+        text += (f'Each seed of {", ".join(own)} starts from a pretraining of its own, so ± is over '
+                 f'these too; that of top-1 is over the pretrainings alone. ')
+    text += 'Seconds: of one run, its validations included.'
     resamples = next((row['difference']['resamples'] for row in made.rows
                       if row['difference'] and row['difference']['low'] is not None), None)
     if resamples:
         text += (f' In brackets: 95 % interval of the difference from {resamples} paired bootstrap '
                  f'resamples of the {made.images} test images. It covers the choice of test '
-                 f'images, not the seeds of training, for which ± stands'
-                 f'{"" if own else ", nor the seed of the pretraining"}.')
+                 f'images, not the seeds of training, for which ± stands')
+        of = f', of {", ".join(shared)},' if own else ''
+        text += f', nor{of} the seed of the pretraining.' if shared or not own else '.'
     return text
 
 

@@ -30,7 +30,8 @@ class Experiment:
 
     Args:
         checkpoints (list[str]): ``CHECKPOINT`` or ``NAME=CHECKPOINT``, in the table's order. In a
-            path ``{seed}`` is each seed's number: detectors of a pretraining of their own.
+            path, which then needs a name, ``{seed}`` is the detector's seed: each starts from a
+            pretraining of its own.
         config (str): Detection config.
         seeds (list[int]): The config's one, else 0, by default.
         gpus (int): Processes on this machine.
@@ -57,6 +58,9 @@ class Experiment:
         sources: dict = {}
         for word in checkpoints:
             name, checkpoint = split_name(word)
+            if SEED in checkpoint and not name:
+                raise UserError(f'{checkpoint} stands for several files, and so should have a name '
+                                f'for the table: name it, as in A={checkpoint}.')
             by_seed = _sources(checkpoint, seeds, self.work_dir)
             source = by_seed[seeds[0]]
             name = name or (source.name if source.method == 'file' else source.method)

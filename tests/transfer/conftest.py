@@ -1,12 +1,9 @@
-import runpy
-import sys
 from collections import OrderedDict
 
 import pytest
 import torch
 
 from hsakd_mm.models.backbones import TimmBackbone
-from tests.conftest import REPO
 
 NARROW = (8, 8, 16, 16)
 TRAINED = """
@@ -50,19 +47,3 @@ def full_width(tmp_path_factory):
     """The same at ResNet-18's own width, which torchvision's has."""
     path = tmp_path_factory.mktemp('run') / 'student' / 'epoch_3.pth'
     return path, write_checkpoint(path, channels=(64, 128, 256, 512))
-
-
-@pytest.fixture
-def refusal(tmp_path, monkeypatch, capsys):
-    """Runs a tool in this process, in ``tmp_path``; the one sentence that it ends with."""
-    def run(script: str, *args) -> str:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(REPO / 'tools' / script), run_name='__main__')
-        said = capsys.readouterr().err
-        assert ended.value.code == 2, said
-        lines = [line for line in said.splitlines() if line.startswith('error: ')]
-        assert len(lines) == 1 and 'Traceback' not in said, said
-        return lines[0]
-    return run

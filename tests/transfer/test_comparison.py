@@ -61,7 +61,7 @@ def test_the_whole_report(finished, tmp_path) -> None:
     assert re.search(r'\| plain \| 2 \| [\d.]+ ± [\d.]+ \| .* \| – \| 60 \|', text)
     assert re.search(r'\| HSAKD\* \| 2 \| .* \| \+[\d.]+ \[[+−][\d.]+, \+[\d.]+\] \| 60 \|', text)
     assert '1000 paired bootstrap resamples of the 4 test images' in text
-    assert 'nor the seed of the pretraining' in text and 'of its own' not in text
+    assert ', nor the seed of the pretraining.' in text and 'of its own' not in text
     table, origins = text.split('## Where the numbers come from')
     assert 'It is `small`.' in table and 'RGB' not in table
     assert '- plain, HSAKD*: RGB.' in origins.replace('\\*', '*')
@@ -84,13 +84,18 @@ def test_whose_seeds_are_of_the_pretraining_too(finished, tmp_path) -> None:
     runs = [finished('plain', seed, 0.5, top1=40.) for seed in (0, 1)]
     runs += [finished('ours', seed, 0.8, top1=50. + 2 * seed, checkpoint_sha256=f'f{seed}')
              for seed in (0, 1)]
+    runs += [finished('random', seed, 0.2, checkpoint_sha256=None) for seed in (0, 1)]
     files = write_comparison(runs, str(tmp_path / 'out'), 'Digits')
     with open(files['md']) as file:
         text = file.read()
     assert re.search(r'\| plain \| 40\.0 \| 2 \|', text)
     assert re.search(r'\| ours \| 51\.0 ± 1\.4 \| 2 \|', text)
-    assert 'of the detector (of ours each detector has a pretraining of its own' in text
-    assert 'nor the seed of the pretraining' not in text
+    assert 'Each seed of ours starts from a pretraining of its own' in text
+    assert 'nor, of plain, the seed of the pretraining' in text
+    files = write_comparison(runs[2:], str(tmp_path / 'out'), 'Digits', baseline='random')
+    with open(files['md']) as file:
+        text = file.read()
+    assert 'pretraining of its own' in text and 'for which ± stands.' in text
 
 
 def test_what_is_missing_is_said(finished, tmp_path) -> None:

@@ -124,6 +124,8 @@ def test_a_pretraining_for_each_seed(listed) -> None:
     assert listed.calls == []
     with pytest.raises(UserError, match='runs/seed5/epoch_3.pth'):
         listed('ours=runs/seed{seed}/epoch_3.pth', seeds=[0, 5])
+    with pytest.raises(UserError, match='name it, as in A=runs/seed{seed}/epoch_3.pth'):
+        listed('runs/seed{seed}/epoch_3.pth', seeds=[0, 3])
 
 
 def test_the_same_run_in_a_project_that_was_moved(listed, tmp_path, monkeypatch) -> None:

@@ -309,6 +309,8 @@ def test_a_list_that_is_none(refusal) -> None:
     assert 'one config was expected, and there are two' in refusal(
         'transfer_det.py', 'random', COCO, DEMO)
     assert 'one number of GPUs was expected' in refusal('transfer_det.py', 'random', COCO, 2, 3)
+    assert 'a checkpoint was expected at runs/seed3/a.pth' in refusal(
+        'transfer_det.py', 'A=runs/seed{seed}/a.pth', COCO, '--seed', 3)
     assert 'here is one run' in refusal('transfer_det.py', 'random', '--baseline', 'random')
     assert 'names the checkpoint of one run' in refusal(
         'transfer_det.py', 'random', '--seeds', 0, 1, '--resume', 'epoch_3.pth')
