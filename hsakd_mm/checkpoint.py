@@ -12,12 +12,12 @@ from collections.abc import Mapping
 
 import timm
 import torch
-from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner.checkpoint import get_torchvision_models
 from torch import Tensor, nn
 from torch.hub import get_dir, load_state_dict_from_url
 
+from hsakd_mm.checkpoint_config import has_config, training_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.processes import together
 
@@ -124,7 +124,7 @@ def _read_safetensors(path: str) -> dict:
     return dict(state_dict=load_file(path), meta={METADATA: header})
 
 
-def trained_normalisation(content: Mapping) -> dict:
+def trained_normalisation(content: Mapping, source: str) -> dict:
     """``mean`` and ``std``, RGB in units of 0..255, that the weights were trained with.
 
     Told by the config in a training checkpoint, the metadata of a backbone that was exported, or
@@ -132,13 +132,17 @@ def trained_normalisation(content: Mapping) -> dict:
 
     Args:
         content (Mapping): What :func:`load_checkpoint` returned.
+        source (str): Its file, for the error.
 
     Returns:
         dict[str, list]: Empty where the file does not tell.
+
+    Raises:
+        UserError: As :func:`~hsakd_mm.checkpoint_config.training_config`.
     """
     meta = content.get('meta') or {}
-    if isinstance(meta.get('cfg'), str) and meta['cfg'].strip():
-        told = Config.fromstring(meta['cfg'], '.py').get('model', {}).get('data_preprocessor') or {}
+    if has_config(content):
+        told = training_config(content, source).get('model', {}).get('data_preprocessor') or {}
     else:
         inside = getattr(content['state_dict'], '_metadata', None) or {}
         told = meta.get('normalisation') or (

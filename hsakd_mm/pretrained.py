@@ -52,7 +52,7 @@ def check_input(preprocessor: nn.Module, content: Mapping, source: str) -> None:
     Raises:
         UserError: They would be given others.
     """
-    for name, theirs in trained_normalisation(content).items():
+    for name, theirs in trained_normalisation(content, source).items():
         ours = getattr(preprocessor, name, None)
         ours = None if ours is None else ours.flatten().cpu()
         if ours is None or not torch.allclose(ours, torch.tensor(theirs, dtype=ours.dtype),

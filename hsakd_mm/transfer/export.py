@@ -5,9 +5,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mmengine.config import Config
-
 from hsakd_mm.checkpoint import load_checkpoint, sha256
+from hsakd_mm.checkpoint_config import training_config
 from hsakd_mm.errors import UserError
 
 from .backbone_file import FORMAT_VERSION, FORMATS, is_head, plain_tensor, write_backbone
@@ -100,20 +99,6 @@ def export_backbone(checkpoint: str, out: str | None = None, with_head: bool = F
     for file in files:
         write_backbone(backbone, metadata, file)
     return Export(*files, *map(sha256, files), tensors=len(backbone), metadata=metadata)
-
-
-def training_config(content: dict, source: str) -> Config:
-    """The config that a training checkpoint carries.
-
-    Raises:
-        UserError: It carries none, so it was not written by our training.
-    """
-    text = (content.get('meta') or {}).get('cfg')
-    if not isinstance(text, str) or not text.strip():
-        raise UserError(f'a training checkpoint was expected at {source}, and the file holds '
-                        f'weights without the config they were trained with: name a checkpoint '
-                        f'that tools/train.py wrote.')
-    return Config.fromstring(text, '.py')
 
 
 def _metadata(content: dict, source: str, with_head: bool, prefix: str) -> dict:

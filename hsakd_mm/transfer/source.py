@@ -6,14 +6,13 @@ import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from mmengine.config import Config
-
 from hsakd_mm.checkpoint import load_checkpoint
+from hsakd_mm.checkpoint_config import training_config
 from hsakd_mm.errors import UserError
 
 from .backbone_file import (FORMAT_VERSION, BackboneFile, is_head, plain_tensor, read_backbone,
                             write_backbone)
-from .export import export_backbone, networks_in, training_config
+from .export import export_backbone, networks_in
 
 RANDOM = 'random'  # in place of a file: no pretraining
 # What torchvision's classifiers were trained on, in units of 0..255.
@@ -132,7 +131,7 @@ def newest_student(root: str = 'work_dirs') -> str:
 def _learnt_from_teacher(path: str) -> bool | None:
     """None where the file does not tell: weights of another kind, or cut short."""
     try:
-        cfg: Config = training_config(load_checkpoint(path), path)
+        cfg = training_config(load_checkpoint(path), path)
     except UserError:
         return None
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
