@@ -29,7 +29,7 @@ def finished(demo_data, tmp_path):
                    seconds=60. + seed, commit='abc', command='bash tools/transfer_det.sh',
                    frozen='stem and layer1 are frozen.', hardware=dict(cpu='a CPU', cores=2))
         (folder / 'report.json').write_text(json.dumps(dict(rows=[row])))
-        curve = [dict(step=epoch, **{'coco/bbox_mAP': row['AP'] / 100 * epoch / 3})
+        curve = [dict(step=epoch, **{'coco/bbox_mAP': round(row['AP'] / 100 * epoch / 3, 3)})
                  for epoch in (1, 2, 3) if row['AP']]
         (folder / '2026' / 'vis_data' / 'scalars.json').write_text(
             '\n'.join(map(json.dumps, curve)))
