@@ -142,7 +142,7 @@ def trained_normalisation(content: Mapping, source: str) -> dict:
     """
     meta = content.get('meta') or {}
     if has_config(content):
-        told = training_config(content, source).get('model', {}).get('data_preprocessor') or {}
+        told = (training_config(content, source).get('model') or {}).get('data_preprocessor') or {}
     else:
         inside = getattr(content['state_dict'], '_metadata', None) or {}
         told = meta.get('normalisation') or (

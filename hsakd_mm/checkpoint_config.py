@@ -34,10 +34,11 @@ def training_config(content: Mapping, source: str) -> dict:
                         f'that tools/train.py wrote.')
     try:
         return _assigned(ast.parse(content['meta']['cfg']))
-    except (SyntaxError, ValueError, TypeError) as error:  # the latter two of nulls, of odd keys
+    # ValueError is of nulls, TypeError of odd keys, the last two of what is nested without end.
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         line = f'line {error.lineno}' if getattr(error, 'lineno', None) else 'one'
         raise UserError(f'the config inside {source} was expected to hold plain values, as '
-                        f'mmengine writes them, and {line} does not ({error.args[0]}): it is not '
+                        f'mmengine writes them, and {line} does not ({error}): it is not '
                         f'executed; where the weights alone will do, save its state_dict as a '
                         f'file.') from error
 

@@ -28,7 +28,7 @@ def test_values_of_every_kind() -> None:
 @pytest.mark.parametrize('text', [
     'import os', 'a = 1\nb = __import__("pathlib").Path("ran").touch()', 'a = dict(**{"b": 1})',
     'a = [open("ran", "w") for _ in (1, )]', 'a = dict(b=<class C>)', 'a.b = 1', "a = f'{1}'",
-    'a = dict({}, {})', 'a = -"b"', 'a = 1\0', 'a = {[]: 1}', 'a = 1 + 1'])
+    'a = dict({}, {})', 'a = -"b"', 'a = 1\0', 'a = {[]: 1}', 'a = 1 + 1', 'a = ' + '-' * 100_000 + '1'])
 def test_what_is_more_than_values_is_refused_and_not_run(text, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r'inside a\.pth was expected to hold plain values.*is not '

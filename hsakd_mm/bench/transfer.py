@@ -20,11 +20,12 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.transfer.data_files import check_data
 from hsakd_mm.transfer.experiment import SEED, Experiment
 from hsakd_mm.transfer.export import export_backbone, networks_in
+from hsakd_mm.transfer.report import read_curve
 from hsakd_mm.transfer.run import TransferRun
 from hsakd_mm.transfer.source import RANDOM
 
 from .plan import Bench
-from .results import collect, is_done
+from .results import is_done
 
 
 def check_transfer(bench: Bench, seeds: Sequence[int] = ()) -> None:
@@ -77,10 +78,10 @@ def plan_transfer(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] =
         baseline=bench.baseline if bench.baseline in done else None)
     made.title = bench.title
     made.notes += [*bench.notes, *_data_notes(bench, made)]
-    top1 = {(result['name'], result['seed']): result['top1'] for result in collect(bench)}
     for run in made.runs:
         if run.name in done:
-            run.top1 = top1[run.name, done[run.name][run.seed].seed]
+            start = done[run.name][run.seed]
+            run.top1 = read_curve(start.stage.folder, start.metric)[-1][1]
     return made
 
 

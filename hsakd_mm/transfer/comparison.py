@@ -29,6 +29,7 @@ from .records import FILE, of_image, read_record
 from .report import METRICS, read_curve
 
 SCENES = 4
+_ROUNDING = 0.0501  # percent: mmdet logs three decimals of parts of 1
 USUAL = ('plain', 'baseline')  # what the others are compared with, where nobody says
 
 
@@ -171,7 +172,7 @@ def _matches(grouped: dict, baseline: str) -> tuple:
                     if row.get(key) is None and value is not None:
                         row[key] = value
                         filled.append(key)
-            elif abs(row['AP'] - 100 * matches.ap()) > 0.0501:
+            elif abs(row['AP'] - 100 * matches.ap()) > _ROUNDING:
                 remarks.append(
                     f'{name} (seed {row["seed"]}): AP is {row["AP"]:.2f} by the run\'s own metric '
                     f'and {100 * matches.ap():.2f} by its {FILE}; boxes of the ground truth may '
@@ -249,8 +250,8 @@ def _curves(made: Comparison, grouped: dict) -> str:
                       ] if len(curves) == len(rows) else []
             points = [(epoch, [100 * curve[epoch] for curve in curves]) for epoch in epochs]
             ends = [row.get(metric) for row in rows]
-            if points and None not in ends and np.allclose(points[-1][1], ends, rtol=0, atol=0.0501):
-                points[-1] = (points[-1][0], ends)  # the table's: logs have three decimals of 1
+            if points and None not in ends and np.allclose(points[-1][1], ends, 0, _ROUNDING):
+                points[-1] = (points[-1][0], ends)  # the table's, which are not rounded
             made.curves[name] = [(epoch, statistics.mean(values), min(values), max(values))
                                  for epoch, values in points]
         if any(made.curves.values()):

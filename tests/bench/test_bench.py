@@ -92,6 +92,8 @@ def test_plan(tiny) -> None:
     assert names(plan.selected(['KD'])) == [('teacher', 7), ('KD', 0), ('KD', 1)]
     assert names(plan.selected(['plain'])) == [('plain', 0), ('plain', 1)]
     assert names(plan.selected(['KD'], [1])) == [('teacher', 7), ('KD', 1)]
+    with pytest.raises(UserError, match='the seeds of .* are 0, 1, and 9 was wanted'):
+        plan.selected(['KD'], [9])
     words = plan.runs[-1].stage.command
     assert words[-2:] == ['randomness.seed=1', 'default_hooks.distillation.checkpoint='
                           'work_dirs/tiny/teacher/seed7/epoch_1.pth']

@@ -6,9 +6,9 @@ import pytest
 from mmengine.registry import init_default_scope
 
 from hsakd_mm import bench
+from hsakd_mm.bench.results import collect
 from hsakd_mm.bench.transfer import (
     check_names, check_transfer, detector_seeds, folder_sha256, plan_transfer)
-from hsakd_mm.bench.results import collect
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 from hsakd_mm.transfer.backbone_file import read_backbone
