@@ -1,4 +1,5 @@
 """Build of the package; `pip install .`, or `pip install -e .` to work on it."""
+
 import os
 import shutil
 from pathlib import Path
@@ -27,15 +28,13 @@ class BuildWithMim(build_py):
             if editable and hasattr(os, 'symlink'):
                 (mim / name).symlink_to(Path('..', '..', name))
             elif (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, mim / name,
-                                ignore=shutil.ignore_patterns('__pycache__'))
+                shutil.copytree(ROOT / name, mim / name, ignore=shutil.ignore_patterns('__pycache__'))
             else:
                 shutil.copy(ROOT / name, mim / name)
 
     def get_outputs(self, include_bytecode: bool = True) -> list:
         mim = Path(self.build_lib, 'hsakd_mm', '.mim')
-        return super().get_outputs(include_bytecode) + [
-            str(path) for path in mim.rglob('*') if path.is_file()]
+        return super().get_outputs(include_bytecode) + [str(path) for path in mim.rglob('*') if path.is_file()]
 
 
 def requirements(name: str) -> list:
@@ -61,7 +60,7 @@ setup(
     name='hsakd_mm',
     version=version(),
     description='Pretrain backbones by hierarchical self-supervised knowledge distillation, and '
-                'hand them to MMDetection',
+    'hand them to MMDetection',
     long_description=(ROOT / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     author='The hsakd_mm authors',
@@ -70,5 +69,6 @@ setup(
     packages=find_packages(include=['hsakd_mm', 'hsakd_mm.*']),
     include_package_data=False,
     install_requires=requirements('runtime'),
-    extras_require={**EXTRAS, 'all': sorted(set(sum(EXTRAS.values(), [])))},
-    cmdclass={'build_py': BuildWithMim})
+    extras_require={**EXTRAS, 'all': sorted({line for lines in EXTRAS.values() for line in lines})},
+    cmdclass={'build_py': BuildWithMim},
+)

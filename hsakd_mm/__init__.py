@@ -1,4 +1,5 @@
 """Pretrain backbones by hierarchical self-supervised distillation, hand them to MMDetection."""
+
 from . import compat as compat  # first: it mends mmengine before anything uses it
 from .transfer.operators import provide_operators
 from .version import __version__

@@ -12,6 +12,7 @@
 * ``sync_bn='torch'`` makes a bare SyncBatchNorm of timm's ``BatchNormAct2d``, and the activation in
   it is lost without a word. timm's own conversion, which keeps it, takes its place.
 """
+
 import os
 import pickle
 import platform
@@ -46,15 +47,16 @@ def _allow_own_checkpoints() -> None:
     scalar = np.float64(0).__reduce__()[0]
     dtypes = [type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64', 'int32', 'bool')]
     torch.serialization.add_safe_globals(
-        [HistoryBuffer, reconstruct, scalar, np.ndarray, np.dtype, *dtypes,
-         (_history_statistic, 'builtins.getattr')])
+        [HistoryBuffer, reconstruct, scalar, np.ndarray, np.dtype, *dtypes, (_history_statistic, 'builtins.getattr')]
+    )
 
 
 def _find_own_configs() -> None:
     _config_utils.MODULE2PACKAGE.setdefault('hsakd_mm', 'hsakd_mm')
     installed_path = _config.get_installed_path
     _config.get_installed_path = lambda package: (
-        os.path.dirname(__file__) if package == 'hsakd_mm' else installed_path(package))
+        os.path.dirname(__file__) if package == 'hsakd_mm' else installed_path(package)
+    )
 
 
 def _put(self, obj: bytes, filepath) -> None:
@@ -96,14 +98,18 @@ def _keep_activations() -> None:
         if implementation != 'torch':
             return usual(module, implementation)
         from timm.layers import convert_sync_batchnorm
+
         return convert_sync_batchnorm(module)
 
     _runner.convert_sync_batchnorm = convert
 
 
 if digit_version(mmengine.__version__) >= digit_version('0.11'):
-    warnings.warn(f'hsakd_mm/compat.py mends mmengine 0.10, and {mmengine.__version__} is installed: '
-                  f'look whether its patches are still right and needed.', stacklevel=2)
+    warnings.warn(
+        f'hsakd_mm/compat.py mends mmengine 0.10, and {mmengine.__version__} is installed: '
+        f'look whether its patches are still right and needed.',
+        stacklevel=2,
+    )
 _allow_own_checkpoints()
 _find_own_configs()
 _write_whole_files()

@@ -1,4 +1,5 @@
 """Files and folders that are there whole or not at all, and of which nothing is lost."""
+
 import os
 import platform
 import re
@@ -22,14 +23,16 @@ def replace(path: str, write: Callable) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch.save says "no space" with a RuntimeError
-        raise UserError(f'{path} could not be written ({error}): free some space, or name a place '
-                        f'that can be written to; what was there before is unchanged.') from error
+        raise UserError(
+            f'{path} could not be written ({error}): free some space, or name a place '
+            f'that can be written to; what was there before is unchanged.'
+        ) from error
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
 
 
-def set_aside(folder: str) -> None:
+def move_aside(folder: str) -> None:
     """Rename a folder whose contents are outdated; nothing of it is deleted."""
     number = 1
     while os.path.exists(aside := f'{folder}.old{number}'):
@@ -38,6 +41,6 @@ def set_aside(folder: str) -> None:
     print(f'  {folder} was made from other settings: kept as {aside}', flush=True)
 
 
-def as_folder(name: str) -> str:
+def folder_name(name: str) -> str:
     """A name without what a shell or a search for files would take for something else."""
     return re.sub(r'[^\w.+-]+', '_', name.replace('*', '-star'))

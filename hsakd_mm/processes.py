@@ -1,4 +1,5 @@
 """The processes of a run: which this is, and how all learn of one's mistake."""
+
 import os
 from collections.abc import Callable
 
@@ -12,14 +13,17 @@ def ranks() -> tuple:
 
     Known before the process group exists.
     """
-    for rank, local in (('RANK', 'LOCAL_RANK'), ('SLURM_PROCID', 'SLURM_LOCALID'),
-                        ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK')):
+    for rank, local in (
+        ('RANK', 'LOCAL_RANK'),
+        ('SLURM_PROCID', 'SLURM_LOCALID'),
+        ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+    ):
         if rank in os.environ:
             return int(os.environ[rank]), int(os.environ.get(local, 0))
     return 0, 0
 
 
-def together(function: Callable, *args):
+def on_all_ranks(function: Callable, *args):
     """``function(*args)``, if it succeeded on every rank; else its UserError, raised on each."""
     failure = result = None
     try:

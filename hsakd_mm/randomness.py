@@ -1,4 +1,5 @@
 """Random numbers drawn for what one method has and another has not must not change the rest."""
+
 import random
 import zlib
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ import torch
 
 
 @contextmanager
-def undisturbed(purpose: str = ''):
+def isolated_rng(purpose: str = ''):
     """Random numbers drawn in here do not change those that are drawn afterwards.
 
     Branches, second networks and teachers are built in here. So of two methods with one seed the

@@ -1,18 +1,21 @@
 """Options that have to be known before any test folder is read, and what several folders share."""
+
 import runpy
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.registry import DefaultScope
+
+from tests.trained_backbones import write_checkpoint
 
 REPO = Path(__file__).parent.parent
 
 
 def pytest_addoption(parser) -> None:
-    parser.addoption('--vectors', metavar='DIR',
-                     help='folder of parity vectors (default: tests/parity/vectors)')
+    parser.addoption('--vectors', metavar='DIR', help='folder of parity vectors (default: tests/parity/vectors)')
 
 
 def pytest_collection_modifyitems(items) -> None:
@@ -30,7 +33,8 @@ def own_default_scope(monkeypatch) -> None:
 @pytest.fixture(scope='session')
 def demo_data(tmp_path_factory) -> Path:
     """The demo's own data, with few scenes: real digits, in ``digits/`` and ``scenes/``."""
-    from hsakd_mm.datasets.digits import prepare_demo_data
+    from hsakd_mm.datasets.digits.prepare import prepare_demo_data
+
     out = tmp_path_factory.mktemp('data') / 'demo'
     prepare_demo_data(str(out), seed=0, train_scenes=8, test_scenes=4)
     return out
@@ -39,6 +43,7 @@ def demo_data(tmp_path_factory) -> Path:
 @pytest.fixture
 def refusal(tmp_path, monkeypatch, capsys):
     """Runs a tool in this process, in ``tmp_path``; the one sentence that it ends with."""
+
     def run(script: str, *args) -> str:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
@@ -49,4 +54,20 @@ def refusal(tmp_path, monkeypatch, capsys):
         lines = [line for line in said.splitlines() if line.startswith('error: ')]
         assert len(lines) == 1 and 'Traceback' not in said, said
         return lines[0]
+
     return run
+
+
+@pytest.fixture(scope='session')
+def trained(tmp_path_factory):
+    """``(path, backbone)`` of a narrow student's training checkpoint."""
+    torch.set_num_threads(1)
+    path = tmp_path_factory.mktemp('run') / 'student' / 'epoch_3.pth'
+    return path, write_checkpoint(path)
+
+
+@pytest.fixture(scope='session')
+def full_width(tmp_path_factory):
+    """The same at ResNet-18's own width, which torchvision's has."""
+    path = tmp_path_factory.mktemp('run') / 'student' / 'epoch_3.pth'
+    return path, write_checkpoint(path, channels=(64, 128, 256, 512))

@@ -1,4 +1,5 @@
 """What hsakd_mm/compat.py mends in mmengine."""
+
 import errno
 import os
 import pickle
@@ -15,8 +16,7 @@ from hsakd_mm.models.backbones import TimmBackbone
 
 def test_own_configs_can_be_inherited_by_name(tmp_path) -> None:
     config = tmp_path / 'mine.py'
-    config.write_text("_base_ = 'hsakd_mm::hsakd/imagenet_r34_r18.py'\n"
-                      'model = dict(temperature=4.)')
+    config.write_text("_base_ = 'hsakd_mm::hsakd/imagenet_r34_r18.py'\nmodel = dict(temperature=4.)")
     cfg = Config.fromfile(config)
     assert (cfg.model.type, cfg.model.temperature) == ('HSAKD', 4.0)
 

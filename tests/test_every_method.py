@@ -4,21 +4,21 @@ loaded into MMDetection's own ResNet.
 The methods are found, not listed: one config of each model type in each method's folder. What that
 config says of the method stays; its networks become narrow ResNet-18s, its data the digits.
 """
+
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from hsakd_mm.checkpoints.export import export_all
+from hsakd_mm.checkpoints.work_dir import last_checkpoint
 from hsakd_mm.models.distillers.plain import Classifier
 from hsakd_mm.registry import MODELS
-from hsakd_mm.transfer.export import export_all
-from hsakd_mm.work_dir import last_checkpoint
 from tests.configs.catalog import CONFIGS, load
 from tests.conftest import REPO
 
-BACKBONE = dict(type='TimmBackbone', model_name='resnet18', num_classes=10,
-                channels=(8, 16, 32, 64))
+BACKBONE = dict(type='TimmBackbone', model_name='resnet18', num_classes=10, channels=(8, 16, 32, 64))
 DIGITS = Config.fromfile(REPO / 'configs/_base_/datasets/digits_bs32.py')
 SOME = list(range(0, 256, 4))  # of several classes
 # By folder and model type, so that sskd/ gives its teacher as well as its student.
@@ -45,11 +45,15 @@ def config(demo_data, tmp_path, monkeypatch):
         indexed = cfg.train_dataloader.dataset.pipeline[-1]  # CRD asks for the images' indices
         for part, same_as in (('train', 'train'), ('val', 'val'), ('test', 'val')):
             loader = dict(DIGITS[f'{same_as}_dataloader'], num_workers=0, persistent_workers=False)
-            loader['dataset'] = dict(loader['dataset'], data_root=str(demo_data / 'digits'),
-                                     indices=SOME, pipeline=[dict(type='LoadImage'), indexed])
+            loader['dataset'] = dict(
+                loader['dataset'],
+                data_root=str(demo_data / 'digits'),
+                indices=SOME,
+                pipeline=[dict(type='LoadImage'), indexed],
+            )
             cfg[f'{part}_dataloader'] = loader
         for part in ('val', 'test'):
-            cfg[f'{part}_evaluator'] = dict(type='Accuracy', topk=(1, ))
+            cfg[f'{part}_evaluator'] = dict(type='Accuracy', topk=(1,))
         cfg.train_cfg.max_epochs = 2
         cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
 
@@ -64,6 +68,7 @@ def config(demo_data, tmp_path, monkeypatch):
             hook.update(checkpoint=str(tmp_path / 'teacher.pth'), check=False)
             torch.save(dict(state_dict=built(hook.teacher).state_dict()), hook.checkpoint)
         return cfg
+
     return small
 
 
@@ -114,9 +119,15 @@ def test_from_the_first_step_into_a_detector(method, config, tmp_path) -> None:
 
 def read(path: str) -> dict:
     content = torch.load(path, weights_only=False)
-    return dict(content['state_dict'], **{
-        f'{number}.{key}': value for number, state in content['optimizer']['state'].items()
-        for key, value in state.items() if isinstance(value, torch.Tensor)})
+    return dict(
+        content['state_dict'],
+        **{
+            f'{number}.{key}': value
+            for number, state in content['optimizer']['state'].items()
+            for key, value in state.items()
+            if isinstance(value, torch.Tensor)
+        },
+    )
 
 
 def assert_same(one: dict, other: dict) -> None:
@@ -127,8 +138,9 @@ def assert_same(one: dict, other: dict) -> None:
 @torch.no_grad()
 def assert_the_same_features(export, backbone) -> None:
     backbones = pytest.importorskip('mmdet.models.backbones', reason='mmdet is not installed')
-    detector = backbones.ResNet(18, stem_channels=64, base_channels=8, init_cfg=dict(
-        type='hsakd_mm.StrictPretrained', checkpoint=export.pth))
+    detector = backbones.ResNet(
+        18, stem_channels=64, base_channels=8, init_cfg=dict(type='hsakd_mm.StrictPretrained', checkpoint=export.pth)
+    )
     detector.init_weights()
     detector.eval()
     images = torch.rand(2, 3, 64, 96)

@@ -5,8 +5,9 @@ Usage::
     python tools/benchmark_methods.py configs/bench/cifar100_slice/bench.py [--seeds 0 1 2]
         [--only NAME ...] [--work-dir DIR]
 
-Called again, it continues where it stopped and skips what is done; see hsakd_mm/bench.
+Called again, it continues where it stopped and skips what is done; see hsakd_mm/experiments.
 """
+
 import argparse
 import os
 import shlex
@@ -14,10 +15,11 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import hsakd_mm  # noqa: E402,F401  mends what it must before mmengine and mmcv are used
-from hsakd_mm import bench  # noqa: E402
-from hsakd_mm.engine.launch import Options, user_errors  # noqa: E402
-from hsakd_mm.errors import UserError  # noqa: E402
+import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are used
+from hsakd_mm.engine.launch import Options, user_errors
+from hsakd_mm.errors import UserError
+from hsakd_mm.experiments import run_bench
+from hsakd_mm.experiments.bench import Bench
 
 
 class _Options(Options):
@@ -30,14 +32,23 @@ class _Options(Options):
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train methods side by side.')
-    parser.add_argument('bench', help='bench file; hsakd_mm/bench/plan.py says what is in it')
-    parser.add_argument('--seeds', nargs='+', type=int, metavar='SEED',
-                        help="default: the bench file's, else 0 1 2")
-    parser.add_argument('--only', nargs='+', default=[], metavar='NAME',
-                        help='these runs and what they need; the report covers all that are done')
+    parser.add_argument('bench', help='bench file; hsakd_mm/experiments/bench.py says what is in it')
+    parser.add_argument('--seeds', nargs='+', type=int, metavar='SEED', help="default: the bench file's, else 0 1 2")
+    parser.add_argument(
+        '--only',
+        nargs='+',
+        default=[],
+        metavar='NAME',
+        help='these runs and what they need; the report covers all that are done',
+    )
     parser.add_argument('--work-dir', help='default: work_dirs/<folder of the bench file>')
-    parser.add_argument('--cfg-options', nargs='+', action=_Options, metavar='KEY=VALUE',
-                        help='change the config of every run, as for tools/train.py')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=_Options,
+        metavar='KEY=VALUE',
+        help='change the config of every run, as for tools/train.py',
+    )
     parser.set_defaults(words=[])
     return parser.parse_args()
 
@@ -46,8 +57,8 @@ def main() -> None:
     args = parse_args()
     if min(args.seeds or [0]) < 0:
         raise UserError(f'--seeds takes numbers of 0 or more, and got {min(args.seeds)}.')
-    runs = bench.Bench(args.bench, args.seeds, args.work_dir, args.cfg_options, args.words)
-    bench.run(runs, shlex.join(['python', *sys.argv]), args.only)
+    runs = Bench(args.bench, args.seeds, args.work_dir, args.cfg_options, args.words)
+    run_bench.run(runs, shlex.join(['python', *sys.argv]), args.only)
 
 
 if __name__ == '__main__':

@@ -1,26 +1,31 @@
 """Write the backbone of a training checkpoint as a plain state dict (.pth and .safetensors).
 
-    python tools/export_backbone.py work_dirs/imagenet_r34_r18/epoch_100.pth
+python tools/export_backbone.py work_dirs/imagenet_r34_r18/epoch_100.pth
 """
+
 import argparse
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from hsakd_mm.engine.launch import user_errors  # noqa: E402
-from hsakd_mm.transfer.export import export_all, export_backbone  # noqa: E402
+from hsakd_mm.checkpoints.export import export_all, export_backbone
+from hsakd_mm.engine.launch import user_errors
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('checkpoint', help='what tools/train.py wrote')
-    parser.add_argument('--out', metavar='FILE',
-                        help='where to; both endings are written (default: CHECKPOINT_backbone)')
+    parser.add_argument(
+        '--out', metavar='FILE', help='where to; both endings are written (default: CHECKPOINT_backbone)'
+    )
     parser.add_argument('--with-head', action='store_true', help='keep the classifier, fc.*')
-    parser.add_argument('--prefix', help="the backbone's keys in the checkpoint, such as net2.backbone. "
-                        '(default: found by itself; of networks that taught each other, all are '
-                        'written)')
+    parser.add_argument(
+        '--prefix',
+        help="the backbone's keys in the checkpoint, such as net2.backbone. "
+        '(default: found by itself; of networks that taught each other, all are '
+        'written)',
+    )
     return parser.parse_args()
 
 
@@ -34,8 +39,7 @@ def main() -> None:
         norm = done.metadata['normalisation']
         network = done.metadata['model_name'] or done.metadata['backbone_type']
         network = ' '.join(filter(None, [done.metadata['network'], network]))
-        print(f'{done.tensors} tensors of {done.metadata["method"]} ({network}, '
-              f'epoch {done.metadata["epoch"]})')
+        print(f'{done.tensors} tensors of {done.metadata["method"]} ({network}, epoch {done.metadata["epoch"]})')
         print(f'input: RGB 0..255, mean {norm["mean"]}, std {norm["std"]}')
         print(f'{done.pth_sha256}  {done.pth}')
         print(f'{done.safetensors_sha256}  {done.safetensors}')

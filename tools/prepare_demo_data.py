@@ -1,12 +1,13 @@
 """Write the demo's digits and digit scenes, or check those that are there."""
+
 import argparse
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from hsakd_mm.datasets.digits import prepare_demo_data  # noqa: E402
-from hsakd_mm.engine.launch import user_errors  # noqa: E402
+from hsakd_mm.datasets.digits.prepare import prepare_demo_data
+from hsakd_mm.engine.launch import user_errors
 
 
 def main() -> None:

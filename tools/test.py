@@ -5,6 +5,7 @@ Usage::
     python tools/test.py CONFIG CHECKPOINT [--branches] [--out FILE.json]
     bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [the same options]
 """
+
 import argparse
 import json
 import os
@@ -12,15 +13,15 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import hsakd_mm  # noqa: E402,F401  mends what it must before mmengine and mmcv are used
-from mmengine.dist import is_main_process  # noqa: E402
-from mmengine.registry import RUNNERS  # noqa: E402
-from mmengine.runner import Runner  # noqa: E402
+from mmengine.dist import is_main_process
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
 
-from hsakd_mm.checkpoint import load_checkpoint, sha256  # noqa: E402
-from hsakd_mm.engine.branches import look_at_branches  # noqa: E402
-from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors  # noqa: E402
-from hsakd_mm.engine.preflight import load_config, load_into, prepare_work_dir  # noqa: E402
+import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are used
+from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
+from hsakd_mm.engine.branches import look_at_branches
+from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors
+from hsakd_mm.engine.preflight import load_config, load_into, prepare_work_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,10 +30,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file; every weight has to fit')
     parser.add_argument('--work-dir', help='for logs; default: work_dirs/<config>')
     parser.add_argument('--out', metavar='FILE', help='write the metrics as JSON')
-    parser.add_argument('--branches', action='store_true',
-                        help='also report the accuracy of each branch')
-    parser.add_argument('--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE',
-                        help='change the config: test_dataloader.batch_size=8')
+    parser.add_argument('--branches', action='store_true', help='also report the accuracy of each branch')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=Options,
+        metavar='KEY=VALUE',
+        help='change the config: test_dataloader.batch_size=8',
+    )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
@@ -42,8 +47,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args.config, args.cfg_options,
-                      needs=('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
+    cfg = load_config(args.config, args.cfg_options, needs=('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
     prepare_work_dir(cfg, args.work_dir, args.config)
     if args.branches:
         look_at_branches(cfg)
@@ -55,8 +59,10 @@ def main() -> None:
     load_into(runner, checkpoint, args.checkpoint)
     metrics = {key: float(value) for key, value in runner.test().items()}  # logs them
     if args.out and is_main_process():
-        _write(args.out, dict(metrics=metrics, config=args.config, checkpoint=args.checkpoint,
-                              sha256=sha256(args.checkpoint)))
+        _write(
+            args.out,
+            dict(metrics=metrics, config=args.config, checkpoint=args.checkpoint, sha256=sha256(args.checkpoint)),
+        )
 
 
 def _write(path: str, content: dict) -> None:

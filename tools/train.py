@@ -5,44 +5,59 @@ Usage::
     python tools/train.py CONFIG [--work-dir DIR] [--resume [FILE]] [--amp] [--auto-scale-lr]
     bash tools/dist_train.sh CONFIG GPUS [the same options]
 """
+
 import argparse
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import hsakd_mm  # noqa: E402,F401  mends what it must before mmengine and mmcv are used
-from mmengine.dist import is_main_process  # noqa: E402
-from mmengine.registry import RUNNERS  # noqa: E402
-from mmengine.runner import Runner  # noqa: E402
+from mmengine.dist import is_main_process
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
 
-from hsakd_mm.checkpoint import load_checkpoint  # noqa: E402
-from hsakd_mm.engine.branches import look_at_branches  # noqa: E402
-from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors  # noqa: E402
-from hsakd_mm.engine.optim import check_amp, use_amp  # noqa: E402
-from hsakd_mm.engine.preflight import (  # noqa: E402
-    check_disk, find_resume, load_config, load_into, prepare_work_dir, require_same_start,
-    say_if_lr_is_for_another_batch)
-from hsakd_mm.engine.resumed import train  # noqa: E402
-from hsakd_mm.errors import UserError  # noqa: E402
+import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are used
+from hsakd_mm.checkpoints.loading import load_checkpoint
+from hsakd_mm.engine.branches import look_at_branches
+from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors
+from hsakd_mm.engine.optim import check_amp, use_amp
+from hsakd_mm.engine.preflight import (
+    check_disk,
+    find_resume,
+    load_config,
+    load_into,
+    prepare_work_dir,
+    require_same_start,
+    say_if_lr_is_for_another_batch,
+)
+from hsakd_mm.engine.resumed import train
+from hsakd_mm.errors import UserError
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train a model.')
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='for logs and checkpoints; default: work_dirs/<config>')
-    parser.add_argument('--resume', nargs='?', const='auto', metavar='FILE',
-                        help='go on from this checkpoint; without FILE from the last one of the '
-                        'work directory, if there is any')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='FILE',
+        help='go on from this checkpoint; without FILE from the last one of the work directory, if there is any',
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
-    parser.add_argument('--auto-scale-lr', action='store_true',
-                        help='scale the learning rate with the number of images a step')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help='scale the learning rate with the number of images a step'
+    )
     parser.add_argument('--no-validate', action='store_true', help='no validation while training')
-    parser.add_argument('--branches', action='store_true',
-                        help='also report the accuracy of each branch')
-    parser.add_argument('--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE',
-                        help='change the config: optim_wrapper.optimizer.lr=0.1; a list is '
-                        'key="[a,b]" or key=a,b')
+    parser.add_argument('--branches', action='store_true', help='also report the accuracy of each branch')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=Options,
+        metavar='KEY=VALUE',
+        help='change the config: optim_wrapper.optimizer.lr=0.1; a list is key="[a,b]" or key=a,b',
+    )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
@@ -52,8 +67,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args.config, args.cfg_options,
-                      needs=('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
+    cfg = load_config(args.config, args.cfg_options, needs=('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     prepare_work_dir(cfg, args.work_dir, args.config)
     if args.branches:
         look_at_branches(cfg)
@@ -62,9 +76,11 @@ def main() -> None:
     check_amp(cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-            raise UserError('--auto-scale-lr needs the batch that the learning rate was chosen '
-                            'for, and the config does not give it: set '
-                            'auto_scale_lr.base_batch_size.')
+            raise UserError(
+                '--auto-scale-lr needs the batch that the learning rate was chosen '
+                'for, and the config does not give it: set '
+                'auto_scale_lr.base_batch_size.'
+            )
         cfg.auto_scale_lr.enable = True
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -90,6 +106,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with user_errors('interrupted: the same command with --resume goes on from the last '
-                     'checkpoint.'):
+    with user_errors('interrupted: the same command with --resume goes on from the last checkpoint.'):
         main()

@@ -5,6 +5,7 @@
 
 tools/transfer_det.sh says what the arguments are.
 """
+
 import argparse
 import os
 import sys
@@ -12,11 +13,11 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-from hsakd_mm.engine.launch import Options, user_errors  # noqa: E402
-from hsakd_mm.errors import UserError  # noqa: E402
-from hsakd_mm.transfer.experiment import SEED, Experiment, split_name  # noqa: E402
-from hsakd_mm.transfer.run import TransferRun  # noqa: E402
-from hsakd_mm.transfer.source import newest_student  # noqa: E402
+from hsakd_mm.checkpoints.source import newest_student
+from hsakd_mm.engine.launch import Options, user_errors
+from hsakd_mm.errors import UserError
+from hsakd_mm.experiments.detector_run import TransferRun
+from hsakd_mm.experiments.experiment import SEED, Experiment, split_name
 
 COCO = os.path.join(ROOT, 'configs', 'transfer', 'faster-rcnn_r18_fpn_1x_coco.py')
 TOOLS = os.path.join(ROOT, 'tools')
@@ -24,39 +25,52 @@ TOOLS = os.path.join(ROOT, 'tools')
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('words', nargs='*', metavar='[NAME=]CHECKPOINT ... [CONFIG.py] [GPUS]',
-                        help='checkpoints: what tools/train.py wrote, a backbone file (.pth, '
-                        '.safetensors), torchvision://NAME, timm://NAME, or "random" for no '
-                        'pretraining; {seed} in a path is the seed; default: the newest distilled '
-                        'student under work_dirs. What ends in .py is the detection config; '
-                        'default: COCO, R18-FPN, 1x. A number is the GPUs (without any: processes); default: 1')
-    parser.add_argument('--work-dir', help='default: work_dirs/transfer/<checkpoint>-<config>, '
-                        'with -seed<N> if that is given; of a list work_dirs/transfer/<config>')
+    parser.add_argument(
+        'words',
+        nargs='*',
+        metavar='[NAME=]CHECKPOINT ... [CONFIG.py] [GPUS]',
+        help='checkpoints: what tools/train.py wrote, a backbone file (.pth, '
+        '.safetensors), torchvision://NAME, timm://NAME, or "random" for no '
+        'pretraining; {seed} in a path is the seed; default: the newest distilled '
+        'student under work_dirs. What ends in .py is the detection config; '
+        'default: COCO, R18-FPN, 1x. A number is the GPUs (without any: processes); default: 1',
+    )
+    parser.add_argument(
+        '--work-dir',
+        help='default: work_dirs/transfer/<checkpoint>-<config>, '
+        'with -seed<N> if that is given; of a list work_dirs/transfer/<config>',
+    )
     seeds = parser.add_mutually_exclusive_group()
     seeds.add_argument('--seed', type=int, help="default: the config's, else 0")
     seeds.add_argument('--seeds', type=int, nargs='+', metavar='N', help='train with each of them')
-    parser.add_argument('--baseline', metavar='NAME',
-                        help='name of the list that the others are compared with')
-    parser.add_argument('--resume', nargs='?', const='auto', metavar='FILE',
-                        help='go on from the last checkpoint of the work directory, or from FILE; '
-                        'a list always goes on')
+    parser.add_argument('--baseline', metavar='NAME', help='name of the list that the others are compared with')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='FILE',
+        help='go on from the last checkpoint of the work directory, or from FILE; a list always goes on',
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
-    parser.add_argument('--auto-scale-lr', action='store_true',
-                        help='scale the learning rate with the number of images a step')
-    parser.add_argument('--no-validate', action='store_true',
-                        help='measure the last checkpoint only')
-    parser.add_argument('--cfg-options', nargs='+', action=Options, default={},
-                        metavar='KEY=VALUE', help='change the config')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help='scale the learning rate with the number of images a step'
+    )
+    parser.add_argument('--no-validate', action='store_true', help='measure the last checkpoint only')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=Options, default={}, metavar='KEY=VALUE', help='change the config'
+    )
     args = parser.parse_intermixed_args()
     args.config, args.gpus, args.checkpoints = None, None, []
     for word in args.words:
-        kind = ('config' if word.endswith('.py') else 'gpus' if word.isdecimal() else 'checkpoints')
+        kind = 'config' if word.endswith('.py') else 'gpus' if word.isdecimal() else 'checkpoints'
         if kind == 'checkpoints':
             args.checkpoints.append(word)
         elif getattr(args, kind) is not None:
             what = 'config' if kind == 'config' else 'number of GPUs'
-            raise UserError(f'one {what} was expected, and there are two, {getattr(args, kind)} '
-                            f'and {word}: name one; checkpoints do not look like this.')
+            raise UserError(
+                f'one {what} was expected, and there are two, {getattr(args, kind)} '
+                f'and {word}: name one; checkpoints do not look like this.'
+            )
         else:
             setattr(args, kind, word if kind == 'config' else int(word))
     args.seeds = args.seeds or ([] if args.seed is None else [args.seed])
@@ -71,31 +85,35 @@ def main() -> None:
     if args.config is None:
         args.config = COCO.removeprefix(os.getcwd() + os.sep)
         print(f'No config named: taking {args.config}')
-    flags = [flag for flag in ('--amp', '--auto-scale-lr', '--no-validate')
-             if getattr(args, flag.strip('-').replace('-', '_'))]
-    common = dict(gpus=1 if args.gpus is None else args.gpus, work_dir=args.work_dir,
-                  options=args.cfg_options, flags=flags)
+    flags = [
+        flag
+        for flag in ('--amp', '--auto-scale-lr', '--no-validate')
+        if getattr(args, flag.strip('-').replace('-', '_'))
+    ]
+    common = dict(
+        gpus=1 if args.gpus is None else args.gpus, work_dir=args.work_dir, options=args.cfg_options, flags=flags
+    )
     if len(args.checkpoints) > 1 or len(args.seeds) > 1 or SEED in args.checkpoints[0]:
         if args.resume not in (None, 'auto'):
-            raise UserError(f'--resume {args.resume} names the checkpoint of one run, and here are '
-                            f'several: leave it out, a list always goes on.')
-        experiment = Experiment(args.checkpoints, args.config, args.seeds, baseline=args.baseline,
-                                **common)
+            raise UserError(
+                f'--resume {args.resume} names the checkpoint of one run, and here are '
+                f'several: leave it out, a list always goes on.'
+            )
+        experiment = Experiment(args.checkpoints, args.config, args.seeds, baseline=args.baseline, **common)
         experiment.check()
         experiment.run(TOOLS)
         return
     if args.baseline is not None:
-        raise UserError(f'--baseline {args.baseline} compares the runs of a list, and here is one '
-                        f'run: name several checkpoints.')
+        raise UserError(
+            f'--baseline {args.baseline} compares the runs of a list, and here is one run: name several checkpoints.'
+        )
     name, checkpoint = split_name(args.checkpoints[0])
-    run = TransferRun(checkpoint, args.config, seed=args.seeds[0] if args.seeds else None,
-                      name=name, **common)
+    run = TransferRun(checkpoint, args.config, seed=args.seeds[0] if args.seeds else None, name=name, **common)
     run.check()
     run.train(TOOLS, resume=args.resume)
     run.report(TOOLS)
 
 
 if __name__ == '__main__':
-    with user_errors('interrupted: the same command, for one run with --resume, goes on from the '
-                     'last checkpoint.'):
+    with user_errors('interrupted: the same command, for one run with --resume, goes on from the last checkpoint.'):
         main()

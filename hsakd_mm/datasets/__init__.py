@@ -5,6 +5,7 @@ Fine-grained sets (CUB, Stanford Cars and Dogs) are :class:`.ImageFolder`'s once
 a list beside the images. Readers of those lists, by torchvision's own classes where it has them,
 belong beside :mod:`.cifar`.
 """
+
 from . import transforms
 from .cifar import CIFAR10, CIFAR100
 from .image_folder import ImageFolder

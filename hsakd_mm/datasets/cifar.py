@@ -1,4 +1,5 @@
 """CIFAR-10 and CIFAR-100 from the original python files."""
+
 from collections.abc import Sequence
 
 import numpy as np

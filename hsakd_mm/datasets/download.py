@@ -1,4 +1,5 @@
 """Fetching an archive once: by the main rank, with its progress and checksum, while others wait."""
+
 import os
 from collections.abc import Callable
 from multiprocessing.pool import ThreadPool
@@ -8,8 +9,7 @@ from mmengine.logging import print_log
 from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.processes import together
-
+from hsakd_mm.processes import on_all_ranks
 
 _ROUND = 20.0  # seconds between two collectives, well below any timeout of theirs
 
@@ -23,7 +23,7 @@ def on_main_rank(function: Callable, *args) -> None:
             if job is not None:
                 job.wait(_ROUND)
             done = any(all_gather_object(job is not None and job.ready()))
-        together(job.get if job is not None else lambda: None)
+        on_all_ranks(job.get if job is not None else lambda: None)
 
 
 def first_bad_file(folder: str, files: list) -> tuple[str, str] | None:
@@ -52,4 +52,5 @@ def fetch_archive(url: str, root: str, filename: str, md5: str) -> None:
         raise UserError(
             f'{url} was to be downloaded to {root}, and that failed '
             f'({" ".join(str(error).split())[:200] or type(error).__name__}): run it again, or '
-            f'fetch the file elsewhere and put it into {root} as {filename}.') from error
+            f'fetch the file elsewhere and put it into {root} as {filename}.'
+        ) from error

@@ -1,4 +1,5 @@
 """A stratified part of a training set: the few-shot split of the paper (25, 50 and 75 %)."""
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,8 +10,9 @@ from hsakd_mm.errors import UserError
 def check_fraction(fraction: float) -> None:
     """Refuse a part that is none, before any file is read."""
     if not isinstance(fraction, (int, float)) or not 0 < fraction <= 1:
-        raise UserError(f'fraction must be above 0 and at most 1, and it is {fraction!r}: 0.25 '
-                        f'keeps a quarter of every class.')
+        raise UserError(
+            f'fraction must be above 0 and at most 1, and it is {fraction!r}: 0.25 keeps a quarter of every class.'
+        )
 
 
 def stratified_part(samples: list, labels: Sequence[int], fraction: float, seed: int = 0) -> list:
@@ -35,13 +37,17 @@ def stratified_part(samples: list, labels: Sequence[int], fraction: float, seed:
     try:
         from sklearn.model_selection import StratifiedShuffleSplit
     except ImportError as error:
-        raise UserError(f"fraction={fraction} needs scikit-learn's stratified split, which is not "
-                        f'installed: run pip install scikit-learn.') from error
+        raise UserError(
+            f"fraction={fraction} needs scikit-learn's stratified split, which is not "
+            f'installed: run pip install scikit-learn.'
+        ) from error
     splitter = StratifiedShuffleSplit(n_splits=1, test_size=1 - fraction, random_state=seed)
     try:
         kept, _ = next(splitter.split(np.zeros(len(labels)), labels))
     except ValueError as error:
-        raise UserError(f'a part of {fraction} of {len(samples)} samples was asked for, with each '
-                        f'class on both sides of the cut, and that is not possible ({error}): '
-                        f'choose another fraction.') from error
+        raise UserError(
+            f'a part of {fraction} of {len(samples)} samples was asked for, with each '
+            f'class on both sides of the cut, and that is not possible ({error}): '
+            f'choose another fraction.'
+        ) from error
     return [samples[index] for index in kept]

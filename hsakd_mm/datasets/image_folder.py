@@ -1,4 +1,5 @@
 """A classification set in ImageNet's layout: one folder of images per class."""
+
 import hashlib
 import os
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from mmengine.dist import all_gather_object
 from torch.utils.data import get_worker_info
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.processes import together
+from hsakd_mm.processes import on_all_ranks
 from hsakd_mm.registry import DATASETS
 
 from .few_shot import check_fraction, stratified_part
@@ -42,9 +43,17 @@ class ImageFolder(BaseDataset):
             In distributed runs on every rank.
     """
 
-    def __init__(self, data_root: str, split: str = '', pipeline: Sequence = (),
-                 non_rgb: str = 'error', verify: bool = True, fraction: float = 1.,
-                 split_seed: int = 0, **kwargs) -> None:
+    def __init__(
+        self,
+        data_root: str,
+        split: str = '',
+        pipeline: Sequence = (),
+        non_rgb: str = 'error',
+        verify: bool = True,
+        fraction: float = 1.0,
+        split_seed: int = 0,
+        **kwargs,
+    ) -> None:
         if non_rgb not in NON_RGB:
             raise UserError(f'non_rgb must be one of {NON_RGB}, and it is {non_rgb!r}.')
         check_fraction(fraction)
@@ -53,63 +62,66 @@ class ImageFolder(BaseDataset):
         self.fraction = fraction
         self.split_seed = split_seed
         self.folder = os.path.join(os.path.expanduser(data_root), split).rstrip('/')
-        super().__init__(data_root=data_root, data_prefix=dict(img_path=split),
-                         pipeline=build_transforms(pipeline), **kwargs)
+        super().__init__(
+            data_root=data_root, data_prefix=dict(img_path=split), pipeline=build_transforms(pipeline), **kwargs
+        )
 
     def load_data_list(self) -> list[dict]:
         """Scan the folders, then check the files; sets ``metainfo['classes']``."""
         verify = self.verify and get_worker_info() is None  # a worker must not meet other ranks
         chosen = self._metainfo.get('classes')
-        classes, files = (
-            together(self._chosen_files, chosen) if verify else self._chosen_files(chosen))
+        classes, files = on_all_ranks(self._chosen_files, chosen) if verify else self._chosen_files(chosen)
         if verify:
             _check_same_everywhere(self.folder, files)
             verify_images([path for path, _ in files], self.non_rgb)
         self._metainfo['classes'] = classes
         return [dict(img_path=path, gt_label=label) for path, label in files]
 
-    def find_files(self, chosen: Sequence[str] | None
-                   ) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
+    def find_files(self, chosen: Sequence[str] | None) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
         """The classes and the files as (path, label); sets in other layouts override this."""
         return scan(self.folder, chosen)
 
-    def _chosen_files(self, chosen: Sequence[str] | None
-                      ) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
+    def _chosen_files(self, chosen: Sequence[str] | None) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
         classes, files = self.find_files(chosen)
-        return classes, stratified_part(files, [label for _, label in files], self.fraction,
-                                        self.split_seed)
+        return classes, stratified_part(files, [label for _, label in files], self.fraction, self.split_seed)
 
     def get_data_info(self, idx: int) -> dict:
         return dict(super().get_data_info(idx), non_rgb=self.non_rgb)
 
 
-def scan(folder: str, chosen: Sequence[str] | None = None
-         ) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
+def scan(folder: str, chosen: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
     """The classes under ``folder``, and their files as (path, label), both in order of name.
 
     Raises:
         UserError: There is nothing to train on, or a class has no image.
     """
     if not os.path.isdir(folder):
-        raise UserError(f'class folders of images were expected in {folder}, and there is no such '
-                        f'folder: set data_root (and split) to where the data is.')
+        raise UserError(
+            f'class folders of images were expected in {folder}, and there is no such '
+            f'folder: set data_root (and split) to where the data is.'
+        )
     found, files = _entries(folder)
     if not found:
         what = f'{len(files)} files but no folder' if files else 'nothing'
-        raise UserError(f'class folders of images were expected in {folder}, and there is {what} '
-                        f'in it: put the images of each class into a folder of their own.')
+        raise UserError(
+            f'class folders of images were expected in {folder}, and there is {what} '
+            f'in it: put the images of each class into a folder of their own.'
+        )
     classes = tuple(chosen or found)
     absent = sorted(set(classes) - set(found))
     if absent:
-        raise UserError(f'a class folder {absent[0]!r} was expected in {folder}, and there is '
-                        f'none: correct metainfo.classes or add the folder.')
+        raise UserError(
+            f'a class folder {absent[0]!r} was expected in {folder}, and there is '
+            f'none: correct metainfo.classes or add the folder.'
+        )
     paths = [os.path.join(folder, name) for name in classes]
     with ThreadPool(min(16, len(paths))) as pool:
         listings = pool.map(_files_below, paths, chunksize=1)
     for path, listing in zip(paths, listings):
         if not listing:
-            raise UserError(f'images were expected in the class folder {path}, and it has none: '
-                            f'add images or remove the folder.')
+            raise UserError(
+                f'images were expected in the class folder {path}, and it has none: add images or remove the folder.'
+            )
     return classes, [(path, label) for label, listing in enumerate(listings) for path in listing]
 
 
@@ -130,15 +142,18 @@ def _entries(folder: str) -> tuple[list[str], list[str]]:
                 if not entry.name.startswith('.'):
                     (folders if entry.is_dir() else files).append(entry.name)
     except OSError as error:
-        raise UserError(f'the folder {folder} cannot be read ({error.strerror}): mend its '
-                        f'permissions or choose another data_root.') from error
+        raise UserError(
+            f'the folder {folder} cannot be read ({error.strerror}): mend its permissions or choose another data_root.'
+        ) from error
     return sorted(folders), sorted(files)
 
 
 def _check_same_everywhere(folder: str, files: list[tuple[str, int]]) -> None:
     """Ranks on other machines read their own disks; an index must mean one image on all."""
-    names = '\0'.join(path[len(folder):] for path, _ in files)
+    names = '\0'.join(path[len(folder) :] for path, _ in files)
     digest = hashlib.sha256(names.encode(errors='surrogateescape')).hexdigest()
     if len(set(all_gather_object(digest))) > 1:
-        raise UserError(f'every machine must see the same files in {folder}, and they differ: '
-                        f'copy the data anew, or use a shared disk.')
+        raise UserError(
+            f'every machine must see the same files in {folder}, and they differ: '
+            f'copy the data anew, or use a shared disk.'
+        )

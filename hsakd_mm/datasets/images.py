@@ -1,4 +1,5 @@
 """Image files to 8-bit RGB, or one sentence that says which file is not one, and why."""
+
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -8,8 +9,13 @@ FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'PPM')
 
 NON_RGB = ('error', 'convert')
 
-_KINDS = {'1': 'black and white', 'L': 'greyscale', 'LA': 'greyscale with transparency',
-          'P': 'of a palette', 'PA': 'of a palette'}
+_KINDS = {
+    '1': 'black and white',
+    'L': 'greyscale',
+    'LA': 'greyscale with transparency',
+    'P': 'of a palette',
+    'PA': 'of a palette',
+}
 
 
 def read_rgb(path: str, non_rgb: str = 'error') -> Image.Image:
@@ -41,10 +47,12 @@ def check_kind(image: Image.Image, path: str, non_rgb: str) -> None:
     kind = _kind(image)
     if kind is None or (non_rgb == 'convert' and kind != '32-bit'):
         return
-    remedy = ('save it with 8 bits a channel' if kind == '32-bit' else
-              "set `non_rgb='convert'` on the dataset, or convert or remove the file")
-    raise UserError(f'an 8-bit RGB image was expected at {path}, and the file is {kind} '
-                     f'(mode {image.mode}): {remedy}.')
+    remedy = (
+        'save it with 8 bits a channel'
+        if kind == '32-bit'
+        else "set `non_rgb='convert'` on the dataset, or convert or remove the file"
+    )
+    raise UserError(f'an 8-bit RGB image was expected at {path}, and the file is {kind} (mode {image.mode}): {remedy}.')
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -72,8 +80,10 @@ def unreadable(path: str, error: Exception) -> UserError:
         reason = f'not one of {", ".join(FORMATS)}, or empty'
     else:
         reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())[:160]
-    return UserError(f'an image was expected at {path}, and it cannot be decoded '
-                      f'({reason or type(error).__name__}): replace the file or remove it.')
+    return UserError(
+        f'an image was expected at {path}, and it cannot be decoded '
+        f'({reason or type(error).__name__}): replace the file or remove it.'
+    )
 
 
 def _kind(image: Image.Image) -> str | None:

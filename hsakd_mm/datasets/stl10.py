@@ -1,4 +1,5 @@
 """STL-10's labelled images from the original binary files."""
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -3,6 +3,7 @@
 torchvision knows the files' names, checksums and formats; this adds what a run needs around them:
 sentences for what is missing, one download for all ranks, chosen classes, a few-shot part.
 """
+
 import os
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ from torch.utils.data import get_worker_info
 from torchvision.datasets import VisionDataset
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.processes import together
+from hsakd_mm.processes import on_all_ranks
 
 from .download import fetch_archive, first_bad_file, on_main_rank
 from .few_shot import check_fraction, stratified_part
@@ -49,12 +50,19 @@ class TorchvisionSet(BaseDataset):
     source: type[VisionDataset]
     splits = ('train', 'test')
 
-    def __init__(self, data_root: str, split: str = 'train', pipeline: Sequence = (),
-                 download: bool = False, fraction: float = 1., split_seed: int = 0,
-                 verify: bool = True, **kwargs) -> None:
+    def __init__(
+        self,
+        data_root: str,
+        split: str = 'train',
+        pipeline: Sequence = (),
+        download: bool = False,
+        fraction: float = 1.0,
+        split_seed: int = 0,
+        verify: bool = True,
+        **kwargs,
+    ) -> None:
         if split not in self.splits:
-            raise UserError(f'split must be one of {self.splits} for {type(self).__name__}, and '
-                            f'it is {split!r}.')
+            raise UserError(f'split must be one of {self.splits} for {type(self).__name__}, and it is {split!r}.')
         check_fraction(fraction)
         self.split = split
         self.download = download
@@ -63,8 +71,9 @@ class TorchvisionSet(BaseDataset):
         self.verify = verify
         pipeline = build_transforms(pipeline)
         if any(isinstance(transform, LoadImage) for transform in pipeline):
-            raise UserError(f'{type(self).__name__} gives the pipeline images, and LoadImage '
-                            f'expects files: leave LoadImage out.')
+            raise UserError(
+                f'{type(self).__name__} gives the pipeline images, and LoadImage expects files: leave LoadImage out.'
+            )
         super().__init__(data_root=os.path.expanduser(data_root), pipeline=pipeline, **kwargs)
 
     @property
@@ -76,8 +85,7 @@ class TorchvisionSet(BaseDataset):
         """``(name, MD5)`` of the files in :attr:`folder` that are needed."""
         return [tuple(entry) for entry in self.source.train_list + self.source.test_list]
 
-    def open(self, source: type[VisionDataset]
-             ) -> tuple[np.ndarray, Sequence[int], Sequence[str]]:
+    def open(self, source: type[VisionDataset]) -> tuple[np.ndarray, Sequence[int], Sequence[str]]:
         """This split's images (uint8 ``[n, H, W, 3]``), labels and class names.
 
         Args:
@@ -90,20 +98,20 @@ class TorchvisionSet(BaseDataset):
         if get_worker_info() is None:  # a worker must not meet other ranks
             if self.download:
                 on_main_rank(self._fetch)
-            self._images, labels, names = together(self._read)
+            self._images, labels, names = on_all_ranks(self._read)
         else:
             self._images, labels, names = self._read()
         classes = tuple(self._metainfo.get('classes') or names)
         absent = sorted(set(classes) - set(names))
         if absent:
-            raise UserError(f'{type(self).__name__} has no class {absent[0]!r}: correct '
-                            f'metainfo.classes; its classes are {", ".join(names)}.')
+            raise UserError(
+                f'{type(self).__name__} has no class {absent[0]!r}: correct '
+                f'metainfo.classes; its classes are {", ".join(names)}.'
+            )
         self._metainfo['classes'] = classes
         place = {names.index(name): label for label, name in enumerate(classes)}
-        samples = [dict(row=row, gt_label=place[label]) for row, label in enumerate(labels)
-                   if label in place]
-        return stratified_part(samples, [sample['gt_label'] for sample in samples],
-                               self.fraction, self.split_seed)
+        samples = [dict(row=row, gt_label=place[label]) for row, label in enumerate(labels) if label in place]
+        return stratified_part(samples, [sample['gt_label'] for sample in samples], self.fraction, self.split_seed)
 
     def get_data_info(self, idx: int) -> dict:
         info = super().get_data_info(idx)
@@ -111,38 +119,46 @@ class TorchvisionSet(BaseDataset):
 
     def _fetch(self) -> None:
         if self._first_bad_file():
-            fetch_archive(self.source.url, self.data_root, self.source.filename,
-                          self.source.tgz_md5)
+            fetch_archive(self.source.url, self.data_root, self.source.filename, self.source.tgz_md5)
 
     def _first_bad_file(self) -> tuple[str, str] | None:
-        return first_bad_file(self.folder, [(name, md5 if self.verify else None)
-                                            for name, md5 in self.files()])
+        return first_bad_file(self.folder, [(name, md5 if self.verify else None) for name, md5 in self.files()])
 
     def _read(self) -> tuple[np.ndarray, list[int], list[str]]:
         bad = self._first_bad_file()
         if bad:
-            remedy = ('copy it from the machine of the main rank, which downloads'
-                      if self.download else 'set download=True on the dataset')
-            raise UserError(f'{type(self).__name__} was expected in {self.folder}, and {bad[0]} '
-                            f'{bad[1]}: {remedy}, or unpack {self.source.url} into '
-                            f'{self.data_root}.')
-        unchecked = {name: [(file, None) for file, _ in getattr(self.source, name)]
-                     for name in ('train_list', 'test_list')}
+            remedy = (
+                'copy it from the machine of the main rank, which downloads'
+                if self.download
+                else 'set download=True on the dataset'
+            )
+            raise UserError(
+                f'{type(self).__name__} was expected in {self.folder}, and {bad[0]} '
+                f'{bad[1]}: {remedy}, or unpack {self.source.url} into '
+                f'{self.data_root}.'
+            )
+        unchecked = {
+            name: [(file, None) for file, _ in getattr(self.source, name)] for name in ('train_list', 'test_list')
+        }
         try:
-            images, labels, names = self.open(type('Source', (self.source, ), unchecked))
+            images, labels, names = self.open(type('Source', (self.source,), unchecked))
             labels, names = [int(label) for label in labels], list(names)
         except Exception as error:  # bytes of another format fail in many ways
             raise self._damaged(f'{type(error).__name__}: {error}') from error
         if not len(images) == len(labels) > 0 or not set(labels) <= set(range(len(names))):
-            raise self._damaged(f'{len(images)} images, {len(labels)} labels in '
-                                f'{min(labels, default=0)}..{max(labels, default=0)} of '
-                                f'{len(names)} classes')
+            raise self._damaged(
+                f'{len(images)} images, {len(labels)} labels in '
+                f'{min(labels, default=0)}..{max(labels, default=0)} of '
+                f'{len(names)} classes'
+            )
         return images, labels, names
 
     def _damaged(self, what: str) -> UserError:
-        return UserError(f'the files of {type(self).__name__} were expected in {self.folder}, and '
-                         f'those there cannot be read as such ({" ".join(what.split())[:160]}): '
-                         f'remove the folder and set download=True on the dataset.')
+        return UserError(
+            f'the files of {type(self).__name__} were expected in {self.folder}, and '
+            f'those there cannot be read as such ({" ".join(what.split())[:160]}): '
+            f'remove the folder and set download=True on the dataset.'
+        )
 
     def _copy_without_annotation(self, memo: dict | None = None) -> BaseDataset:
         # For get_subset(), which would copy the images as well.

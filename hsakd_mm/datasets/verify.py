@@ -5,6 +5,7 @@ that ends a JPEG or PNG file; only what lacks it is decoded. The work is done in
 between the ranks: a failure on one rank is raised on all at the end of the round, and no rank
 waits at a collective for longer than a round takes.
 """
+
 import hashlib
 import os
 import time
@@ -17,7 +18,7 @@ from mmengine.logging import print_log
 from PIL import Image
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.processes import together
+from hsakd_mm.processes import on_all_ranks
 
 from .images import FORMATS, check_kind, read_rgb, unreadable
 
@@ -42,15 +43,15 @@ def verify_images(paths: Sequence[str], non_rgb: str) -> None:
     Raises:
         UserError: A file is unusable; on every rank, naming the file.
     """
-    stamp = together(_stamp, paths, non_rgb) if len(paths) >= STAMP_FROM else None
+    stamp = on_all_ranks(_stamp, paths, non_rgb) if len(paths) >= STAMP_FROM else None
     if any(all_gather_object(stamp is not None and os.path.exists(stamp))):
         return
     check = partial(read_rgb if len(paths) <= DECODE_UP_TO else check_ends, non_rgb=non_rgb)
     step = _ROUND * get_world_size()
     began = time.monotonic()
     for start in range(0, len(paths), step):
-        share = paths[start:start + step][get_rank()::get_world_size()]
-        together(_check_share, share, check, start, len(paths), began)
+        share = paths[start : start + step][get_rank() :: get_world_size()]
+        on_all_ranks(_check_share, share, check, start, len(paths), began)
     if stamp:
         _write_stamp(stamp, len(paths))
 
@@ -71,8 +72,7 @@ def check_ends(path: str, non_rgb: str) -> None:
         read_rgb(path, non_rgb)
 
 
-def _check_share(paths: Sequence[str], check: Callable, done: int, total: int,
-                 began: float) -> None:
+def _check_share(paths: Sequence[str], check: Callable, done: int, total: int, began: float) -> None:
     def failure_of(path: str) -> UserError | None:
         try:
             check(path)
@@ -118,5 +118,4 @@ def _write_stamp(stamp: str, files: int) -> None:
         with open(stamp, 'w') as file:
             file.write(f'{files} image files were checked\n')
     except OSError as error:  # no reason to stop a run: the check is only paid again
-        print_log(f'the image check could not be remembered at {stamp} ({error.strerror})',
-                  'current')
+        print_log(f'the image check could not be remembered at {stamp} ({error.strerror})', 'current')

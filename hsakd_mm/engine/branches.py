@@ -1,4 +1,5 @@
 """``--branches``: validation that looks at the branches as well."""
+
 from mmengine.config import Config
 
 from hsakd_mm.errors import UserError
@@ -17,8 +18,10 @@ def look_at_branches(cfg: Config) -> None:
     """
     kind = MODELS.get(cfg.model.type)
     if kind is None or not issubclass(kind, PredictsBranches):
-        raise UserError(f'--branches needs a model with branches over a pretext task, and '
-                        f'{cfg.model.type} has none: leave the option out.')
+        raise UserError(
+            f'--branches needs a model with branches over a pretext task, and '
+            f'{cfg.model.type} has none: leave the option out.'
+        )
     cfg.model.predict_branches = True
     for part in ('val', 'test'):
         evaluator = cfg.get(f'{part}_evaluator')

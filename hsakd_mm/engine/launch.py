@@ -6,6 +6,7 @@ Run as a module it is torchrun, with the same arguments, that ends in sentences:
 
 Exit statuses: 2 for a user's mistake, 130 for Ctrl-C, otherwise that of the worker which failed.
 """
+
 import errno
 import logging
 import os
@@ -22,7 +23,7 @@ import torch
 from mmengine.config import Config, DictAction
 from torch import distributed as dist
 
-from hsakd_mm.engine.mistakes import as_sentence
+from hsakd_mm.engine.user_messages import user_message
 from hsakd_mm.errors import UserError
 from hsakd_mm.processes import ranks
 
@@ -58,7 +59,7 @@ def user_errors(interrupted: str = 'interrupted.'):
         if _lost_a_peer(error):
             _say('another process of this run ended, and this one cannot go on without it.', -1)
             raise SystemExit(1) from None
-        sentence = as_sentence(error)
+        sentence = user_message(error)
         if sentence is None:
             raise
         _say(sentence)
@@ -88,8 +89,11 @@ def _say(sentence: str, first: int = 0) -> None:
 
 def _lost_a_peer(error: Exception) -> bool:
     """Whether a collective failed because another rank had ended; that one knows why."""
-    return isinstance(error, RuntimeError) and dist.is_initialized() and bool(re.search(
-        r'Connection (closed|reset) by peer|remote process exit', str(error)))
+    return (
+        isinstance(error, RuntimeError)
+        and dist.is_initialized()
+        and bool(re.search(r'Connection (closed|reset) by peer|remote process exit', str(error)))
+    )
 
 
 def wait_after_interrupt(process) -> int:
@@ -119,13 +123,17 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
         job, step = (int(os.environ.get(name, 0)) for name in ('SLURM_JOB_ID', 'SLURM_STEP_ID'))
         os.environ.setdefault('MASTER_PORT', str(15000 + (job + 101 * step) % 15000))
     if launcher == 'pytorch' and not {'RANK', 'WORLD_SIZE', 'MASTER_ADDR'} <= set(os.environ):
-        raise UserError('--launcher pytorch expects to be started by torchrun, and was not: use '
-                        'bash tools/dist_train.sh CONFIG GPUS, or leave --launcher out.')
+        raise UserError(
+            '--launcher pytorch expects to be started by torchrun, and was not: use '
+            'bash tools/dist_train.sh CONFIG GPUS, or leave --launcher out.'
+        )
     if launcher == 'none' or torch.cuda.is_available():
         return
     if launcher != 'pytorch':
-        raise UserError(f'--launcher {launcher} needs GPUs, and torch finds none here: use '
-                        f'bash tools/dist_train.sh CONFIG PROCESSES.')
+        raise UserError(
+            f'--launcher {launcher} needs GPUs, and torch finds none here: use '
+            f'bash tools/dist_train.sh CONFIG PROCESSES.'
+        )
     options = dict(cfg.get('env_cfg', {}).get('dist_cfg', {}))
     group = dict(backend='gloo')
     if 'timeout' in options:
@@ -134,9 +142,12 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
         dist.init_process_group(**group)
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
     cfg.model_wrapper_cfg = {
-        'type': 'MMDistributedDataParallel', 'broadcast_buffers': False,
+        'type': 'MMDistributedDataParallel',
+        'broadcast_buffers': False,
         'find_unused_parameters': cfg.get('find_unused_parameters', False),
-        **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None}
+        **(cfg.get('model_wrapper_cfg') or {}),
+        'device_ids': None,
+    }
 
 
 def main(argv: list | None = None) -> None:
@@ -151,9 +162,11 @@ def main(argv: list | None = None) -> None:
         master = args.rdzv_backend == 'static' and not args.standalone and not args.rdzv_endpoint
         local = args.master_addr in ('127.0.0.1', 'localhost', '::1')
         if master and local and args.nnodes.split(':')[-1] != '1':
-            raise UserError(f'{args.nnodes} nodes need an address at which they can meet, and '
-                            f'{args.master_addr} is each node itself: set MASTER_ADDR to the '
-                            f'address of node 0, on every node.')
+            raise UserError(
+                f'{args.nnodes} nodes need an address at which they can meet, and '
+                f'{args.master_addr} is each node itself: set MASTER_ADDR to the '
+                f'address of node 0, on every node.'
+            )
         if master and args.node_rank == 0:
             _check_port(args.master_port)
         _share_cores(processes)
@@ -169,7 +182,8 @@ def main(argv: list | None = None) -> None:
             raise UserError(
                 f'the processes could not meet at {args.master_addr}:{args.master_port} '
                 f'({str(error).splitlines()[0]}): set MASTER_ADDR to the address of node 0, and '
-                f'the same PORT on every node.') from error
+                f'the same PORT on every node.'
+            ) from error
 
 
 def _check_processes(count: str) -> int:
@@ -178,11 +192,14 @@ def _check_processes(count: str) -> int:
     if count in ('auto', 'gpu', 'cpu'):
         return max(1, devices if count != 'cpu' else os.cpu_count())
     if not count.isdecimal() or int(count) == 0:
-        raise UserError(f'the number of GPUs (on a machine without: of processes) should be a '
-                        f'positive number, and is {count!r}.')
+        raise UserError(
+            f'the number of GPUs (on a machine without: of processes) should be a positive number, and is {count!r}.'
+        )
     if devices and int(count) > devices:
-        raise UserError(f'{count} GPUs were asked for, and this machine has {devices}: ask for '
-                        f'{devices} or fewer; --auto-scale-lr adapts the learning rate.')
+        raise UserError(
+            f'{count} GPUs were asked for, and this machine has {devices}: ask for '
+            f'{devices} or fewer; --auto-scale-lr adapts the learning rate.'
+        )
     return int(count)
 
 
@@ -202,8 +219,9 @@ def _check_port(port: int) -> None:
             reason = 'is already in use on this machine, perhaps by another training run'
         else:
             reason = f'cannot be opened ({error})'
-        raise UserError(f'port {port} {reason}: set another one on every node, as in '
-                        f'PORT={29500 if port != 29500 else 29501}.') from error
+        raise UserError(
+            f'port {port} {reason}: set another one on every node, as in PORT={29500 if port != 29500 else 29501}.'
+        ) from error
 
 
 def _worker_status(error) -> int:
@@ -211,8 +229,7 @@ def _worker_status(error) -> int:
     if failure.exitcode < 0:  # ended by a signal, so that it could not say anything itself
         name = signal.Signals(-failure.exitcode).name
         hint = ', as when memory runs out' if name == 'SIGKILL' else ''
-        print(f'error: rank {rank} was ended by {name}{hint}; the others were stopped.',
-              file=sys.stderr)
+        print(f'error: rank {rank} was ended by {name}{hint}; the others were stopped.', file=sys.stderr)
         return 128 - failure.exitcode
     return failure.exitcode
 

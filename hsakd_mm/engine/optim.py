@@ -1,4 +1,5 @@
 """Mixed precision: which wrapper ``--amp`` means on this machine, and ours for the CPU."""
+
 import os
 from contextlib import contextmanager
 
@@ -30,8 +31,10 @@ class AutocastOptimWrapper(OptimWrapper):
 
     def __init__(self, dtype: str = 'bfloat16', **kwargs) -> None:
         if dtype != 'bfloat16':
-            raise UserError(f'AutocastOptimWrapper computes in bfloat16, and dtype={dtype!r} was '
-                            f'asked for: on a GPU use AmpOptimWrapper, which scales the loss.')
+            raise UserError(
+                f'AutocastOptimWrapper computes in bfloat16, and dtype={dtype!r} was '
+                f'asked for: on a GPU use AmpOptimWrapper, which scales the loss.'
+            )
         super().__init__(**kwargs)
 
     @contextmanager
@@ -62,12 +65,13 @@ def use_amp(cfg: Config) -> None:
             wrapper.type = 'hsakd_mm.AutocastOptimWrapper'
         return
     if kind != 'OptimWrapper':
-        raise UserError(f'--amp replaces an OptimWrapper, and this config uses {kind}: '
-                        f'remove --amp, or set optim_wrapper.type=OptimWrapper.')
+        raise UserError(
+            f'--amp replaces an OptimWrapper, and this config uses {kind}: '
+            f'remove --amp, or set optim_wrapper.type=OptimWrapper.'
+        )
     if torch.cuda.is_available():
         bf16 = torch.cuda.get_device_capability(_local_device())[0] >= 8
-        wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic',
-                       dtype='bfloat16' if bf16 else 'float16')
+        wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype='bfloat16' if bf16 else 'float16')
     else:
         wrapper.type = 'hsakd_mm.AutocastOptimWrapper'
 
@@ -79,8 +83,10 @@ def check_amp(cfg: Config) -> None:
         UserError: Names ``--amp``, which takes the wrapper that fits the machine.
     """
     if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not _scales():
-        raise UserError('optim_wrapper.type=AmpOptimWrapper needs a GPU, and torch finds none '
-                        'here: add --amp, which takes the wrapper that fits the machine.')
+        raise UserError(
+            'optim_wrapper.type=AmpOptimWrapper needs a GPU, and torch finds none '
+            'here: add --amp, which takes the wrapper that fits the machine.'
+        )
 
 
 def _scales() -> bool:

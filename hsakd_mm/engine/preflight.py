@@ -1,4 +1,5 @@
 """What can be known to go wrong before a run starts: config, work directory, checkpoint, disk."""
+
 import glob
 import inspect
 import os
@@ -13,14 +14,23 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
-from hsakd_mm.checkpoint import load_checkpoint, load_strict
-from hsakd_mm.engine.mistakes import EXTRAS, as_sentence, how_to_install, nearest
+from hsakd_mm.checkpoints.loading import load_checkpoint, load_strict
+from hsakd_mm.checkpoints.work_dir import last_checkpoint
+from hsakd_mm.engine.user_messages import EXTRAS, how_to_install, nearest, user_message
 from hsakd_mm.errors import UserError
-from hsakd_mm.work_dir import last_checkpoint
 
 # Top-level names that Runner reads from its config without having them as arguments.
-_READ = {'model_wrapper_cfg', 'find_unused_parameters', 'sync_bn', 'compile', 'runner_type',
-         'activation_checkpointing', 'efficient_conv_bn_eval', 'custom_imports', 'strategy'}
+_READ = {
+    'model_wrapper_cfg',
+    'find_unused_parameters',
+    'sync_bn',
+    'compile',
+    'runner_type',
+    'activation_checkpointing',
+    'efficient_conv_bn_eval',
+    'custom_imports',
+    'strategy',
+}
 _READ |= set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 
 
@@ -39,17 +49,22 @@ def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Co
     if not os.path.isfile(path):
         folder = os.path.dirname(path) or '.'
         there = os.listdir(folder) if os.path.isdir(folder) else []
-        raise UserError(f'a config was expected at {path}, and there is no such file'
-                        f'{nearest(os.path.basename(path), there)}: check the path.')
+        raise UserError(
+            f'a config was expected at {path}, and there is no such file'
+            f'{nearest(os.path.basename(path), there)}: check the path.'
+        )
     try:
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is code: it can fail in any way
         if isinstance(error, FileNotFoundError) and f'.mim{os.sep}' in str(error):
-            raise UserError(f"{path} inherits from a package's configs, and those of the package "
-                            f'as it is here were not installed ({error.filename}): run pip install '
-                            f'-e . in its checkout.') from error
-        raise UserError(as_sentence(error) or f'the config {path} cannot be read: '
-                        f'{type(error).__name__}: {error}') from error
+            raise UserError(
+                f"{path} inherits from a package's configs, and those of the package "
+                f'as it is here were not installed ({error.filename}): run pip install '
+                f'-e . in its checkout.'
+            ) from error
+        raise UserError(
+            user_message(error) or f'the config {path} cannot be read: {type(error).__name__}: {error}'
+        ) from error
     scope = cfg.get('default_scope')
     if scope in EXTRAS and find_spec(scope) is None:
         raise UserError(how_to_install(scope))
@@ -57,8 +72,10 @@ def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Co
     _without_workers(cfg)
     missing = [name for name in needs if cfg.get(name) is None]
     if missing:
-        raise UserError(f'{path} sets no {", ".join(missing)}: name a complete config, not a part '
-                        f'of one such as those under _base_.')
+        raise UserError(
+            f'{path} sets no {", ".join(missing)}: name a complete config, not a part '
+            f'of one such as those under _base_.'
+        )
     return cfg
 
 
@@ -67,15 +84,17 @@ def _apply(cfg: Config, options: dict, path: str) -> None:
     for name in options:
         root = name.split('.')[0]
         # Runner takes data_preprocessor only for a model that has none.
-        if (root in cfg and root not in _READ) or (
-                root == 'data_preprocessor' and root in (cfg.get('model') or {})):
+        if (root in cfg and root not in _READ) or (root == 'data_preprocessor' and root in (cfg.get('model') or {})):
             raise UserError(
                 f'--cfg-options sets {name}, and {root} is a variable of the config file: it was '
                 f'used when the file was read, and changing it now has no effect; set the place '
-                f'where it is used, such as model.data_preprocessor or train_dataloader.dataset.')
+                f'where it is used, such as model.data_preprocessor or train_dataloader.dataset.'
+            )
         if root not in known:
-            raise UserError(f'--cfg-options sets {name}, and neither {path} nor the runner has '
-                            f'{root}{nearest(root, known)}: correct the name.')
+            raise UserError(
+                f'--cfg-options sets {name}, and neither {path} nor the runner has '
+                f'{root}{nearest(root, known)}: correct the name.'
+            )
     try:
         cfg.merge_from_dict(options)
     except Exception as error:  # KeyError, TypeError, IndexError, AssertionError: all the user's
@@ -107,9 +126,11 @@ def prepare_work_dir(cfg: Config, chosen: str | None, config: str) -> None:
         with tempfile.TemporaryFile(dir=cfg.work_dir) as file:
             file.write(b'0' * 4096)
     except OSError as error:
-        raise UserError(f'the work directory {cfg.work_dir} cannot be written to '
-                        f'({error.strerror or error}): choose another with '
-                        f'--work-dir.') from error
+        raise UserError(
+            f'the work directory {cfg.work_dir} cannot be written to '
+            f'({error.strerror or error}): choose another with '
+            f'--work-dir.'
+        ) from error
 
 
 def find_resume(cfg: Config, resume: str | None) -> dict | None:
@@ -138,13 +159,17 @@ def find_resume(cfg: Config, resume: str | None) -> dict | None:
         return None
     content = load_checkpoint(path)
     if 'message_hub' not in content or 'epoch' not in content.get('meta', {}):
-        raise UserError(f'--resume needs a checkpoint of a training run, and {path} holds weights '
-                        f'only: to start from weights use --cfg-options load_from={path}.')
+        raise UserError(
+            f'--resume needs a checkpoint of a training run, and {path} holds weights '
+            f'only: to start from weights use --cfg-options load_from={path}.'
+        )
     needed = {'optimizer'} | ({'param_schedulers'} if cfg.get('param_scheduler') else set())
     if not needed <= set(content):
-        raise UserError(f'--resume needs the state of optimizer and schedule, and {path} was saved '
-                        f'without (best_*.pth always is, any file where CheckpointHook has '
-                        f'save_optimizer=False): name an epoch_N.pth that holds them.')
+        raise UserError(
+            f'--resume needs the state of optimizer and schedule, and {path} was saved '
+            f'without (best_*.pth always is, any file where CheckpointHook has '
+            f'save_optimizer=False): name an epoch_N.pth that holds them.'
+        )
     return content
 
 
@@ -159,12 +184,15 @@ def require_same_start(content: dict | None) -> None:
     mine = None if content is None else (content['meta']['epoch'], content['meta'].get('iter'))
     starts = all_gather_object(mine)
     if any(start != starts[0] for start in starts):
-        found = ', '.join(f'rank {rank} from ' + ('the beginning' if start is None else
-                                                  f'epoch {start[0]}, iteration {start[1]}')
-                          for rank, start in enumerate(starts))
-        raise UserError(f'all ranks should go on from one checkpoint, and would not ({found}): put '
-                        f'the work directory on a disk that all nodes share, or copy the '
-                        f'checkpoint to every node and name it with --resume FILE.')
+        found = ', '.join(
+            f'rank {rank} from ' + ('the beginning' if start is None else f'epoch {start[0]}, iteration {start[1]}')
+            for rank, start in enumerate(starts)
+        )
+        raise UserError(
+            f'all ranks should go on from one checkpoint, and would not ({found}): put '
+            f'the work directory on a disk that all nodes share, or copy the '
+            f'checkpoint to every node and name it with --resume FILE.'
+        )
 
 
 def load_into(runner: Runner, content: dict, path: str) -> None:
@@ -182,8 +210,11 @@ def say_if_lr_is_for_another_batch(cfg: Config, world_size: int) -> None:
     scale = cfg.get('auto_scale_lr') or {}
     base, batch = scale.get('base_batch_size'), cfg.train_dataloader.get('batch_size')
     if base and batch and not scale.get('enable') and base != world_size * batch:
-        print(f'warning: lr is for {base} images a step and this run has {world_size * batch}: '
-              f'add --auto-scale-lr to scale it.', flush=True)
+        print(
+            f'warning: lr is for {base} images a step and this run has {world_size * batch}: '
+            f'add --auto-scale-lr to scale it.',
+            flush=True,
+        )
 
 
 def check_disk(runner: Runner) -> None:
@@ -193,26 +224,33 @@ def check_disk(runner: Runner) -> None:
         UserError: Names what is needed, what is free, and where.
     """
     hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
-    folder = (hook.out_dir if hook and hook.out_dir else runner.work_dir)
+    folder = hook.out_dir if hook and hook.out_dir else runner.work_dir
     if hook is None or '://' in folder:
         return
     one = _checkpoint_bytes(runner, hook)
     # Beyond those kept: the best one, and the one that is being written.
     needed = one * (_kept(runner, hook) + 2)
-    ours = [path for pattern in ('epoch_*.pth', 'iter_*.pth', 'best_*.pth')
-            for path in glob.glob(os.path.join(folder, pattern))]
+    ours = [
+        path
+        for pattern in ('epoch_*.pth', 'iter_*.pth', 'best_*.pth')
+        for path in glob.glob(os.path.join(folder, pattern))
+    ]
     needed = max(needed - sum(map(os.path.getsize, ours)), 2 * one)  # those get replaced
     while not os.path.isdir(folder):
         folder = os.path.dirname(os.path.abspath(folder))
     free = shutil.disk_usage(folder).free
     if free < needed:
         # Not fewer than 2: mmengine removes the oldest before the newest is written.
-        fewer = ('' if _kept(runner, hook) <= 2 else ', or keep fewer with --cfg-options '
-                 'default_hooks.checkpoint.max_keep_ckpts=2')
+        fewer = (
+            ''
+            if _kept(runner, hook) <= 2
+            else ', or keep fewer with --cfg-options default_hooks.checkpoint.max_keep_ckpts=2'
+        )
         raise UserError(
             f'the checkpoints of this run need {_size(needed)} in {runner.work_dir} '
             f'({_size(one)} each), and {_size(free)} are free there: free some space, or choose '
-            f'another disk with --work-dir{fewer}.')
+            f'another disk with --work-dir{fewer}.'
+        )
 
 
 def _checkpoint_bytes(runner: Runner, hook: CheckpointHook) -> int:

@@ -1,4 +1,5 @@
 """A run that is resumed after its last epoch."""
+
 from mmengine.runner import Runner
 
 

@@ -1,5 +1,6 @@
 from .accuracy import Accuracy, BranchAccuracy
+from .detection_records import DetectionRecords
 from .ensemble import Diversity, EnsembleAccuracy
 from .linear_probe import LinearProbe
 
-__all__ = ['Accuracy', 'BranchAccuracy', 'Diversity', 'EnsembleAccuracy', 'LinearProbe']
+__all__ = ['Accuracy', 'BranchAccuracy', 'DetectionRecords', 'Diversity', 'EnsembleAccuracy', 'LinearProbe']

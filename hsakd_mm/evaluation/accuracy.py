@@ -3,6 +3,7 @@
 Both keep one row an image, so that the rows which a sampler added to fill uneven shards are cut
 off when ranks are merged: the figures are exact on any number of GPUs.
 """
+
 from collections.abc import Sequence
 
 import torch
@@ -63,9 +64,11 @@ class BranchAccuracy(BaseMetric):
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
             if 'branch_joint' not in sample:
-                raise UserError('BranchAccuracy needs a model that predicts with its branches, and '
-                                'this one does not: set model.predict_branches=True on a model '
-                                'with branches, or remove the metric.')
+                raise UserError(
+                    'BranchAccuracy needs a model that predicts with its branches, and '
+                    'this one does not: set model.predict_branches=True on a model '
+                    'with branches, or remove the metric.'
+                )
             self.results.append((sample['branch_joint'], sample['branch_class']))
 
     def compute_metrics(self, results: list) -> dict:
@@ -74,8 +77,7 @@ class BranchAccuracy(BaseMetric):
         for kind, nets in (('joint', joint), ('class', classes)):
             for net, branches in enumerate(nets, 1):
                 name = kind if len(nets) == 1 else f'net{net}_{kind}'
-                metrics.update({f'{name}_{depth}': value
-                                for depth, value in enumerate(branches.tolist(), 1)})
+                metrics.update({f'{name}_{depth}': value for depth, value in enumerate(branches.tolist(), 1)})
         return dict(metrics, joint_max=max(branches.max().item() for branches in joint))
 
 

@@ -1,4 +1,5 @@
 """What several networks are worth together, and how much they differ."""
+
 from collections.abc import Sequence
 
 import torch
@@ -22,13 +23,16 @@ class EnsembleAccuracy(Accuracy):
     """
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
-        super().process(data_batch, [
-            dict(pred_scores=_of(sample, 'ensemble_scores', self), gt_label=sample['gt_label'])
-            for sample in data_samples])
+        super().process(
+            data_batch,
+            [
+                dict(pred_scores=_of(sample, 'ensemble_scores', self), gt_label=sample['gt_label'])
+                for sample in data_samples
+            ],
+        )
 
     def compute_metrics(self, results: list) -> dict:
-        return {f'ensemble_{name}': value
-                for name, value in super().compute_metrics(results).items()}
+        return {f'ensemble_{name}': value for name, value in super().compute_metrics(results).items()}
 
 
 @METRICS.register_module()
@@ -53,6 +57,8 @@ class Diversity(BaseMetric):
 
 def _of(sample: dict, name: str, metric: BaseMetric):
     if name not in sample:
-        raise UserError(f'{type(metric).__name__} needs a model that predicts {name!r}, such as '
-                        f'CSS, and this one does not: remove the metric.')
+        raise UserError(
+            f'{type(metric).__name__} needs a model that predicts {name!r}, such as '
+            f'CSS, and this one does not: remove the metric.'
+        )
     return sample[name]

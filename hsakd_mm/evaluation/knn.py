@@ -5,6 +5,7 @@ Discrimination*, section 3.4) and in DINO's ``eval_knn.py``: cosine similarity `
 nearest training images votes for its class with ``exp(s / T)``, T = 0.07. Wu et al. take k = 200;
 DINO finds 20 the best of 10, 20, 100 and 200, and that is the default here.
 """
+
 import time
 
 import torch
@@ -23,8 +24,7 @@ _QUERIES, _BANK = 512, 65_536  # similarities held at once: 128 MiB
 _LOG_EVERY = 5.0  # seconds
 
 
-def knn_accuracy(probe: LinearProbe, bank_loader, test_loader, k: int = K,
-                 temperature: float = TEMPERATURE) -> dict:
+def knn_accuracy(probe: LinearProbe, bank_loader, test_loader, k: int = K, temperature: float = TEMPERATURE) -> dict:
     """Top-1 and top-5 in percent of one loader's images among the other's.
 
     Args:
@@ -41,16 +41,18 @@ def knn_accuracy(probe: LinearProbe, bank_loader, test_loader, k: int = K,
     Raises:
         UserError: The loaders' classes differ, or ``k`` is no number of neighbours that there are.
     """
-    known = [getattr(loader.dataset, 'metainfo', {}).get('classes')
-             for loader in (bank_loader, test_loader)]
+    known = [getattr(loader.dataset, 'metainfo', {}).get('classes') for loader in (bank_loader, test_loader)]
     if known[0] != known[1]:
-        raise UserError('the training and the test images must have the same classes in the same '
-                        'order, and they differ: use two splits of one dataset.')
+        raise UserError(
+            'the training and the test images must have the same classes in the same '
+            'order, and they differ: use two splits of one dataset.'
+        )
     bank, labels = extract(probe, bank_loader, 'training images')
     queries, truth = extract(probe, test_loader, 'test images')
     if not 1 <= k <= len(bank):
-        raise UserError(f'k must be from 1 to the number of training images, {len(bank)}, and it '
-                        f'is {k}: choose another.')
+        raise UserError(
+            f'k must be from 1 to the number of training images, {len(bank)}, and it is {k}: choose another.'
+        )
     num_classes = int(max(labels.max(), truth.max())) + 1
     metric = Accuracy(topk=(1, 5))
     for start in range(0, len(queries), _QUERIES):
@@ -60,8 +62,7 @@ def knn_accuracy(probe: LinearProbe, bank_loader, test_loader, k: int = K,
     return metric.compute_metrics(metric.results)
 
 
-def votes(queries: Tensor, bank: Tensor, labels: Tensor, num_classes: int, k: int,
-          temperature: float) -> Tensor:
+def votes(queries: Tensor, bank: Tensor, labels: Tensor, num_classes: int, k: int, temperature: float) -> Tensor:
     """Scores ``[Q, N]`` of queries ``[Q, D]`` in a bank ``[B, D]`` with labels ``[B]``.
 
     All vectors have length 1. A class without a vote has the score NaN.
@@ -69,9 +70,9 @@ def votes(queries: Tensor, bank: Tensor, labels: Tensor, num_classes: int, k: in
     best = queries.new_empty(len(queries), 0)
     voters = labels.new_empty(len(queries), 0)
     for start in range(0, len(bank), _BANK):
-        part = queries @ bank[start:start + _BANK].T
+        part = queries @ bank[start : start + _BANK].T
         candidates = torch.cat([best, part], 1)
-        classes = torch.cat([voters, labels[start:start + _BANK].expand(len(queries), -1)], 1)
+        classes = torch.cat([voters, labels[start : start + _BANK].expand(len(queries), -1)], 1)
         best, index = candidates.topk(min(k, candidates.shape[1]), dim=1)
         voters = classes.gather(1, index)
     weights = (best / temperature).exp()

@@ -1,4 +1,5 @@
 """Linear probe: how far one linear layer gets on features that no longer learn."""
+
 import os
 
 import torch
@@ -6,10 +7,10 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from hsakd_mm.checkpoint import load_backbone_weights, load_strict, sha256
+from hsakd_mm.checkpoints.loading import load_backbone_weights, load_strict, sha256
+from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.models.distillers.plain import Classifier
 from hsakd_mm.registry import MODELS
-from hsakd_mm.work_dir import find_checkpoint
 
 
 @MODELS.register_module()
@@ -35,8 +36,9 @@ class LinearProbe(Classifier):
             not how it normalised in pretraining.
     """
 
-    def __init__(self, backbone: dict, num_classes: int, checkpoint: str | None = None,
-                 data_preprocessor: dict | None = None) -> None:
+    def __init__(
+        self, backbone: dict, num_classes: int, checkpoint: str | None = None, data_preprocessor: dict | None = None
+    ) -> None:
         super().__init__(backbone, data_preprocessor)
         self.checkpoint = checkpoint
         self.fc = nn.Linear(self.backbone.num_features, num_classes)
@@ -63,8 +65,9 @@ class LinearProbe(Classifier):
         path = find_checkpoint(self.checkpoint)
         own = self.backbone.state_dict()
         classifier = {key: own[key] for key in self.unused}
-        tensors = load_strict(self.backbone, {**classifier, **load_backbone_weights(path)},
-                              source=path, what='backbone of the probe')
+        tensors = load_strict(
+            self.backbone, {**classifier, **load_backbone_weights(path)}, source=path, what='backbone of the probe'
+        )
         digest = f', SHA-256 {sha256(path)}' if os.path.isfile(path) else ''
         print_log(f'Probe: {tensors} tensors of the backbone from {path}{digest}', 'current')
 

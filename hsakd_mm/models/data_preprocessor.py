@@ -1,4 +1,5 @@
 """uint8 images to normalised floats, on the device: a quarter of the bytes cross the bus."""
+
 import torch
 from mmengine.model import BaseDataPreprocessor
 

@@ -1,4 +1,5 @@
 """Do the classes of detector, config and annotation file agree?"""
+
 from collections.abc import Iterable, Iterator, Sequence
 
 from mmengine.config import Config
@@ -12,6 +13,7 @@ def classes_of(dataset: dict) -> tuple:
     classes = (dataset.get('metainfo') or {}).get('classes')
     if classes is None:
         from mmdet.registry import DATASETS
+
         known = DATASETS.get(dataset.get('type', ''))
         classes = (getattr(known, 'METAINFO', None) or {}).get('classes') or ()
     return tuple(list_from_file(classes) if isinstance(classes, str) else classes)
@@ -30,7 +32,8 @@ def check_heads(cfg: Config, dataset: dict) -> None:
         raise UserError(
             f'the detector has num_classes={odd[0][1]}, and the dataset in '
             f'{dataset.get("data_root", ".")} names {len(classes)} classes '
-            f'({", ".join(classes[:3])}, ...): set {keys}, or correct metainfo.classes.')
+            f'({", ".join(classes[:3])}, ...): set {keys}, or correct metainfo.classes.'
+        )
 
 
 def check_categories(classes: Sequence[str], categories: Sequence[str], path: str) -> list:
@@ -52,12 +55,14 @@ def check_categories(classes: Sequence[str], categories: Sequence[str], path: st
         raise UserError(
             f'the classes {_some(missing)} were expected in {path}, and its categories are '
             f'{_some(categories)}: set metainfo.classes of the dataset to these (and num_classes '
-            f'of the heads), or name the annotation file that goes with the config.')
+            f'of the heads), or name the annotation file that goes with the config.'
+        )
     used = [name for name in categories if name in classes]
     if used != list(classes):
         raise UserError(
             f'the classes were expected in the order of {path}, by which MMDetection counts '
-            f'labels, and metainfo.classes has another: set it to ({_some(used, len(used))}).')
+            f'labels, and metainfo.classes has another: set it to ({_some(used, len(used))}).'
+        )
     return _left_out(classes, categories, path)
 
 
@@ -72,9 +77,11 @@ def check_names(classes: Sequence[str], found: Iterable[str], path: str) -> list
     """
     found = sorted(found)
     if classes and found and not set(classes) & set(found):
-        raise UserError(f'objects of the classes {_some(classes)} were expected in the annotations '
-                        f'that {path} lists, and their names are {_some(found)}: correct '
-                        f'metainfo.classes of the dataset.')
+        raise UserError(
+            f'objects of the classes {_some(classes)} were expected in the annotations '
+            f'that {path} lists, and their names are {_some(found)}: correct '
+            f'metainfo.classes of the dataset.'
+        )
     return _left_out(classes, found, path)
 
 
@@ -86,9 +93,11 @@ def _left_out(classes: Sequence[str], categories: Iterable[str], path: str) -> l
 def _heads(model: dict) -> Iterator:
     """``('model.roi_head.bbox_head', num_classes)`` of each head that classifies objects."""
     roi = model.get('roi_head') or {}
-    for name, head in (('model.bbox_head', model.get('bbox_head')),
-                       ('model.roi_head.bbox_head', roi.get('bbox_head')),
-                       ('model.roi_head.mask_head', roi.get('mask_head'))):
+    for name, head in (
+        ('model.bbox_head', model.get('bbox_head')),
+        ('model.roi_head.bbox_head', roi.get('bbox_head')),
+        ('model.roi_head.mask_head', roi.get('mask_head')),
+    ):
         several = isinstance(head, list | tuple)  # Cascade R-CNN's
         for number, each in enumerate(head if several else [head]):
             if each and each.get('num_classes') is not None:

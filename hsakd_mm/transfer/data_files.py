@@ -1,4 +1,5 @@
 """Whether the detector's data is there and is what the config says, before training starts."""
+
 import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -49,7 +50,8 @@ def _absent(cfg: Config, missing: list, of: str = '') -> UserError:
         f"the detector's data is not where {cfg.filename or 'the config'} expects it; absent "
         f'or empty{of}: {", ".join(missing[:6])}{", ..." if len(missing) > 6 else ""} (from '
         f'{os.getcwd()}): put the data or a link there, or set the paths with --cfg-options '
-        f'(train_dataloader.dataset.data_root=DIR/ and so on).')
+        f'(train_dataloader.dataset.data_root=DIR/ and so on).'
+    )
 
 
 def _datasets(dataset: dict) -> Iterator:
@@ -90,30 +92,27 @@ def _check_content(cfg: Config, dataset: dict) -> list:
         images = [image['file_name'] for image in content['images']]
         categories = [category['name'] for category in content['categories']]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f'an annotation file in COCO format was expected at {path}, with images '
-                        f'and categories, and it is none ({type(error).__name__}: {error}): write '
-                        f'one with tools/dataset_converters.') from error
+        raise UserError(
+            f'an annotation file in COCO format was expected at {path}, with images '
+            f'and categories, and it is none ({type(error).__name__}: {error}): write '
+            f'one with tools/dataset_converters.'
+        ) from error
     if not images:
         raise UserError(f'images were expected in {path}, and it lists none: correct ann_file.')
     folder = _join(root, prefixes.get('img', ''))
     looked = _spread(images)
-    absent = [file for file in (os.path.join(folder, name) for name in looked)
-              if not _exists(file)]
+    absent = [file for file in (os.path.join(folder, name) for name in looked) if not _exists(file)]
     if absent:
-        raise _absent(cfg, absent, f' ({len(absent)} of the {len(looked)} images looked for in '
-                                   f'{path})')
+        raise _absent(cfg, absent, f' ({len(absent)} of the {len(looked)} images looked for in {path})')
     return check_categories(classes_of(dataset), categories, path)
 
 
 def _check_voc(cfg: Config, dataset: dict, path: str, folder: str) -> list:
     names = _spread([line.strip() for line in list_from_file(path) if line.strip()])
     if not names:
-        raise UserError(f'names of images were expected in {path}, and it lists none: correct '
-                        f'ann_file.')
-    xml = [os.path.join(folder, dataset.get('ann_subdir', 'Annotations'), f'{name}.xml')
-           for name in names]
-    files = [os.path.join(folder, dataset.get('img_subdir', 'JPEGImages'), f'{name}.jpg')
-             for name in names]
+        raise UserError(f'names of images were expected in {path}, and it lists none: correct ann_file.')
+    xml = [os.path.join(folder, dataset.get('ann_subdir', 'Annotations'), f'{name}.xml') for name in names]
+    files = [os.path.join(folder, dataset.get('img_subdir', 'JPEGImages'), f'{name}.jpg') for name in names]
     absent = [file for file in [*files, *xml] if not _exists(file)]
     if absent:
         raise _absent(cfg, absent, f' (of the {len(names)} names looked for in {path})')

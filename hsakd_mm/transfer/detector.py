@@ -1,4 +1,5 @@
 """Makes a detector's config start from a backbone file, and says what of it fits and is frozen."""
+
 import copy
 import os
 
@@ -8,10 +9,9 @@ from mmengine.registry import DefaultScope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hsakd_mm.checkpoints.backbone_file import is_head
+from hsakd_mm.checkpoints.source import IMAGENET, Source
 from hsakd_mm.errors import UserError
-
-from .backbone_file import is_head
-from .source import IMAGENET, Source
 
 STRICT = 'hsakd_mm.StrictPretrained'
 ARRIVED = 'hsakd_mm.BackboneArrivedHook'
@@ -33,21 +33,32 @@ def start_from(cfg: Config, source: Source) -> list:
     backbone = cfg.model.backbone
     parts = [backbone, *(part for part in _strict_parts(cfg.model) if part is not backbone)]
     if source.backbone is None:
-        named = [key for key, value in (('load_from', cfg.get('load_from')),
-                                        ('model.backbone.pretrained', backbone.get('pretrained')))
-                 if value]
+        named = [
+            key
+            for key, value in (
+                ('load_from', cfg.get('load_from')),
+                ('model.backbone.pretrained', backbone.get('pretrained')),
+            )
+            if value
+        ]
         if named:
-            raise UserError(f'"random" starts from no weights, and the config names some in '
-                            f'{" and ".join(named)}: remove that, or name the file instead of '
-                            f'random.')
+            raise UserError(
+                f'"random" starts from no weights, and the config names some in '
+                f'{" and ".join(named)}: remove that, or name the file instead of '
+                f'random.'
+            )
         for part in parts:
             part.init_cfg = None
         notes = ['No pretraining: the backbone starts from random weights.']
         if any(part.get('frozen_stages', -1) >= 0 or part.get('norm_eval') for part in parts):
             for part in parts:
-                part.update({key: value for key, value in (('frozen_stages', -1),
-                                                           ('norm_eval', False))
-                             if key in part or part is backbone})
+                part.update(
+                    {
+                        key: value
+                        for key, value in (('frozen_stages', -1), ('norm_eval', False))
+                        if key in part or part is backbone
+                    }
+                )
             notes.append('Random weights cannot stay frozen: frozen_stages=-1, norm_eval=False.')
         return notes
     path = os.path.abspath(source.backbone.path)
@@ -57,12 +68,10 @@ def start_from(cfg: Config, source: Source) -> list:
         part.init_cfg = dict(kept, type=STRICT, checkpoint=path)
     hooks = cfg.get('custom_hooks') or []
     arrived = next((hook for hook in hooks if hook['type'] == ARRIVED), {})
-    cfg.custom_hooks = [*(hook for hook in hooks if hook is not arrived),
-                        dict(arrived, type=ARRIVED, checkpoint=path)]
+    cfg.custom_hooks = [*(hook for hook in hooks if hook is not arrived), dict(arrived, type=ARRIVED, checkpoint=path)]
     normalisation = source.backbone.normalisation
     tensors = sum(not is_head(key) for key in source.backbone.state_dict)
-    notes = [f'The backbone starts from {source.backbone.path}, SHA-256 {source.backbone.sha256}, '
-             f'{tensors} tensors.']
+    notes = [f'The backbone starts from {source.backbone.path}, SHA-256 {source.backbone.sha256}, {tensors} tensors.']
     said = 'as the file says'
     if not normalisation:
         normalisation, said = IMAGENET, "ImageNet's as torchvision has it: the file does not say"
@@ -90,25 +99,31 @@ def check_fit(cfg: Config, source: Source, images: int) -> tuple:
         import mmdet.models  # noqa: F401  registers what configs name
         from mmdet.registry import MODELS
     except ImportError as error:
-        raise UserError(f'detection needs mmdet and mmcv, and they cannot be imported ({error}): '
-                        f"run pip install 'hsakd_mm[det]', or bash tools/setup_env.sh.") from error
+        raise UserError(
+            f'detection needs mmdet and mmcv, and they cannot be imported ({error}): '
+            f"run pip install 'hsakd_mm[det]', or bash tools/setup_env.sh."
+        ) from error
     with DefaultScope.overwrite_default_scope('mmdet'):
         backbone = MODELS.build(cfg.model.backbone)
-        built = [(part, backbone if part is cfg.model.backbone else MODELS.build(part))
-                 for part in _strict_parts(cfg.model)]
+        built = [
+            (part, backbone if part is cfg.model.backbone else MODELS.build(part)) for part in _strict_parts(cfg.model)
+        ]
         try:
             for part, module in built:
                 initialize(module, part.init_cfg)
         except UserError as error:
             raise _named(error, cfg, source) from None  # one sentence, not two
-    return (sum(parameter.numel() for parameter in backbone.parameters()),
-            f'{_frozen(backbone)} {_learning_rate(cfg, images)}')
+    return (
+        sum(parameter.numel() for parameter in backbone.parameters()),
+        f'{_frozen(backbone)} {_learning_rate(cfg, images)}',
+    )
 
 
 def measured_by(cfg: Config) -> str:
     """Which part of the config gives the AP: ``val``, else ``test``, else none (``''``)."""
-    return next((part for part in ('val', 'test') if cfg.get(f'{part}_dataloader')
-                 and cfg.get(f'{part}_evaluator')), '')
+    return next(
+        (part for part in ('val', 'test') if cfg.get(f'{part}_dataloader') and cfg.get(f'{part}_evaluator')), ''
+    )
 
 
 def record_detections(cfg: Config, out_file: str) -> None:
@@ -119,8 +134,7 @@ def record_detections(cfg: Config, out_file: str) -> None:
     """
     key = f'{measured_by(cfg)}_evaluator'
     metrics = cfg[key] if isinstance(cfg[key], list | tuple) else [cfg[key]]
-    others = [metric for metric in metrics
-              if metric['type'].rpartition('.')[2] != 'DetectionRecords']
+    others = [metric for metric in metrics if metric['type'].rpartition('.')[2] != 'DetectionRecords']
     cfg[key] = [*others, dict(type=RECORDS, out_file=out_file)]
 
 
@@ -159,7 +173,8 @@ def _named(error: UserError, cfg: Config, source: Source) -> UserError:
     return UserError(
         f'{source.backbone.path} holds {_call(said["backbone_type"], theirs)}, and the '
         f"detector's backbone is {_call(kind, {key: own[key] for key in shown if key in own})}: "
-        f'{error}')
+        f'{error}'
+    )
 
 
 def _call(name: str, kwargs: dict) -> str:
@@ -173,19 +188,27 @@ def _frozen(backbone: nn.Module) -> str:
     fixed = {name for name, parameter in every if not parameter.requires_grad}
     count = sum(parameter.numel() for name, parameter in every if name in fixed)
     total = sum(parameter.numel() for _, parameter in every)
-    whole = [child for child, module in backbone.named_children()
-             if any(True for _ in module.parameters())
-             and all(f'{child}.{name}' in fixed for name, _ in module.named_parameters())]
+    whole = [
+        child
+        for child, module in backbone.named_children()
+        if any(True for _ in module.parameters())
+        and all(f'{child}.{name}' in fixed for name, _ in module.named_parameters())
+    ]
     said = f' ({", ".join(whole)})' if whole else ''
-    frozen = (f'Frozen: {count:,} of {total:,} parameters of the backbone{said}' if fixed else
-              f'Frozen: none of {total:,} parameters of the backbone')
+    frozen = (
+        f'Frozen: {count:,} of {total:,} parameters of the backbone{said}'
+        if fixed
+        else f'Frozen: none of {total:,} parameters of the backbone'
+    )
     norms = [module for module in backbone.modules() if isinstance(module, _BatchNorm)]
     if not norms:
         return f'{frozen}; it has no BatchNorm.'
     still = sum(not norm.training for norm in norms)
     synced = any(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
-    return (f'{frozen}; the running statistics of {still} of {len(norms)} '
-            f'{"SyncBatchNorm" if synced else "BatchNorm"} layers stay as they are.')
+    return (
+        f'{frozen}; the running statistics of {still} of {len(norms)} '
+        f'{"SyncBatchNorm" if synced else "BatchNorm"} layers stay as they are.'
+    )
 
 
 def _learning_rate(cfg: Config, images: int) -> str:
@@ -195,6 +218,5 @@ def _learning_rate(cfg: Config, images: int) -> str:
     if rate is None:
         return ''
     if scale.get('enable') and base and base != images:
-        return (f'Learning rate {rate * images / base:g} for {images} images a step '
-                f'({rate:g} for {base}, scaled).')
+        return f'Learning rate {rate * images / base:g} for {images} images a step ({rate:g} for {base}, scaled).'
     return f'Learning rate {rate:g} for {images} images a step.'

@@ -1,15 +1,15 @@
 """Loads a backbone into a detector completely, or refuses."""
+
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper, update_init_info
 from torch import nn
 
-from hsakd_mm.checkpoint import load_strict
+from hsakd_mm.checkpoints.backbone_file import BackboneFile, is_head, read_backbone
+from hsakd_mm.checkpoints.loading import load_strict
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import HOOKS, WEIGHT_INITIALIZERS
-
-from .backbone_file import BackboneFile, is_head, read_backbone
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -41,12 +41,13 @@ class StrictPretrained:
         >>> init_cfg = dict(type='hsakd_mm.StrictPretrained', checkpoint='epoch_100_backbone.pth')
     """
 
-    def __init__(self, checkpoint: str | None, prefix: str = '', only: str = '',
-                 without: str = '') -> None:
+    def __init__(self, checkpoint: str | None, prefix: str = '', only: str = '', without: str = '') -> None:
         if checkpoint is None:
-            raise UserError('this detector starts from a pretrained backbone, and none is named: '
-                            'run bash tools/transfer_det.sh CHECKPOINT CONFIG GPUS, or set '
-                            'model.backbone.init_cfg.checkpoint.')
+            raise UserError(
+                'this detector starts from a pretrained backbone, and none is named: '
+                'run bash tools/transfer_det.sh CHECKPOINT CONFIG GPUS, or set '
+                'model.backbone.init_cfg.checkpoint.'
+            )
         self.checkpoint = checkpoint
         self.part = dict(prefix=prefix, only=only, without=without)
 
@@ -61,7 +62,8 @@ class StrictPretrained:
         MMLogger.get_current_instance().info(
             f'StrictPretrained: {loaded} of {len(module.state_dict())} tensors of '
             f'{type(module).__name__} loaded from {self.checkpoint}'
-            f'{f", SHA-256 {file.sha256}" if file.sha256 else ""}{_left_over(unused)}{trained}')
+            f'{f", SHA-256 {file.sha256}" if file.sha256 else ""}{_left_over(unused)}{trained}'
+        )
         if hasattr(module, '_params_init_info'):  # mmengine's record, kept while it initialises
             update_init_info(module, f'StrictPretrained: loaded from {self.checkpoint}')
 
@@ -92,15 +94,20 @@ class BackboneArrivedHook(Hook):
         shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
         if shared is not None:  # C4: the backbone's last stage is the head of each proposal
             own.update(shared.state_dict())
-        changed = [key for key, value in own.items() if not key.endswith('num_batches_tracked')
-                   and (key not in weights or not torch.equal(value.cpu(), weights[key]))]
+        changed = [
+            key
+            for key, value in own.items()
+            if not key.endswith('num_batches_tracked')
+            and (key not in weights or not torch.equal(value.cpu(), weights[key]))
+        ]
         if changed or not own:
             raise UserError(
                 f'the detector should start from the weights in {self.checkpoint}, and '
                 f'{len(changed)} of the {len(own)} tensors of its backbone differ '
                 f'({", ".join(changed[:3])}, ...): something else initialises '
                 f'{type(model.backbone).__name__}; remove load_from, or use a backbone that '
-                f'honours init_cfg.')
+                f'honours init_cfg.'
+            )
         _check_normalisation(getattr(model, 'data_preprocessor', None), file)
 
 
@@ -114,23 +121,25 @@ def _check_normalisation(preprocessor: nn.Module | None, file: BackboneFile) -> 
         return  # without a mean here, a transform may normalise
     own = {key: getattr(preprocessor, key).flatten().tolist() for key in ('mean', 'std')}
     rgb = getattr(preprocessor, '_channel_conversion', False)
-    if not rgb or any(len(own[key]) != len(file.normalisation[key]) or not torch.allclose(
-            torch.tensor(own[key]), torch.tensor(file.normalisation[key]), rtol=1e-3, atol=1e-3)
-            for key in own):
+    if not rgb or any(
+        len(own[key]) != len(file.normalisation[key])
+        or not torch.allclose(torch.tensor(own[key]), torch.tensor(file.normalisation[key]), rtol=1e-3, atol=1e-3)
+        for key in own
+    ):
         mean, std = (list(file.normalisation[key]) for key in ('mean', 'std'))
         raise UserError(
             f'the backbone in {file.path} was trained on RGB with mean {mean}, std {std}, and the '
             f'detector feeds it {"RGB" if rgb else "BGR"} with mean {_short(own["mean"])}, std '
             f'{_short(own["std"])}: set model.data_preprocessor to mean={mean}, std={std}, '
-            f'bgr_to_rgb=True.')
+            f'bgr_to_rgb=True.'
+        )
 
 
 def _short(numbers: list) -> list:
     return [round(number, 3) for number in numbers]  # float32 has more digits than were written
 
 
-def select_weights(module: nn.Module, checkpoint: str, prefix: str = '', only: str = '',
-                   without: str = '') -> tuple:
+def select_weights(module: nn.Module, checkpoint: str, prefix: str = '', only: str = '', without: str = '') -> tuple:
     """Of the file, what is meant for the module.
 
     Returns:
@@ -138,13 +147,17 @@ def select_weights(module: nn.Module, checkpoint: str, prefix: str = '', only: s
         rightly: of a classifier, or of layers behind the last stage that the module uses.
     """
     file: BackboneFile = read_backbone(checkpoint)
-    weights = {key.removeprefix(prefix): value for key, value in file.state_dict.items()
-               if key.startswith(prefix + only)
-               and not (without and key.startswith(prefix + without))}
+    weights = {
+        key.removeprefix(prefix): value
+        for key, value in file.state_dict.items()
+        if key.startswith(prefix + only) and not (without and key.startswith(prefix + without))
+    }
     if not weights:
-        raise UserError(f'keys under {prefix + only!r} were expected in {checkpoint}, and there are '
-                        f'none (its first is {next(iter(file.state_dict))!r}): an exported '
-                        f'backbone needs no prefix.')
+        raise UserError(
+            f'keys under {prefix + only!r} were expected in {checkpoint}, and there are '
+            f'none (its first is {next(iter(file.state_dict))!r}): an exported '
+            f'backbone needs no prefix.'
+        )
     own = module.state_dict()
     behind = getattr(module, 'unused_keys', ())
     unused = [key for key in weights if key not in own and (is_head(key) or key in behind)]
@@ -156,6 +169,8 @@ def _left_over(unused: list) -> str:
     behind = [key for key in unused if not is_head(key)]
     said = f'; left over: the classifier ({", ".join(heads)})' if heads else ''
     if behind:
-        said += (f'; left over: {len(behind)} tensors behind the last stage in use '
-                 f'({", ".join(behind[:3])}{", ..." if len(behind) > 3 else ""})')
+        said += (
+            f'; left over: {len(behind)} tensors behind the last stage in use '
+            f'({", ".join(behind[:3])}{", ..." if len(behind) > 3 else ""})'
+        )
     return said

@@ -6,6 +6,7 @@ is enough: the two operators of Faster R-CNN run on torchvision's kernels, which
 and for CUDA wherever torchvision does, so does RetinaNet's focal loss (which mmdet calls on a GPU
 only), and every other name raises a sentence when it is called.
 """
+
 import importlib.util
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
@@ -17,8 +18,9 @@ from torch import Tensor
 from hsakd_mm.errors import UserError
 
 NAME = 'mmcv._ext'
-REMEDY = ('pip uninstall -y mmcv-lite && pip install ninja && '
-          'pip install --no-build-isolation --no-cache-dir mmcv==2.1.0')
+REMEDY = (
+    'pip uninstall -y mmcv-lite && pip install ninja && pip install --no-build-isolation --no-cache-dir mmcv==2.1.0'
+)
 
 
 class MissingOperator(UserError, NotImplementedError):
@@ -54,8 +56,13 @@ class StandIn(ModuleType):
     def __init__(self) -> None:
         super().__init__(NAME, __doc__)
         self.__spec__ = ModuleSpec(NAME, loader=None, origin=__file__)
-        for operator in (nms, roi_align_forward, roi_align_backward, sigmoid_focal_loss_forward,
-                         sigmoid_focal_loss_backward):
+        for operator in (
+            nms,
+            roi_align_forward,
+            roi_align_backward,
+            sigmoid_focal_loss_forward,
+            sigmoid_focal_loss_backward,
+        ):
             setattr(self, operator.__name__, operator)
         # For the environment reports of mmcv and mmdet.
         self.get_compiler_version = lambda: 'none: torchvision kernels stand in (hsakd_mm)'
@@ -72,8 +79,9 @@ def _missing(name: str, what: str = ''):
         raise MissingOperator(
             f'the operator mmcv._ext.{name}{what} needs compiled mmcv, and the installed mmcv has '
             f'no compiled operators (hsakd_mm stands in for nms, average roi_align and '
-            f'sigmoid_focal_loss only): use a model without it, or install mmcv with a C++ compiler (about 15 minutes): '
-            f'{REMEDY}')
+            f'sigmoid_focal_loss only): use a model without it, or install mmcv with a C++ compiler '
+            f'(about 15 minutes): {REMEDY}'
+        )
 
     operator.__name__ = name
     return operator
@@ -88,55 +96,87 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) ->
         iou_threshold (float): A box that overlaps a better one by more is dropped.
         offset (int): 0, or 1 where the pixel of x2, y2 belongs to the box (width x2 - x1 + 1).
     """
-    boxes, scores = _wide(boxes), _wide(scores)
+    boxes, scores = _to_float32(boxes), _to_float32(scores)
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
     return _kernels().nms(boxes, scores.to(boxes.dtype), iou_threshold)
 
 
-def roi_align_forward(input: Tensor, rois: Tensor, output: Tensor, argmax_y: Tensor,
-                      argmax_x: Tensor, aligned_height: int, aligned_width: int,
-                      spatial_scale: float, sampling_ratio: int, pool_mode: int,
-                      aligned: bool) -> None:
+def roi_align_forward(
+    input: Tensor,
+    rois: Tensor,
+    output: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
     """Fill ``output [R, C, h, w]`` from ``input [B, C, H, W]`` and ``rois [R, 5]``."""
     _only_average(pool_mode, 'roi_align_forward')
-    wide = _wide(input)
-    output.copy_(_kernels().roi_align(
-        wide, rois.to(wide.dtype), spatial_scale, aligned_height, aligned_width, sampling_ratio,
-        aligned))
+    wide = _to_float32(input)
+    output.copy_(
+        _kernels().roi_align(
+            wide, rois.to(wide.dtype), spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
+        )
+    )
 
 
-def roi_align_backward(grad_output: Tensor, rois: Tensor, argmax_y: Tensor, argmax_x: Tensor,
-                       grad_input: Tensor, aligned_height: int, aligned_width: int,
-                       spatial_scale: float, sampling_ratio: int, pool_mode: int,
-                       aligned: bool) -> None:
+def roi_align_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    grad_input: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
     """Fill ``grad_input [B, C, H, W]`` from ``grad_output [R, C, h, w]``."""
     _only_average(pool_mode, 'roi_align_backward')
-    wide = _wide(grad_output)
-    grad_input.copy_(_kernels()._roi_align_backward(
-        wide, rois.to(wide.dtype), spatial_scale, aligned_height, aligned_width,
-        *grad_input.shape, sampling_ratio, aligned))
+    wide = _to_float32(grad_output)
+    grad_input.copy_(
+        _kernels()._roi_align_backward(
+            wide,
+            rois.to(wide.dtype),
+            spatial_scale,
+            aligned_height,
+            aligned_width,
+            *grad_input.shape,
+            sampling_ratio,
+            aligned,
+        )
+    )
 
 
-def sigmoid_focal_loss_forward(input: Tensor, target: Tensor, weight: Tensor, output: Tensor,
-                               gamma: float, alpha: float) -> None:
+def sigmoid_focal_loss_forward(
+    input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
+) -> None:
     """Fill ``output [N, K]`` from logits ``input [N, K]`` and ``target [N]``, K being background."""
     _without_weight(weight, 'sigmoid_focal_loss_forward')
-    output.copy_(_focal_loss(_wide(input), target, gamma, alpha))
+    output.copy_(_focal_loss(_to_float32(input), target, gamma, alpha))
 
 
-def sigmoid_focal_loss_backward(input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor,
-                                gamma: float, alpha: float) -> None:
+def sigmoid_focal_loss_backward(
+    input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
+) -> None:
     """Fill ``grad_input [N, K]`` with the derivative of each element's loss."""
     _without_weight(weight, 'sigmoid_focal_loss_backward')
     with torch.enable_grad():
-        logits = _wide(input.detach()).requires_grad_()
-        gradient, = torch.autograd.grad(_focal_loss(logits, target, gamma, alpha).sum(), logits)
+        logits = _to_float32(input.detach()).requires_grad_()
+        (gradient,) = torch.autograd.grad(_focal_loss(logits, target, gamma, alpha).sum(), logits)
     grad_input.copy_(gradient)
 
 
 def _focal_loss(logits: Tensor, target: Tensor, gamma: float, alpha: float) -> Tensor:
     from torchvision.ops import sigmoid_focal_loss
+
     classes = torch.arange(logits.shape[1], device=logits.device)
     return sigmoid_focal_loss(logits, (target[:, None] == classes).to(logits), alpha, gamma)
 
@@ -151,11 +191,12 @@ def _only_average(pool_mode: int, name: str) -> None:
         _missing(name, " with pool_mode='max'")()
 
 
-def _wide(tensor: Tensor) -> Tensor:
+def _to_float32(tensor: Tensor) -> Tensor:
     """float16 and bfloat16 as float32: not every kernel has them, and boxes lose pixels there."""
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
 def _kernels():
     import torchvision  # noqa: F401  registers torch.ops.torchvision; only detection needs it
+
     return torch.ops.torchvision

@@ -1,4 +1,5 @@
 """Any timm CNN as MMDetection's backbone, loaded from an exported file without a key over."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import chain
@@ -56,16 +57,24 @@ class TimmDetBackbone(BaseModule):
         [(2, 128, 8, 12), (2, 512, 2, 3)]
     """
 
-    def __init__(self, model_name: str, out_indices: tuple = (0, 1, 2, 3), frozen_stages: int = -1,
-                 norm_eval: bool = False, with_cp: bool = False, init_cfg: dict | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        model_name: str,
+        out_indices: tuple = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+        **kwargs,
+    ) -> None:
         super().__init__(init_cfg)
         for name in NOT_PASSED_ON:
             if name in kwargs:
                 raise UserError(
                     f'TimmDetBackbone takes weights from a file and keeps no classifier, and was '
                     f'given {name}={kwargs[name]!r}: remove it, and name weights with init_cfg='
-                    f"dict(type='hsakd_mm.StrictPretrained', checkpoint='timm://{model_name}').")
+                    f"dict(type='hsakd_mm.StrictPretrained', checkpoint='timm://{model_name}')."
+                )
         net = TimmBackbone(model_name, num_classes=1, **kwargs)
         _check_free_size(net, model_name)
         _check_stages(out_indices, frozen_stages, len(net.strides))
@@ -75,8 +84,8 @@ class TimmDetBackbone(BaseModule):
         self.strides = tuple(net.strides[index] for index in out_indices)
 
         self._stem = net.parts.stem
-        first, *others = net.parts.stages[:self.out_indices[-1] + 1]
-        self._stages = [first[len(self._stem):], *others]
+        first, *others = net.parts.stages[: self.out_indices[-1] + 1]
+        self._stages = [first[len(self._stem) :], *others]
         keys = frozenset(net.state_dict())
         _keep(net.timm, {*self._stem, *chain(*self._stages)})
         for name, child in net.timm.named_children():
@@ -92,8 +101,9 @@ class TimmDetBackbone(BaseModule):
             if self.with_cp and self.training and index >= self.frozen_stages:
                 stage = nn.Sequential(*map(self.get_submodule, names))
                 for block in _blocks(stage):
-                    features = checkpoint(block, features, use_reentrant=False,
-                                          context_fn=lambda b=block: (nullcontext(), _once(b)))
+                    features = checkpoint(
+                        block, features, use_reentrant=False, context_fn=lambda b=block: (nullcontext(), _once(b))
+                    )
             else:
                 features = run(self, names, features)
             if index in self.out_indices:
@@ -111,22 +121,29 @@ class TimmDetBackbone(BaseModule):
 
     def _freeze(self) -> None:
         if self.frozen_stages >= 0:
-            for name in chain(self._stem, *self._stages[:self.frozen_stages]):
+            for name in chain(self._stem, *self._stages[: self.frozen_stages]):
                 self.get_submodule(name).eval().requires_grad_(False)
 
 
 def _check_stages(out_indices: tuple, frozen_stages: int, count: int) -> None:
-    known = isinstance(out_indices, list | tuple) and len(out_indices) and all(
-        isinstance(index, int) and 0 <= index < count for index in out_indices)
+    known = (
+        isinstance(out_indices, list | tuple)
+        and len(out_indices)
+        and all(isinstance(index, int) and 0 <= index < count for index in out_indices)
+    )
     if not known or list(out_indices) != sorted(set(out_indices)):
-        raise UserError(f'out_indices of TimmDetBackbone name stages 0 to {count - 1}, each once '
-                        f'and ascending, and are {out_indices!r}: choose from '
-                        f'{tuple(range(count))}.')
+        raise UserError(
+            f'out_indices of TimmDetBackbone name stages 0 to {count - 1}, each once '
+            f'and ascending, and are {out_indices!r}: choose from '
+            f'{tuple(range(count))}.'
+        )
     used = out_indices[-1] + 1
     if not -1 <= frozen_stages <= used:
-        raise UserError(f'frozen_stages of TimmDetBackbone is -1 (nothing), 0 (the stem) or up to '
-                        f'{used} (the stem and {used} stages: out_indices end at {used - 1}), and '
-                        f'is {frozen_stages}: choose one of these.')
+        raise UserError(
+            f'frozen_stages of TimmDetBackbone is -1 (nothing), 0 (the stem) or up to '
+            f'{used} (the stem and {used} stages: out_indices end at {used - 1}), and '
+            f'is {frozen_stages}: choose one of these.'
+        )
 
 
 @torch.no_grad()
@@ -136,9 +153,11 @@ def _check_free_size(net: TimmBackbone, model_name: str) -> None:
         net.eval().forward_taps(torch.zeros(1, 3, 64, 96))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error) or type(error).__name__
-        raise UserError(f'a detector needs a network that takes images of any size, and '
-                        f'{model_name!r} does not run on 64 x 96 pixels ({reason}): choose a '
-                        f'CNN without windows or positions of fixed size.') from error
+        raise UserError(
+            f'a detector needs a network that takes images of any size, and '
+            f'{model_name!r} does not run on 64 x 96 pixels ({reason}): choose a '
+            f'CNN without windows or positions of fixed size.'
+        ) from error
     net.train()
 
 
@@ -166,8 +185,12 @@ def _blocks(module: nn.Module) -> list:
 @contextmanager
 def _once(block: nn.Module) -> Iterator:
     """The second run of a block writes no running statistics: the first has done so."""
-    kept = [(module, name, value) for module in block.modules() if module.training
-            for name, value in module.named_buffers(recurse=False)]
+    kept = [
+        (module, name, value)
+        for module in block.modules()
+        if module.training
+        for name, value in module.named_buffers(recurse=False)
+    ]
     for module, name, value in kept:
         setattr(module, name, value.clone())
     try:

@@ -1,6 +1,7 @@
 """The configs under test: all that pretrain, whatever method folder they lie in."""
+
 import copy
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from mmengine.config import Config
@@ -21,7 +22,7 @@ METHODS = [folder for folder in FOLDERS if folder.name not in OTHERS]
 CONFIGS = [f'{folder.name}/{path.stem}' for folder in METHODS for path in leaves(folder)]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read(name: str) -> Config:
     return Config.fromfile(REPO / 'configs' / f'{name}.py')
 

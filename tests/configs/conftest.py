@@ -1,4 +1,5 @@
 """What a machine lacks: the two sets of data, and teachers that someone has trained."""
+
 import gc
 import pickle
 import shutil
@@ -16,6 +17,7 @@ from tests.configs.catalog import CONFIGS, load, work_dir
 def photographs() -> list:
     from PIL import Image
     from sklearn.datasets import load_sample_images
+
     return [Image.fromarray(photograph) for photograph in load_sample_images().images]
 
 
@@ -38,16 +40,15 @@ def imagenet(photographs, tmp_path_factory):
 def cifar100(photographs, tmp_path_factory) -> Path:
     """CIFAR-100's own format, with four crops of a photograph for each of its hundred classes."""
     import numpy as np
+
     root = tmp_path_factory.mktemp('cifar100')
     folder = root / 'cifar-100-python'
     folder.mkdir()
-    crops = [photographs[index % 2].crop((index, index // 2, index + 32, index // 2 + 32))
-             for index in range(400)]
+    crops = [photographs[index % 2].crop((index, index // 2, index + 32, index // 2 + 32)) for index in range(400)]
     rows = np.stack([np.asarray(crop).transpose(2, 0, 1).ravel() for crop in crops])
     labels = [index % 100 for index in range(400)]
     for split in ('train', 'test'):
-        content = dict(data=rows, fine_labels=labels, coarse_labels=[0] * 400, filenames=[''] * 400,
-                       batch_label='')
+        content = dict(data=rows, fine_labels=labels, coarse_labels=[0] * 400, filenames=[''] * 400, batch_label='')
         (folder / split).write_bytes(pickle.dumps(content, protocol=2))
     names = [f'class {label}' for label in range(100)]
     (folder / 'meta').write_bytes(pickle.dumps(dict(fine_label_names=names), protocol=2))

@@ -1,4 +1,5 @@
 """The digit scenes laid out as the detection sets that configs/transfer names, under ``data/``."""
+
 import json
 import os
 import shutil
@@ -15,16 +16,19 @@ def lay_out(root: Path, scenes: Path) -> Path:
         scenes (Path): The demo's, with ``train.json`` and ``test.json`` in COCO's format.
     """
     from mmdet.datasets import CocoDataset, VOCDataset
+
     data = root / 'data'
     coco = CocoDataset.METAINFO['classes']
     for split, name in (('train', 'train2017'), ('test', 'val2017')):
-        _coco(scenes, split, 4, coco, data / 'coco' / name,
-              data / 'coco' / 'annotations' / f'instances_{name}.json')
+        _coco(scenes, split, 4, coco, data / 'coco' / name, data / 'coco' / 'annotations' / f'instances_{name}.json')
     for folder, classes in (('coco256', coco), ('vehicles', VEHICLES)):
         for split, name in (('train', 'train'), ('test', 'val'), ('test', 'test')):
             _coco(scenes, split, 4, classes, data / folder / name, data / folder / f'{name}.json')
-    for year, split, name in (('VOC2007', 'train', 'trainval'), ('VOC2012', 'train', 'trainval'),
-                              ('VOC2007', 'test', 'test')):
+    for year, split, name in (
+        ('VOC2007', 'train', 'trainval'),
+        ('VOC2012', 'train', 'trainval'),
+        ('VOC2007', 'test', 'test'),
+    ):
         _voc(scenes, split, 2, VOCDataset.METAINFO['classes'], data / 'VOCdevkit' / year, name)
     return root
 
@@ -58,16 +62,20 @@ def _voc(scenes: Path, split: str, number: int, classes: tuple, root: Path, name
         # Both splits number theirs from the same start.
         image['saved_as'] = f'{split}_{Path(image["file_name"]).stem}'
         tree = ElementTree.Element('annotation')
-        _children(ElementTree.SubElement(tree, 'size'), width=image['width'],
-                  height=image['height'], depth=3)
+        _children(ElementTree.SubElement(tree, 'size'), width=image['width'], height=image['height'], depth=3)
         for box in content['annotations']:
             if box['image_id'] != image['id']:
                 continue
             left, top, width, height = map(int, box['bbox'])
             found = ElementTree.SubElement(tree, 'object')
             _children(found, name=classes[digit[box['category_id']]], difficult=0)
-            _children(ElementTree.SubElement(found, 'bndbox'), xmin=left + 1, ymin=top + 1,
-                      xmax=left + width, ymax=top + height)
+            _children(
+                ElementTree.SubElement(found, 'bndbox'),
+                xmin=left + 1,
+                ymin=top + 1,
+                xmax=left + width,
+                ymax=top + height,
+            )
         path = root / 'Annotations' / f'{image["saved_as"]}.xml'
         path.parent.mkdir(parents=True, exist_ok=True)
         ElementTree.ElementTree(tree).write(path)
@@ -85,6 +93,7 @@ def _children(parent: ElementTree.Element, **values) -> None:
 def _copy(content: dict, source: Path, target: Path) -> None:
     """The images; those of VOC as JPEG, which is how its reader names them."""
     from PIL import Image
+
     target.mkdir(parents=True, exist_ok=True)
     for image in content['images']:
         file = source / os.path.basename(image['file_name'])

@@ -3,6 +3,7 @@
 Only what a machine lacks is replaced: the number of images, their size on ImageNet, the batch, and
 teachers that someone has trained, in whose place stand the networks of the teachers' own configs.
 """
+
 import gc
 import math
 import shutil
@@ -15,17 +16,21 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from hsakd_mm.checkpoint import load_backbone_weights
-from hsakd_mm.work_dir import find_checkpoint
+from hsakd_mm.checkpoints.loading import load_backbone_weights
+from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from tests.configs.catalog import CONFIGS, backbone_configs, load
 
 BATCH = 2
 SMALLER = {224: 64, 256: 72}  # pixels
 
 # One of each method also writes checkpoints and texts, as a run does; the others save the time.
-IN_FULL = ('baselines/cifar100_wrn16_2', 'baselines/cifar100_kd_wrn40_2_wrn16_2',
-           'hsakd/cifar100_wrn40_2_teacher', 'hsakd/cifar100_wrn40_2_wrn16_2',
-           'hssakd/cifar100_wrn40_1_online')
+IN_FULL = (
+    'baselines/cifar100_wrn16_2',
+    'baselines/cifar100_kd_wrn40_2_wrn16_2',
+    'hsakd/cifar100_wrn40_2_teacher',
+    'hsakd/cifar100_wrn40_2_wrn16_2',
+    'hssakd/cifar100_wrn40_1_online',
+)
 
 
 @pytest.fixture
@@ -81,8 +86,11 @@ def gradients():
 
     def look(optimizer, args, kwargs) -> None:
         for group in optimizer.param_groups:
-            seen.update((parameter, parameter.grad.abs().sum().item())
-                        for parameter in group['params'] if parameter.grad is not None)
+            seen.update(
+                (parameter, parameter.grad.abs().sum().item())
+                for parameter in group['params']
+                if parameter.grad is not None
+            )
 
     handle = register_optimizer_step_pre_hook(look)
     try:

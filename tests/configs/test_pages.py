@@ -1,4 +1,5 @@
 """Every config stands in its folder's metafile and README, and what stands there is so."""
+
 import re
 from pathlib import Path
 
@@ -12,8 +13,13 @@ INDEX = yaml.safe_load((REPO / 'model-index.yml').read_text())['Import']
 WITH_METAFILE = [folder for folder in FOLDERS if (folder / 'metafile.yml').exists()]
 
 
-DATA = {'data/cifar100': 'CIFAR-100', 'data/imagenet': 'ImageNet-1k', 'data/cub200': 'CUB-200-2011',
-        'data/stanford_cars': 'StanfordCars', 'data/stanford_dogs': 'StanfordDogs'}
+DATA = {
+    'data/cifar100': 'CIFAR-100',
+    'data/imagenet': 'ImageNet-1k',
+    'data/cub200': 'CUB-200-2011',
+    'data/stanford_cars': 'StanfordCars',
+    'data/stanford_dogs': 'StanfordDogs',
+}
 
 
 def metafile(folder: Path) -> dict:
@@ -57,8 +63,7 @@ def test_metafile_says_what_configs_say(folder) -> None:
         assert said['Training Data'] == DATA[cfg.train_dataloader.dataset.data_root]
         backbone = backbone_configs(cfg)[0]
         if str(backbone) not in parameters:
-            parameters[str(backbone)] = sum(
-                weight.numel() for weight in MODELS.build(backbone).parameters())
+            parameters[str(backbone)] = sum(weight.numel() for weight in MODELS.build(backbone).parameters())
         assert said['Parameters'] == parameters[str(backbone)]
 
 

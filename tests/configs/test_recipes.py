@@ -1,12 +1,21 @@
 """The configs against what the papers and the reference code say (papers.md 1.3, 1.5, 1.6, 2)."""
+
 import re
 
 import pytest
 
 from tests.configs.catalog import CONFIGS, REPO, backbone_configs, load, work_dir
 
-PAIRS = ('wrn40_2 wrn16_2', 'wrn40_2 wrn40_1', 'r56 r20', 'r32x4 r8x4', 'vgg13 mbv2', 'r50 mbv2',
-         'wrn40_2 shv1', 'r32x4 shv2')
+PAIRS = (
+    'wrn40_2 wrn16_2',
+    'wrn40_2 wrn40_1',
+    'r56 r20',
+    'r32x4 r8x4',
+    'vgg13 mbv2',
+    'r50 mbv2',
+    'wrn40_2 shv1',
+    'r32x4 shv2',
+)
 TEACHERS = ('wrn40_2', 'r56', 'r32x4', 'vgg13', 'r50')
 ONLINE = ('wrn40_2', 'wrn40_1', 'r56', 'r32x4', 'vgg13', 'mbv2', 'shv1', 'shv2')
 SLOW = ('mbv2', 'shv1', 'shv2')  # start at lr 0.01
@@ -27,8 +36,7 @@ def pairs(pattern: str) -> set:
 
 def test_one_config_for_each_row_of_the_tables() -> None:
     students = pairs('hsakd/cifar100_{}_{}') | pairs('hsakd/cifar100_{}_joint_{}')
-    teachers = {f'hsakd/cifar100_{net}_{kind}' for net in TEACHERS
-                for kind in ('teacher', 'teacher_joint')}
+    teachers = {f'hsakd/cifar100_{net}_{kind}' for net in TEACHERS for kind in ('teacher', 'teacher_joint')}
     few = {f'hsakd/cifar100_r56_r20_{part}percent' for part in (25, 50, 75)}
     online = {f'hssakd/cifar100_{net}_online' for net in ONLINE}
     every = {net for pair in PAIRS for net in pair.split()} | set(ONLINE)
@@ -36,8 +44,7 @@ def test_one_config_for_each_row_of_the_tables() -> None:
     kd = pairs('baselines/cifar100_kd_{}_{}')
     assert len(students) == 16 and len(teachers) == 10 and len(plain) == 12 and len(kd) == 8
     assert set(CIFAR) == students | teachers | few | online | plain | kd
-    r34 = {f'hsakd/imagenet_r34_{which}' for which in ('teacher', 'teacher_joint', 'r18',
-                                                       'joint_r18')}
+    r34 = {f'hsakd/imagenet_r34_{which}' for which in ('teacher', 'teacher_joint', 'r18', 'joint_r18')}
     assert set(IMAGENET) == r34 | {'baselines/imagenet_r18', 'hssakd/imagenet_r18_online'}
 
 
@@ -58,18 +65,26 @@ def test_cifar_recipe(name) -> None:
     part = int(name[-9:-7]) / 100 if name.endswith('percent') else 1
     assert (loader.dataset.get('fraction', 1), loader.dataset.get('split_seed', 0)) == (part, 0)
     assert [step.type for step in loader.dataset.pipeline] == [
-        'torchvision/RandomCrop', 'torchvision/RandomHorizontalFlip', 'PackInputs']
+        'torchvision/RandomCrop',
+        'torchvision/RandomHorizontalFlip',
+        'PackInputs',
+    ]
     assert (loader.dataset.pipeline[0].size, loader.dataset.pipeline[0].padding) == (32, 4)
-    assert cfg.data_preprocessor == cfg.model.data_preprocessor == dict(
-        type='ImagePreprocessor', mean=pytest.approx([255 * x for x in (.5071, .4867, .4408)]),
-        std=pytest.approx([255 * x for x in (.2675, .2565, .2761)]))
+    assert (
+        cfg.data_preprocessor
+        == cfg.model.data_preprocessor
+        == dict(
+            type='ImagePreprocessor',
+            mean=pytest.approx([255 * x for x in (0.5071, 0.4867, 0.4408)]),
+            std=pytest.approx([255 * x for x in (0.2675, 0.2565, 0.2761)]),
+        )
+    )
 
 
 @pytest.mark.parametrize('name', IMAGENET)
 def test_imagenet_recipe(name) -> None:
     cfg = load(name)
-    assert cfg.optim_wrapper.optimizer == dict(
-        type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
     assert 8 * cfg.train_dataloader.batch_size == 256 == cfg.auto_scale_lr.base_batch_size
     assert cfg.train_cfg.max_epochs == 100
     assert (cfg.param_scheduler.milestones, cfg.param_scheduler.gamma) == ([30, 60, 90], 0.1)
@@ -104,8 +119,9 @@ def test_it_is_the_network_that_it_is_compared_with(name) -> None:
     assert backbone_configs(load(name)) == [plain] * (2 if name.startswith('hssakd') else 1)
 
 
-@pytest.mark.parametrize('name', [name for name in CIFAR if '_teacher' not in name
-                                  and load(name).model.type in ('HSAKD', 'KD')])
+@pytest.mark.parametrize(
+    'name', [name for name in CIFAR if '_teacher' not in name and load(name).model.type in ('HSAKD', 'KD')]
+)
 def test_teacher(name) -> None:
     """It is looked for where its own config leaves it, and is what that config trained."""
     hook = load(name).default_hooks.distillation

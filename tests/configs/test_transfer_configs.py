@@ -3,6 +3,7 @@
 Only what a machine lacks or has no time for is replaced: the data by digit scenes under the names
 that the config gives, their size, the number of proposals, the batch, and the file of the backbone.
 """
+
 import gc
 import math
 import shutil
@@ -134,8 +135,7 @@ def test_two_steps(name, place, run) -> None:
     assert frozen and all(torch.equal(own[key], weights[key]) for key in frozen)
     if cfg.model.backbone.type == 'ResNet':
         assert frozen == {key for key in own if key.startswith(('conv1.', 'bn1.', 'layer1.'))}
-    norms = [module for module in backbone.modules()
-             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
+    norms = [module for module in backbone.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
     assert norms and not any(norm.training for norm in norms)
 
 
@@ -147,15 +147,18 @@ def test_small_sets_from_end_to_end(name, place, run) -> None:
         pytest.skip(f'no {SHARED[name]} at {folder}')
     cfg = Config.fromfile(TRANSFER / f'faster-rcnn_r18_fpn_{name}.py')
     give_backbone(cfg, place)
-    cfg.merge_from_dict({
-        **{f'{part}_dataloader.dataset.data_root': f'{folder}/' for part in ('train', 'val',
-                                                                             'test')},
-        'val_evaluator.ann_file': f'{folder}/val.json', 'train_dataloader.dataset.indices': 4,
-        'val_dataloader.dataset.indices': 8})
+    cfg.merge_from_dict(
+        {
+            **{f'{part}_dataloader.dataset.data_root': f'{folder}/' for part in ('train', 'val', 'test')},
+            'val_evaluator.ann_file': f'{folder}/val.json',
+            'train_dataloader.dataset.indices': 4,
+            'val_dataloader.dataset.indices': 8,
+        }
+    )
     runner = run(cfg)
     assert runner.iter == 2
     logged = finite_losses(runner)
     assert 0 <= logged['val/coco/bbox_mAP'] <= 1
     assert runner.val_dataloader.dataset.metainfo['classes'] == tuple(
-        category['name'] for category in runner.val_evaluator.metrics[0]._coco_api.dataset[
-            'categories'])
+        category['name'] for category in runner.val_evaluator.metrics[0]._coco_api.dataset['categories']
+    )

@@ -1,4 +1,5 @@
 """Data sets in their original files, small: what their archives unpack to."""
+
 import pickle
 from pathlib import Path
 
@@ -11,8 +12,7 @@ from torchvision.datasets.utils import calculate_md5
 def photographs(count: int, size: int) -> np.ndarray:
     """Crops of scikit-learn's two photographs, uint8 ``[count, size, size, 3]``."""
     sources = load_sample_images().images
-    return np.stack([
-        sources[n % 2][(17 * n) % 300:, (29 * n) % 500:][:size, :size] for n in range(count)])
+    return np.stack([sources[n % 2][(17 * n) % 300 :, (29 * n) % 500 :][:size, :size] for n in range(count)])
 
 
 def write_cifar100(root: Path, images: dict, labels: dict, names: list) -> Path:
@@ -20,10 +20,16 @@ def write_cifar100(root: Path, images: dict, labels: dict, names: list) -> Path:
     folder = root / 'cifar-100-python'
     folder.mkdir(parents=True)
     for split in ('train', 'test'):
-        _dump(folder / split, dict(
-            data=images[split].transpose(0, 3, 1, 2).reshape(-1, 3072),
-            fine_labels=list(labels[split]), coarse_labels=[0] * len(labels[split]),
-            filenames=[], batch_label=f'{split}ing batch 1 of 1'))
+        _dump(
+            folder / split,
+            dict(
+                data=images[split].transpose(0, 3, 1, 2).reshape(-1, 3072),
+                fine_labels=list(labels[split]),
+                coarse_labels=[0] * len(labels[split]),
+                filenames=[],
+                batch_label=f'{split}ing batch 1 of 1',
+            ),
+        )
     _dump(folder / 'meta', dict(fine_label_names=names, coarse_label_names=['all']))
     return folder
 
@@ -82,8 +88,7 @@ def write_tiny_imagenet(root: Path, wnids=('n02', 'n01'), each: int = 3) -> Path
 def expect_these(monkeypatch, source: type, folder: Path) -> None:
     """Make torchvision take the files in ``folder`` for the originals, by their checksums."""
     for name in ('train_list', 'test_list'):
-        monkeypatch.setattr(source, name, [
-            [file, calculate_md5(folder / file)] for file, _ in getattr(source, name)])
+        monkeypatch.setattr(source, name, [[file, calculate_md5(folder / file)] for file, _ in getattr(source, name)])
     if hasattr(source, 'meta'):
         meta = dict(source.meta, md5=calculate_md5(folder / source.meta['filename']))
         monkeypatch.setattr(source, 'meta', meta)

@@ -1,4 +1,5 @@
 """CIFAR's original files: their pixels, their download, and every way in which they can be bad."""
+
 import tarfile
 import threading
 from functools import partial
@@ -20,8 +21,7 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.registry import DATASETS
 from tests.conftest import REPO
 
-from .originals import (expect_these, photographs, small_cifar100, write_cifar10,
-                        write_cifar100)
+from .originals import expect_these, photographs, small_cifar100, write_cifar10, write_cifar100
 
 PACK = [dict(type='PackInputs')]
 
@@ -53,18 +53,20 @@ def test_cifar10_reads_all_its_batches(tmp_path, monkeypatch) -> None:
 
 
 def test_the_papers_pipeline_in_a_worker(root) -> None:
-    pipeline = [dict(type='torchvision/RandomCrop', size=32, padding=4),
-                dict(type='torchvision/RandomHorizontalFlip'), *PACK]
+    pipeline = [
+        dict(type='torchvision/RandomCrop', size=32, padding=4),
+        dict(type='torchvision/RandomHorizontalFlip'),
+        *PACK,
+    ]
     dataset = CIFAR100(root, pipeline=pipeline, lazy_init=True)
     assert not dataset._fully_initialized
     loader = DataLoader(dataset, batch_size=24, num_workers=1, collate_fn=default_collate)
-    batch, = loader
+    (batch,) = loader
     assert batch['inputs'].shape == (24, 3, 32, 32) and batch['inputs'].dtype == torch.uint8
 
 
 def test_chosen_classes_and_first_few(root) -> None:
-    dataset = CIFAR100(root, pipeline=PACK, metainfo=dict(classes=['thing_2', 'thing_0']),
-                       indices=5)
+    dataset = CIFAR100(root, pipeline=PACK, metainfo=dict(classes=['thing_2', 'thing_0']), indices=5)
     assert dataset.metainfo['classes'] == ('thing_2', 'thing_0')
     assert [dataset[index]['labels'] for index in range(5)] == [1, 0, 1, 0, 1]
     np.testing.assert_array_equal(dataset[1]['inputs'].permute(1, 2, 0), photographs(3, 32)[2])
@@ -90,8 +92,11 @@ def test_no_such_split(tmp_path) -> None:
 
 def test_missing_and_damaged_files(root, tmp_path) -> None:
     folder = tmp_path / 'cifar-100-python'
-    with pytest.raises(UserError, match=r'nowhere/cifar-100-python/train is missing: '
-                                        r'set download=True .* https://www.cs.toronto.edu'):
+    with pytest.raises(
+        UserError,
+        match=r'nowhere/cifar-100-python/train is missing: '
+        r'set download=True .* https://www.cs.toronto.edu',
+    ):
         CIFAR100(str(tmp_path / 'nowhere'))
     (folder / 'meta').rename(folder / 'mata')
     with pytest.raises(UserError, match='python/meta is missing'):
@@ -108,8 +113,12 @@ def test_missing_and_damaged_files(root, tmp_path) -> None:
 def test_files_of_ones_own(tmp_path) -> None:
     small_cifar100(tmp_path / 'good')
     assert len(CIFAR100(str(tmp_path / 'good'), verify=False)) == 24
-    write_cifar100(tmp_path / 'bad', dict(train=photographs(2, 32), test=photographs(2, 32)),
-                   dict(train=[0, 5], test=[0, 1]), ['one', 'two'])
+    write_cifar100(
+        tmp_path / 'bad',
+        dict(train=photographs(2, 32), test=photographs(2, 32)),
+        dict(train=[0, 5], test=[0, 1]),
+        ['one', 'two'],
+    )
     with pytest.raises(UserError, match=r'2 images, 2 labels in 0\.\.5 of 2 classes'):
         CIFAR100(str(tmp_path / 'bad'), verify=False)
 
@@ -128,8 +137,7 @@ def archive(root, tmp_path, monkeypatch):
     answers = []
     server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Handler, directory=root))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(torchvision_datasets.CIFAR100, 'url',
-                        f'http://127.0.0.1:{server.server_port}/{name}')
+    monkeypatch.setattr(torchvision_datasets.CIFAR100, 'url', f'http://127.0.0.1:{server.server_port}/{name}')
     monkeypatch.setattr(torchvision_datasets.CIFAR100, 'tgz_md5', calculate_md5(tmp_path / name))
     yield answers
     server.shutdown()
@@ -195,11 +203,12 @@ def test_the_real_images(tmp_path) -> None:
         pytest.skip(f'no CIFAR-100 at {shared}')
     names, images, labels = ['apple', 'mouse'], {}, {}
     for split in ('train', 'test'):
-        mosaics = [np.asarray(Image.open(next((shared / split).glob(f'*_{name}.webp')))
-                              .convert('RGB')) for name in names]
-        images[split] = np.concatenate([
-            mosaic.reshape(-1, 32, 25, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3)
-            for mosaic in mosaics])
+        mosaics = [
+            np.asarray(Image.open(next((shared / split).glob(f'*_{name}.webp'))).convert('RGB')) for name in names
+        ]
+        images[split] = np.concatenate(
+            [mosaic.reshape(-1, 32, 25, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3) for mosaic in mosaics]
+        )
         labels[split] = np.repeat([0, 1], len(images[split]) // 2).tolist()
     write_cifar100(tmp_path, images, labels, names)
     dataset = CIFAR100(str(tmp_path), pipeline=PACK, verify=False)

@@ -1,31 +1,32 @@
-"""The demo data: the same every time, nothing shared between splits, checked and never overwritten.
-"""
+"""The demo data: the same every time, nothing shared between splits, checked and never overwritten."""
+
 import importlib.metadata
 import json
 import re
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from hsakd_mm.datasets import ImageFolder, digit_drawing, digits
-from hsakd_mm.datasets.digits import prepare_demo_data
+from hsakd_mm.datasets import ImageFolder
+from hsakd_mm.datasets.digits import drawing, prepare
+from hsakd_mm.datasets.digits.prepare import prepare_demo_data
 from hsakd_mm.errors import UserError
 
 SMALL = dict(train_scenes=2, test_scenes=1)
 
 
 @pytest.fixture(scope='module')
-def source() -> digit_drawing.Source:
-    return digit_drawing.load_source(0)
+def source() -> drawing.Source:
+    return drawing.load_source(0)
 
 
 @pytest.fixture
 def few(source, monkeypatch) -> None:
     """Seven digits a split: enough where it is not about them."""
     split = {name: indices[:7] for name, indices in source.split.items()}
-    monkeypatch.setattr(digits, 'load_source', lambda seed: source._replace(split=split))
+    monkeypatch.setattr(prepare, 'load_source', lambda seed: source._replace(split=split))
 
 
 @pytest.fixture
@@ -47,24 +48,23 @@ def digits_in(folder, split: str) -> tuple[list, list]:
 
 
 def test_no_digit_and_no_photograph_column_is_in_two_splits(demo_data) -> None:
-    seen = {split: set().union(*digits_in(demo_data, split)) for split in digits.SPLITS}
+    seen = {split: set().union(*digits_in(demo_data, split)) for split in drawing.SPLITS}
     assert set().union(*seen.values()) == set(range(1797))
     for one, other in combinations(seen.values(), 2):
         assert not one & other
-    strips = sorted(digit_drawing._STRIPS.values())
-    assert all(left[1] <= right[0] for left, right in zip(strips, strips[1:]))
+    strips = sorted(drawing._STRIPS.values())
+    assert all(left[1] <= right[0] for left, right in pairwise(strips))
 
 
 def test_backgrounds_come_from_the_splits_own_columns() -> None:
     """On a photograph that is black but for one split's columns, the others draw only black."""
-    for split, (left, right) in digit_drawing._STRIPS.items():
+    for split, (left, right) in drawing._STRIPS.items():
         photo = np.zeros((427, 640, 3), np.uint8)
         photo[:, left:right] = 255
-        source = digit_drawing.Source(np.empty(0), np.empty(0), [photo], {})
-        for drawn in digit_drawing._STRIPS:
+        source = drawing.Source(np.empty(0), np.empty(0), [photo], {})
+        for drawn in drawing._STRIPS:
             for seed in range(20):
-                pixels = digit_drawing._background(
-                    source, drawn, np.random.default_rng(seed), 128, (96, 176))
+                pixels = drawing._background(source, drawn, np.random.default_rng(seed), 128, (96, 176))
                 assert (pixels.min() > 0) if drawn == split else (pixels.max() == 0)
 
 
@@ -73,7 +73,7 @@ def test_equal_pictures_stay_together_and_classes_are_balanced() -> None:
     pictures = rng.integers(0, 17, (60, 8, 8)).astype(np.uint8)
     pictures = np.concatenate([pictures, pictures, pictures])
     labels = np.tile(np.arange(60) % 3, 3)
-    split = digit_drawing.split_digits(pictures, labels, seed=0)
+    split = drawing.split_digits(pictures, labels, seed=0)
     where = {index: name for name, indices in split.items() for index in indices}
     assert len(where) == 180
     assert all(where[index] == where[index + 60] == where[index + 120] for index in range(60))
@@ -99,11 +99,13 @@ def test_pictures_are_rgb_of_the_right_size(demo_data) -> None:
 
 def test_scenes_are_coco(demo_data) -> None:
     from sklearn.datasets import load_digits
+
     target = load_digits().target
     for split, number in (('train', 8), ('test', 4)):
         coco = json.loads((demo_data / 'scenes' / f'{split}.json').read_text())
         assert [(each['id'], each['name']) for each in coco['categories']] == [
-            (digit + 1, str(digit)) for digit in range(10)]
+            (digit + 1, str(digit)) for digit in range(10)
+        ]
         assert len(coco['images']) == number
         assert len({each['id'] for each in coco['annotations']}) == len(coco['annotations'])
         for image in coco['images']:
@@ -112,12 +114,11 @@ def test_scenes_are_coco(demo_data) -> None:
             assert 2 <= len(own) <= 5
             for each in own:
                 x, y, width, height = each['bbox']
-                assert 0 < x and 0 < y and x + width <= 128 and y + height <= 128
+                assert x > 0 and y > 0 and x + width <= 128 and y + height <= 128
                 assert 10 <= height <= 56 and each['area'] == width * height
                 assert each['iscrowd'] == 0
                 assert each['category_id'] == target[each['digit_index']] + 1
-            assert all(iou(one['bbox'], other['bbox']) < 0.1
-                       for one, other in combinations(own, 2))
+            assert all(iou(one['bbox'], other['bbox']) < 0.1 for one, other in combinations(own, 2))
 
 
 def iou(one, other) -> float:
@@ -131,8 +132,7 @@ def test_boxes_are_tight(source) -> None:
     """On a black ground the box is where the picture is bright, to a pixel of blur."""
     source = source._replace(photos=[np.zeros((427, 640, 3), np.uint8)])
     for seed in range(10):
-        pixels, (box, ) = digit_drawing.draw_scene(
-            source, [seed], 'train', np.random.default_rng(seed))
+        pixels, (box,) = drawing.draw_scene(source, [seed], 'train', np.random.default_rng(seed))
         rows, columns = (np.flatnonzero((pixels.max(-1) > 40).any(axis)) for axis in (1, 0))
         found = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
         wanted = (box.x, box.y, box.x + box.width, box.y + box.height)
@@ -158,8 +158,7 @@ def test_the_same_seed_gives_the_same_bytes(written, tmp_path) -> None:
 
 
 def test_another_seed_gives_another_split(source) -> None:
-    one, other = (digit_drawing.split_digits(source.digits, source.labels, seed)
-                  for seed in (0, 1))
+    one, other = (drawing.split_digits(source.digits, source.labels, seed) for seed in (0, 1))
     assert one != other and [len(each) for each in one.values()] == [1000, 300, 497]
 
 
@@ -175,14 +174,17 @@ def change(path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b'?')
 
 
-@pytest.mark.parametrize('name, spoil, words', [
-    ('scenes/test.json', change, 'was changed'),
-    ('digits/train/0/0000.png', lambda path: path.unlink(), 'is missing'),
-    ('digits/train/0/extra.png', lambda path: path.write_bytes(b''), 'was added'),
-    ('manifest.json', lambda path: path.unlink(), 'no readable manifest'),
-    ('manifest.json', lambda path: path.write_text('{'), 'no readable manifest'),
-    ('manifest.json', lambda path: path.write_text('[]'), 'no readable manifest'),
-])
+@pytest.mark.parametrize(
+    'name, spoil, words',
+    [
+        ('scenes/test.json', change, 'was changed'),
+        ('digits/train/0/0000.png', lambda path: path.unlink(), 'is missing'),
+        ('digits/train/0/extra.png', lambda path: path.write_bytes(b''), 'was added'),
+        ('manifest.json', lambda path: path.unlink(), 'no readable manifest'),
+        ('manifest.json', lambda path: path.write_text('{'), 'no readable manifest'),
+        ('manifest.json', lambda path: path.write_text('[]'), 'no readable manifest'),
+    ],
+)
 def test_a_spoilt_set_is_refused_and_kept(written, name, spoil, words) -> None:
     if '0000' in name:
         name = str(next((written / 'digits/train/0').glob('*.png')).relative_to(written))
@@ -194,8 +196,9 @@ def test_a_spoilt_set_is_refused_and_kept(written, name, spoil, words) -> None:
     assert sorted(written.rglob('*')) == before
 
 
-@pytest.mark.parametrize('asked, words', [(dict(SMALL, seed=1), 'seed 1 was asked for'),
-                                          (dict(train_scenes=9), 'parameters')])
+@pytest.mark.parametrize(
+    'asked, words', [(dict(SMALL, seed=1), 'seed 1 was asked for'), (dict(train_scenes=9), 'parameters')]
+)
 def test_another_set_is_not_overwritten(written, asked, words) -> None:
     with pytest.raises(UserError, match=words):
         prepare_demo_data(str(written), **asked)
@@ -206,8 +209,9 @@ def test_a_negative_seed(tmp_path) -> None:
         prepare_demo_data(str(tmp_path / 'demo'), seed=-1)
 
 
-@pytest.mark.parametrize('error, seen', [(KeyboardInterrupt(), KeyboardInterrupt),
-                                         (OSError(28, 'No space left on device'), UserError)])
+@pytest.mark.parametrize(
+    'error, seen', [(KeyboardInterrupt(), KeyboardInterrupt), (OSError(28, 'No space left on device'), UserError)]
+)
 def test_an_interrupt_leaves_nothing_behind(few, tmp_path, monkeypatch, error, seen) -> None:
     save, saved = Image.Image.save, []
 

@@ -1,4 +1,5 @@
 """The few-shot split is the reference code's, index for index."""
+
 import sys
 from collections import Counter
 
@@ -20,15 +21,15 @@ LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(20), 40)).toli
 def test_as_the_reference_splits(fraction) -> None:
     part = stratified_part(list(range(800)), LABELS, fraction)
     splitter = StratifiedShuffleSplit(n_splits=1, test_size=1 - fraction, random_state=0)
-    expected, _ = list(splitter.split(np.array(LABELS)[:, np.newaxis], LABELS))[0]
+    expected, _ = next(iter(splitter.split(np.array(LABELS)[:, np.newaxis], LABELS)))
     assert part == expected.tolist()
     assert set(Counter(LABELS[index] for index in part).values()) == {40 * fraction}
 
 
 def test_the_seed_chooses_and_all_stays_all() -> None:
     samples = list(range(800))
-    assert stratified_part(samples, LABELS, 1.) is samples
-    assert stratified_part(samples, LABELS, .5, 1) != stratified_part(samples, LABELS, .5, 0)
+    assert stratified_part(samples, LABELS, 1.0) is samples
+    assert stratified_part(samples, LABELS, 0.5, 1) != stratified_part(samples, LABELS, 0.5, 0)
 
 
 def test_on_data_sets(tmp_path) -> None:
@@ -36,8 +37,7 @@ def test_on_data_sets(tmp_path) -> None:
     cifar = CIFAR100(str(tmp_path), verify=False, fraction=0.25)
     infos = [cifar.get_data_info(index) for index in range(len(cifar))]
     assert sorted(info['gt_label'] for info in infos) == [0, 0, 1, 1, 2, 2]
-    assert [info['row'] for info in infos] == stratified_part(
-        list(range(24)), [n % 3 for n in range(24)], 0.25)
+    assert [info['row'] for info in infos] == stratified_part(list(range(24)), [n % 3 for n in range(24)], 0.25)
 
     root = image_folder(tmp_path / 'folder', each=4)
     halves = [ImageFolder(str(root), fraction=0.5, split_seed=seed) for seed in (0, 0, 3)]

@@ -1,4 +1,5 @@
 """What a user gets from a folder of images, from the config to the batch."""
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +8,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from hsakd_mm.datasets import ImageFolder
-from hsakd_mm.engine.mistakes import as_sentence
+from hsakd_mm.engine.user_messages import user_message
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import DATASETS
 
@@ -19,8 +20,7 @@ PIPELINE = [dict(type='LoadImage'), dict(type='PackInputs')]
 def test_samples_are_the_files_pixels(tmp_path) -> None:
     image_folder(tmp_path / 'train', classes=('b10', 'a', 'b9'))
     picture(seed=7).save(tmp_path / 'train' / 'a' / '0.png')
-    dataset = DATASETS.build(dict(type='ImageFolder', data_root=str(tmp_path), split='train',
-                                  pipeline=PIPELINE))
+    dataset = DATASETS.build(dict(type='ImageFolder', data_root=str(tmp_path), split='train', pipeline=PIPELINE))
     assert dataset.metainfo['classes'] == ('a', 'b10', 'b9')
     assert len(dataset) == 6
     assert [dataset[index]['labels'] for index in range(6)] == [0, 0, 1, 1, 2, 2]
@@ -73,7 +73,7 @@ def test_a_file_that_breaks_in_mid_run_is_named(tmp_path, workers) -> None:
     with pytest.raises(UserError) as caught:
         next(batches)
     assert next(batches, None) is None  # the worker is let go at once
-    sentence = as_sentence(caught.value)
+    sentence = user_message(caught.value)
     assert sentence.startswith(f'an image was expected at {broken}') and 'Traceback' not in sentence
 
 
@@ -94,7 +94,7 @@ def test_a_lazy_set_in_a_worker_reads_its_files_and_checks_nothing(tmp_path, mon
         raise AssertionError('a worker checked the files')
 
     monkeypatch.setattr('hsakd_mm.datasets.image_folder.verify_images', never)
-    monkeypatch.setattr('hsakd_mm.datasets.image_folder.together', never)
+    monkeypatch.setattr('hsakd_mm.datasets.image_folder.on_all_ranks', never)
     monkeypatch.setattr('hsakd_mm.datasets.image_folder.get_worker_info', lambda: object())
     assert len(dataset) == 4
 

@@ -1,4 +1,5 @@
 """What `non_rgb='convert'` makes of each kind of image, in exact pixels."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,8 +22,7 @@ def test_rgb_is_left_alone(tmp_path) -> None:
 
 def test_greyscale_is_replicated(tmp_path) -> None:
     picture('L').save(tmp_path / 'a.png')
-    np.testing.assert_array_equal(converted(tmp_path / 'a.png'),
-                                  np.asarray(picture('L'))[..., None].repeat(3, -1))
+    np.testing.assert_array_equal(converted(tmp_path / 'a.png'), np.asarray(picture('L'))[..., None].repeat(3, -1))
 
 
 def test_black_and_white_spans_the_range(tmp_path) -> None:
@@ -42,8 +42,7 @@ def test_transparency_lies_over_white(tmp_path) -> None:
     rgba = np.zeros((1, 3, 4), np.uint8)
     rgba[0, :, 0], rgba[0, :, 3] = 200, (255, 0, 51)  # opaque, hidden, a fifth
     Image.fromarray(rgba).save(tmp_path / 'a.png')
-    np.testing.assert_array_equal(converted(tmp_path / 'a.png')[0],
-                                  [[200, 0, 0], [255, 255, 255], [244, 204, 204]])
+    np.testing.assert_array_equal(converted(tmp_path / 'a.png')[0], [[200, 0, 0], [255, 255, 255], [244, 204, 204]])
 
 
 def test_palette_with_a_transparent_entry(tmp_path) -> None:
@@ -58,5 +57,4 @@ def test_16_bits_are_scaled_not_clipped(tmp_path) -> None:
     Image.fromarray(values).save(tmp_path / 'grey.png')
     np.testing.assert_array_equal(converted(tmp_path / 'grey.png')[0, :, 1], [0, 1, 50, 128, 255])
     write_png16(tmp_path / 'colour.png', values[..., None].repeat(3, -1))
-    np.testing.assert_array_equal(converted(tmp_path / 'colour.png')[0, :, 2],
-                                  [0, 1, 50, 128, 255])
+    np.testing.assert_array_equal(converted(tmp_path / 'colour.png')[0, :, 2], [0, 1, 50, 128, 255])

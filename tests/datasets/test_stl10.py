@@ -1,4 +1,5 @@
 """STL-10's binary files: column-major pixels, labels from 1, no need of the unlabelled images."""
+
 import numpy as np
 import pytest
 
@@ -23,8 +24,7 @@ def test_samples_are_the_files_pixels(folder, split) -> None:
     assert len(dataset) == 6 and len(dataset.metainfo['classes']) == 10
     for index, label in ((0, 0), (4, 9)):
         assert dataset[index]['labels'] == label
-        np.testing.assert_array_equal(dataset[index]['inputs'].permute(1, 2, 0),
-                                      photographs(6, 96)[index])
+        np.testing.assert_array_equal(dataset[index]['inputs'].permute(1, 2, 0), photographs(6, 96)[index])
 
 
 def test_at_cifars_size(folder) -> None:

@@ -1,4 +1,5 @@
 """torchvision's transforms from a config, and what ends a pipeline."""
+
 import numpy as np
 import pytest
 import torch
@@ -19,10 +20,16 @@ def run(*pipeline: dict, image=None) -> dict:
 
 
 def test_imagenets_pipelines_give_224() -> None:
-    train = run(dict(type='torchvision/RandomResizedCrop', size=224),
-                dict(type='torchvision/RandomHorizontalFlip'), dict(type='PackInputs'))
-    val = run(dict(type='torchvision/Resize', size=256),
-              dict(type='torchvision/CenterCrop', size=224), dict(type='PackInputs'))
+    train = run(
+        dict(type='torchvision/RandomResizedCrop', size=224),
+        dict(type='torchvision/RandomHorizontalFlip'),
+        dict(type='PackInputs'),
+    )
+    val = run(
+        dict(type='torchvision/Resize', size=256),
+        dict(type='torchvision/CenterCrop', size=224),
+        dict(type='PackInputs'),
+    )
     for sample in (train, val):
         assert sample['inputs'].shape == (3, 224, 224) and sample['inputs'].dtype == torch.uint8
         assert sample['inputs'].is_contiguous() and sample['labels'] == 3
@@ -37,26 +44,33 @@ def test_the_same_as_torchvision_from_the_same_seed() -> None:
 
 
 def test_every_transform_is_registered() -> None:
-    names = [name for name, value in vars(v2).items()
-             if isinstance(value, type) and issubclass(value, v2.Transform)]
+    names = [name for name, value in vars(v2).items() if isinstance(value, type) and issubclass(value, v2.Transform)]
     assert len(names) > 50
     assert all(TRANSFORMS.get(f'torchvision/{name}') for name in names)
 
 
 def test_inner_transforms_and_named_interpolation() -> None:
-    image = run(dict(type='torchvision/RandomApply', p=1.0, transforms=[
-        dict(type='torchvision/Resize', size=(8, 9), interpolation='bicubic')]))['img']
+    image = run(
+        dict(
+            type='torchvision/RandomApply',
+            p=1.0,
+            transforms=[dict(type='torchvision/Resize', size=(8, 9), interpolation='bicubic')],
+        )
+    )['img']
     expected = v2.Resize((8, 9), v2.InterpolationMode.BICUBIC)(picture(size=(80, 60)))
     np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
 
 
-@pytest.mark.parametrize('config, words', [
-    (dict(type='torchvision/RandomResizdCrop', size=8), 'torchvision/RandomResizedCrop'),
-    (dict(type='Resize', size=8), 'torchvision/Resize'),
-    (dict(type='PackInput'), 'PackInputs'),
-    (dict(type='torchvision/Resize', sise=8), 'sise'),
-    (dict(type='torchvision/Resize', size=8, interpolation='bicubi'), 'bicubi'),
-])
+@pytest.mark.parametrize(
+    'config, words',
+    [
+        (dict(type='torchvision/RandomResizdCrop', size=8), 'torchvision/RandomResizedCrop'),
+        (dict(type='Resize', size=8), 'torchvision/Resize'),
+        (dict(type='PackInput'), 'PackInputs'),
+        (dict(type='torchvision/Resize', sise=8), 'sise'),
+        (dict(type='torchvision/Resize', size=8, interpolation='bicubi'), 'bicubi'),
+    ],
+)
 def test_mistakes_are_sentences(config, words) -> None:
     with pytest.raises(UserError, match=words):
         build_transforms([config])
@@ -64,8 +78,11 @@ def test_mistakes_are_sentences(config, words) -> None:
 
 def test_normalised_images_are_refused() -> None:
     with pytest.raises(UserError, match='float32'):
-        run(dict(type='torchvision/ToImage'),
-            dict(type='torchvision/ToDtype', dtype=torch.float32), dict(type='PackInputs'))
+        run(
+            dict(type='torchvision/ToImage'),
+            dict(type='torchvision/ToDtype', dtype=torch.float32),
+            dict(type='PackInputs'),
+        )
     with pytest.raises(UserError, match=r'\[1, 60, 80\]'):
         PackInputs()(dict(img=picture('L', size=(80, 60)), gt_label=0))
 

@@ -1,4 +1,5 @@
 """Every kind of bad file and folder ends in one sentence that names it, before any training."""
+
 import os
 from multiprocessing import get_context
 
@@ -52,10 +53,8 @@ NON_RGB = {
     'rgba.png': ('RGBA (mode RGBA)', lambda path: picture('RGBA').save(path)),
     'la.png': ('greyscale with transparency (mode LA)', lambda path: picture('LA').save(path)),
     'palette.png': ('of a palette (mode P)', lambda path: picture('P').save(path)),
-    'bits16.png': ('16-bit (mode I;16)', lambda path: Image.fromarray(
-        np.zeros((8, 8), np.uint16)).save(path)),
-    'rgb16.png': ('16-bit (mode RGB)', lambda path: write_png16(
-        path, np.zeros((8, 8, 3), np.uint16))),
+    'bits16.png': ('16-bit (mode I;16)', lambda path: Image.fromarray(np.zeros((8, 8), np.uint16)).save(path)),
+    'rgb16.png': ('16-bit (mode RGB)', lambda path: write_png16(path, np.zeros((8, 8, 3), np.uint16))),
 }
 
 
@@ -66,8 +65,7 @@ def test_bad_files(root, monkeypatch, name, large) -> None:
         monkeypatch.setattr(verify, 'DECODE_UP_TO', 1)
     words, make = {**BAD, **NON_RGB}[name]
     make(root / 'bee' / name)
-    one_sentence(root, root / 'bee' / name, words,
-                 *["`non_rgb='convert'`"] * (name in NON_RGB))
+    one_sentence(root, root / 'bee' / name, words, *["`non_rgb='convert'`"] * (name in NON_RGB))
     if name in BAD:
         one_sentence(root, root / 'bee' / name, words, non_rgb='convert')
     else:
@@ -146,12 +144,13 @@ def test_two_ranks_end_together(root, tmp_path) -> None:
     bad = image_folder(tmp_path / 'bad')
     cut_short(bad / 'bee' / 'cut.jpg')
     more = image_folder(tmp_path / 'more', each=3)
-    folders = [[str(each) for each in (root, bad, root, root)],
-               [str(each) for each in (root, bad, tmp_path / 'nowhere', more)]]
+    folders = [
+        [str(each) for each in (root, bad, root, root)],
+        [str(each) for each in (root, bad, tmp_path / 'nowhere', more)],
+    ]
     context = get_context('fork')
     queue = context.Queue()
-    ranks = [context.Process(target=_rank, args=(rank, folders, str(tmp_path / 'store'), queue))
-             for rank in range(2)]
+    ranks = [context.Process(target=_rank, args=(rank, folders, str(tmp_path / 'store'), queue)) for rank in range(2)]
     for process in ranks:
         process.start()
     answers = {0: [], 1: []}

@@ -1,4 +1,5 @@
 """``--branches`` through the Runner."""
+
 import pytest
 from mmengine.runner import Runner
 

@@ -2,6 +2,7 @@
 
 In float64, where the order of additions, which the number of threads decides, leaves no trace.
 """
+
 import torch
 import torch.multiprocessing as mp
 from mmengine.model import MMDistributedDataParallel
@@ -21,8 +22,10 @@ def make_student() -> HSAKD:
 
 def share(rank: int) -> tuple:
     generator = torch.Generator().manual_seed(rank)
-    return (torch.randn(4, 3, 32, 32, generator=generator, dtype=torch.float64),
-            torch.randint(0, 5, (4, ), generator=generator))
+    return (
+        torch.randn(4, 3, 32, 32, generator=generator, dtype=torch.float64),
+        torch.randint(0, 5, (4,), generator=generator),
+    )
 
 
 def gradients(model, student, rank: int) -> dict:
@@ -34,19 +37,20 @@ def gradients(model, student, rank: int) -> dict:
 
 def work(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
-    distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank,
-                                   world_size=2)
+    distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
     student = make_student()
     model = MMDistributedDataParallel(student, device_ids=None, broadcast_buffers=False)
     grads = gradients(model, student, rank)
     told = model._get_ddp_logging_data()
-    torch.save(dict(grads=grads, tensors=told['num_parameter_tensors'],
-                    bytes=told['total_parameter_size_bytes']), f'{folder}/rank{rank}.pth')
+    torch.save(
+        dict(grads=grads, tensors=told['num_parameter_tensors'], bytes=told['total_parameter_size_bytes']),
+        f'{folder}/rank{rank}.pth',
+    )
     distributed.destroy_process_group()
 
 
 def test_two_processes(tmp_path) -> None:
-    mp.spawn(work, (str(tmp_path), ), nprocs=2)
+    mp.spawn(work, (str(tmp_path),), nprocs=2)
     ranks = [torch.load(tmp_path / f'rank{rank}.pth') for rank in range(2)]
     student = make_student()
     parameters = list(student.parameters())

@@ -1,4 +1,5 @@
 """The teacher's life, seen through mmengine's Runner on real digits."""
+
 import copy
 
 import pytest
@@ -7,7 +8,7 @@ import torch.nn.functional as F
 import torchvision
 from mmengine.dataset import default_collate
 
-from hsakd_mm.checkpoint import load_checkpoint
+from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.hsakd import HSAKDTeacher
 from hsakd_mm.models.distillers.plain import Classifier
@@ -27,8 +28,14 @@ def teacher_file(config, tmp_path):
 
 
 def distil(config, teacher_file, **overrides):
-    return config('hsakd', **{'default_hooks.distillation.checkpoint': str(teacher_file),
-                              'default_hooks.distillation.check': False, **overrides})
+    return config(
+        'hsakd',
+        **{
+            'default_hooks.distillation.checkpoint': str(teacher_file),
+            'default_hooks.distillation.check': False,
+            **overrides,
+        },
+    )
 
 
 def test_twenty_steps_leave_the_teacher_alone(config, run, teacher_file) -> None:
@@ -95,8 +102,7 @@ def test_a_good_teacher_is_measured_and_taken_from_its_folder(config, run, tmp_p
 
 
 def test_ramp_up(config, run, teacher_file) -> None:
-    cfg = distil(config, teacher_file, epochs=2,
-                 **{'default_hooks.distillation.ramp_up_epochs': 4.})
+    cfg = distil(config, teacher_file, epochs=2, **{'default_hooks.distillation.ramp_up_epochs': 4.0})
     assert run(cfg).model.distill_weight == pytest.approx(3 / 8)  # the fourth of two-step epochs
 
 
@@ -106,16 +112,18 @@ def wrong_network(folder):
 
 
 def no_branches(folder):
-    narrow = dict(type='TimmBackbone', model_name='resnet34', num_classes=10,
-                  channels=(8, 8, 16, 16))
+    narrow = dict(type='TimmBackbone', model_name='resnet34', num_classes=10, channels=(8, 8, 16, 16))
     return dict(state_dict=Classifier(narrow).state_dict())
 
 
-@pytest.mark.parametrize('content, said', [
-    (wrong_network, 'the teacher has .* tensors .* missing: .* of another shape: '),
-    (no_branches, 'missing: branches.0.stages'),
-    (lambda folder: {'epoch': 3}, 'holds no state dict'),
-])
+@pytest.mark.parametrize(
+    'content, said',
+    [
+        (wrong_network, 'the teacher has .* tensors .* missing: .* of another shape: '),
+        (no_branches, 'missing: branches.0.stages'),
+        (lambda folder: {'epoch': 3}, 'holds no state dict'),
+    ],
+)
 def test_refuses_another_checkpoint(config, run, tmp_path, content, said) -> None:
     path = tmp_path / 'other.pth'
     torch.save(content(tmp_path), path)
@@ -145,8 +153,10 @@ def plain_teacher(config, checkpoint):
     cfg = distil(config, checkpoint)
     cfg.model.type = 'KD'
     cfg.default_hooks.distillation.teacher = dict(
-        type='Classifier', backbone=dict(type='TimmBackbone', model_name='resnet18', num_classes=10),
-        data_preprocessor=dict(type='ImagePreprocessor', mean=[127.5] * 3, std=[127.5] * 3))
+        type='Classifier',
+        backbone=dict(type='TimmBackbone', model_name='resnet18', num_classes=10),
+        data_preprocessor=dict(type='ImagePreprocessor', mean=[127.5] * 3, std=[127.5] * 3),
+    )
     return cfg
 
 
@@ -157,11 +167,10 @@ def test_a_backbone_from_elsewhere_teaches_in_its_own_normalisation(config, run,
     torch.save(weights, path)
     runner = run(plain_teacher(config, path))
     student = runner.model
-    assert torch.equal(student.teacher.backbone.layer4[1].conv2.weight.cpu(),
-                       weights['layer4.1.conv2.weight'])
+    assert torch.equal(student.teacher.backbone.layer4[1].conv2.weight.cpu(), weights['layer4.1.conv2.weight'])
     batch = next(iter(runner.train_dataloader))
     ours, theirs = (net.data_preprocessor(batch)['inputs'] for net in (student, student.teacher))
-    torch.testing.assert_close(student.for_teacher(ours), theirs)
+    torch.testing.assert_close(student.normalize_for_teacher(ours), theirs)
     assert not torch.allclose(ours, theirs)
 
 
@@ -187,7 +196,7 @@ def test_refuses_a_backbone_that_does_not_fit(config, run, tmp_path) -> None:
 
 def test_refuses_another_normalisation(config, run, teacher_file) -> None:
     content = torch.load(teacher_file)
-    content['meta']['cfg'] = "model = dict(data_preprocessor=dict(mean=[0., 0., 0.], std=[1.]))"
+    content['meta']['cfg'] = 'model = dict(data_preprocessor=dict(mean=[0., 0., 0.], std=[1.]))'
     torch.save(content, teacher_file)
     with pytest.raises(UserError, match=r'trained on images with mean \[0.0, 0.0, 0.0\], and'):
         run(distil(config, teacher_file))

@@ -1,4 +1,5 @@
 """k-NN against a plain loop, whatever the chunks; what counts as right."""
+
 import math
 
 import pytest
@@ -29,8 +30,10 @@ class Loader(list):
     """Batches, with the classes of their set."""
 
     def __init__(self, vectors, labels, classes=('a', 'b', 'c'), size=7) -> None:
-        super().__init__(dict(inputs=vectors[start:start + size], labels=labels[start:start + size])
-                         for start in range(0, len(vectors), size))
+        super().__init__(
+            dict(inputs=vectors[start : start + size], labels=labels[start : start + size])
+            for start in range(0, len(vectors), size)
+        )
         self.dataset = type('Set', (), dict(metainfo=dict(classes=classes)))()
 
 
@@ -51,7 +54,7 @@ def test_as_by_hand(monkeypatch, k, bank_chunk) -> None:
     monkeypatch.setattr(knn, '_QUERIES', 4)
     generator = torch.Generator().manual_seed(0)
     bank, queries = (torch.randn(n, 6, generator=generator) for n in (40, 15))
-    labels, truth = (torch.randint(0, 9, (n, ), generator=generator) for n in (40, 15))
+    labels, truth = (torch.randint(0, 9, (n,), generator=generator) for n in (40, 15))
     got = knn.knn_accuracy(Flat(), Loader(bank, labels), Loader(queries, truth), k)
     expected = [by_hand(query, bank, labels, k, 0.07) for query in queries]
     for count in (1, 5):

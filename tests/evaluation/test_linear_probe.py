@@ -1,4 +1,5 @@
 """The probe learns one layer and leaves the backbone alone; every form of a checkpoint fits."""
+
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,11 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from torch import nn
 
+from hsakd_mm.checkpoints.export import export_backbone
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.linear_probe import LinearProbe, classifier_keys
 from hsakd_mm.models.distillers.plain import Classifier
 from hsakd_mm.registry import MODELS
-from hsakd_mm.transfer.export import export_backbone
 from tests.conftest import REPO
 
 BACKBONE = dict(type='CifarResNet', depth=8, num_classes=5, width=(4, 4, 8, 8))
@@ -59,8 +60,7 @@ def test_a_checkpoint_of_another_network_is_refused(trained, tmp_path) -> None:
     torch.save(weights, tmp_path / 'narrow.pth')
     with pytest.raises(UserError, match='backbone of the probe.*of another shape'):
         loaded(tmp_path / 'narrow.pth')
-    weights = {key: value for key, value in trained[0].backbone.state_dict().items()
-               if 'layer3' not in key}
+    weights = {key: value for key, value in trained[0].backbone.state_dict().items() if 'layer3' not in key}
     torch.save(weights, tmp_path / 'part.pth')
     with pytest.raises(UserError, match='missing: layer3'):
         loaded(tmp_path / 'part.pth')
@@ -69,7 +69,7 @@ def test_a_checkpoint_of_another_network_is_refused(trained, tmp_path) -> None:
 
 
 def test_only_the_layer_learns(trained) -> None:
-    model, path = trained
+    _, path = trained
     probe = loaded(path)
     before = {key: value.clone() for key, value in probe.state_dict().items()}
     optimizer = torch.optim.SGD(probe.parameters(), lr=0.1, momentum=0.9, nesterov=True)
@@ -84,8 +84,7 @@ def test_only_the_layer_learns(trained) -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
-    changed = {key for key, value in probe.state_dict().items()
-               if not torch.equal(value, before[key])}
+    changed = {key for key, value in probe.state_dict().items() if not torch.equal(value, before[key])}
     assert changed == {'fc.weight', 'fc.bias'}
 
 
@@ -94,7 +93,7 @@ def test_predictions_are_of_the_probes_classes(trained) -> None:
     assert probe.num_classes == 3 and probe.backbone.num_classes == 5
     assert probe.backbones == [probe.backbone]
     sample = probe(torch.randn(1, 3, 32, 32), torch.tensor([2]), mode='predict')[0]
-    assert sample['pred_scores'].shape == (3, ) and sample['gt_label'] == 2
+    assert sample['pred_scores'].shape == (3,) and sample['gt_label'] == 2
 
 
 def test_its_checkpoint_needs_no_other(trained, tmp_path) -> None:
@@ -104,12 +103,17 @@ def test_its_checkpoint_needs_no_other(trained, tmp_path) -> None:
     assert same(again, probe)
 
 
-@pytest.mark.parametrize('backbone, keys', [
-    (BACKBONE, {'fc.weight', 'fc.bias'}),
-    (dict(type='CifarMobileNetV2', num_classes=5), {'classifier.weight', 'classifier.bias'}),
-    (dict(type='TimmBackbone', model_name='resnet18', num_classes=5, channels=(8, 8, 8, 8)),
-     {'fc.weight', 'fc.bias'}),
-])
+@pytest.mark.parametrize(
+    'backbone, keys',
+    [
+        (BACKBONE, {'fc.weight', 'fc.bias'}),
+        (dict(type='CifarMobileNetV2', num_classes=5), {'classifier.weight', 'classifier.bias'}),
+        (
+            dict(type='TimmBackbone', model_name='resnet18', num_classes=5, channels=(8, 8, 8, 8)),
+            {'fc.weight', 'fc.bias'},
+        ),
+    ],
+)
 def test_classifier_keys(backbone, keys) -> None:
     assert classifier_keys(MODELS.build(backbone)) == keys
 

@@ -32,19 +32,21 @@ def test_staged_forward_is_timms(name) -> None:
 def test_keys_are_torchvisions(name) -> None:
     theirs = torchvision.models.get_model(name, weights=None).state_dict()
     ours = TimmBackbone(name, num_classes=1000).state_dict()
-    assert {key: value.shape for key, value in ours.items()} == {
-        key: value.shape for key, value in theirs.items()}
+    assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
 
 
-@pytest.mark.parametrize('name, kwargs, said', [
-    ('resnet81', {}, 'did you mean resnet18'),
-    ('xyzzy', {}, 'timm.list_models'),
-    ('resnet18', dict(chanels=(8, 8, 8, 8)), "unexpected keyword argument 'chanels'; correct or"),
-    ('lcnet_035', dict(zero_init_last=True), "argument 'zero_init_last'; correct or remove"),
-    ('lcnetv2_small', dict(drop_rate=0.1), 'set drop_rate=0'),
-    ('nf_resnet26', dict(pretrained=True), 'No pretrained weights exist.*pretrained=False'),
-    ('resnet18', dict(output_stride=8), 'no feature map at stride 16'),
-])
+@pytest.mark.parametrize(
+    'name, kwargs, said',
+    [
+        ('resnet81', {}, 'did you mean resnet18'),
+        ('xyzzy', {}, 'timm.list_models'),
+        ('resnet18', dict(chanels=(8, 8, 8, 8)), "unexpected keyword argument 'chanels'; correct or"),
+        ('lcnet_035', dict(zero_init_last=True), "argument 'zero_init_last'; correct or remove"),
+        ('lcnetv2_small', dict(drop_rate=0.1), 'set drop_rate=0'),
+        ('nf_resnet26', dict(pretrained=True), 'No pretrained weights exist.*pretrained=False'),
+        ('resnet18', dict(output_stride=8), 'no feature map at stride 16'),
+    ],
+)
 def test_refuses_in_a_sentence(name, kwargs, said) -> None:
     with pytest.raises(UserError, match=said):
         TimmBackbone(name, num_classes=10, **kwargs)
@@ -76,11 +78,17 @@ def test_branch_keys_of_a_resnet() -> None:
     assert '3.stages.0.0.downsample.0' not in keys
 
 
-@pytest.mark.parametrize('name, kwargs', [
-    ('resnet18', dict(channels=(8, 16, 24, 32))), ('mobilenetv3_small_050', {}),
-    ('test_efficientnet', {}), ('convnext_atto', dict(dims=(8, 16, 24, 32), depths=(1, 1, 2, 2))),
-    ('dla46x_c', {}), ('test_nfnet', {}),
-])
+@pytest.mark.parametrize(
+    'name, kwargs',
+    [
+        ('resnet18', dict(channels=(8, 16, 24, 32))),
+        ('mobilenetv3_small_050', {}),
+        ('test_efficientnet', {}),
+        ('convnext_atto', dict(dims=(8, 16, 24, 32), depths=(1, 1, 2, 2))),
+        ('dla46x_c', {}),
+        ('test_nfnet', {}),
+    ],
+)
 def test_dropout_and_drop_path_are_timms(name, kwargs) -> None:
     drop = {} if name.startswith('dla') else dict(drop_path_rate=0.5)
     net = TimmBackbone(name, num_classes=5, drop_rate=0.5, **drop, **kwargs)
@@ -122,8 +130,12 @@ def test_one_set_of_modules() -> None:
 def test_pretrained_weights_are_loaded(tmp_path) -> None:
     weights = TimmBackbone('resnet18', **NARROW).state_dict()
     torch.save(weights, tmp_path / 'net.pth')
-    net = TimmBackbone('resnet18', pretrained=True, **NARROW, pretrained_cfg_overlay=dict(
-        file=str(tmp_path / 'net.pth'), num_classes=5))
+    net = TimmBackbone(
+        'resnet18',
+        pretrained=True,
+        **NARROW,
+        pretrained_cfg_overlay=dict(file=str(tmp_path / 'net.pth'), num_classes=5),
+    )
     assert all(torch.equal(value, weights[key]) for key, value in net.state_dict().items())
     assert not torch.equal(net.fresh_tail(0)[0][0].conv1.weight, net.layer2[0].conv1.weight)
 
@@ -140,12 +152,21 @@ def test_takes_torchvisions_vgg() -> None:
 def test_takes_older_densenets_and_the_authors_convnext() -> None:
     net = TimmBackbone('densenet121', num_classes=5, growth_rate=4, block_config=(2, 2, 2, 2))
     own = net.state_dict()
-    old = {key.replace('norm1.', 'norm.1.').replace('conv2.', 'conv.2.'): value
-           for key, value in own.items() if 'num_batches_tracked' not in key}
+    old = {
+        key.replace('norm1.', 'norm.1.').replace('conv2.', 'conv.2.'): value
+        for key, value in own.items()
+        if 'num_batches_tracked' not in key
+    }
     assert set(net.adapt_state_dict(old)) == {key for key in own if 'num_batches' not in key}
     net = TimmBackbone('convnext_atto', num_classes=5, dims=(8, 16, 24, 32), depths=(1, 1, 2, 2))
-    names = {'stem.': 'downsample_layers.0.', 'mlp.fc': 'pwconv', 'conv_dw': 'dwconv',
-             'head.norm': 'norm', 'head.fc': 'head', '.blocks': ''}
+    names = {
+        'stem.': 'downsample_layers.0.',
+        'mlp.fc': 'pwconv',
+        'conv_dw': 'dwconv',
+        'head.norm': 'norm',
+        'head.fc': 'head',
+        '.blocks': '',
+    }
     theirs = {}
     for key, value in net.state_dict().items():
         for ours, other in names.items():
@@ -166,8 +187,7 @@ def test_weights_of_another_network_stay_as_they_are() -> None:
 
 def test_a_stage_that_cannot_be_repeated(monkeypatch) -> None:
     net = TimmBackbone('test_efficientnet', num_classes=5)
-    monkeypatch.setattr('hsakd_mm.models.backbones.timm_backbone.single_stride',
-                        lambda stage: stage)
+    monkeypatch.setattr('hsakd_mm.models.backbones.timm_backbone.single_stride', lambda stage: stage)
     with pytest.raises(UserError, match='use branches=dict.type="LightBranches"'):
         net.fresh_tail(3)
 
@@ -180,12 +200,10 @@ class Strided:
 
 def test_light_branches() -> None:
     branches = LightBranches(Strided(), num_outputs=12)
-    taps = [torch.randn(2, channels, size, size)
-            for channels, size in zip(Strided.channels, (32, 16, 8))]
+    taps = [torch.randn(2, channels, size, size) for channels, size in zip(Strided.channels, (32, 16, 8))]
     for branch, tap in zip(branches, taps):
         assert branch.stages(tap).shape == (2, 16, 8, 8)
     assert [len(branch.stages) for branch in branches] == [2, 1, 1]
     assert [logits.shape for logits in branches(taps)] == [(2, 12)] * 3
     convolutions = [module for module in branches.modules() if isinstance(module, nn.Conv2d)]
-    assert all(conv.kernel_size == (1, 1) or conv.groups == conv.in_channels
-               for conv in convolutions)
+    assert all(conv.kernel_size == (1, 1) or conv.groups == conv.in_channels for conv in convolutions)

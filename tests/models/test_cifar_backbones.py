@@ -1,4 +1,5 @@
 """The CIFAR families: widths and counts of the reference, taps, tails, initialisation, mistakes."""
+
 import math
 
 import pytest
@@ -6,8 +7,15 @@ import torch
 from torch import nn
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.backbones import (VGG, CifarMobileNetV2, CifarResNet, CifarStemResNet,
-                                       ShuffleNetV1, ShuffleNetV2, WideResNet)
+from hsakd_mm.models.backbones import (
+    VGG,
+    CifarMobileNetV2,
+    CifarResNet,
+    CifarStemResNet,
+    ShuffleNetV1,
+    ShuffleNetV2,
+    WideResNet,
+)
 from hsakd_mm.models.branches import TailBranches
 
 X4 = (32, 64, 128, 256)
@@ -30,19 +38,22 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-@pytest.mark.parametrize('make, backbone, branches', [
-    (lambda: WideResNet(40, 2, 100), 2.255, 5.769),
-    (lambda: WideResNet(16, 2, 100), .703, 1.928),
-    (lambda: CifarResNet(20, 100), .278, .763),
-    (lambda: CifarResNet(56, 100), .862, 2.206),
-    (lambda: CifarResNet(8, 100, width=X4), 1.234, 3.557),
-    (lambda: CifarResNet(32, 100, width=X4), 7.434, 18.907),
-    (lambda: VGG(13, 100), 9.462, 37.050),
-    (lambda: CifarMobileNetV2(100), .813, 4.671),
-    (lambda: ShuffleNetV1(100), .949, 3.119),
-    (lambda: ShuffleNetV2(100), 1.356, 4.520),
-    (lambda: CifarStemResNet(50, 100), 23.705, 76.977),
-])
+@pytest.mark.parametrize(
+    'make, backbone, branches',
+    [
+        (lambda: WideResNet(40, 2, 100), 2.255, 5.769),
+        (lambda: WideResNet(16, 2, 100), 0.703, 1.928),
+        (lambda: CifarResNet(20, 100), 0.278, 0.763),
+        (lambda: CifarResNet(56, 100), 0.862, 2.206),
+        (lambda: CifarResNet(8, 100, width=X4), 1.234, 3.557),
+        (lambda: CifarResNet(32, 100, width=X4), 7.434, 18.907),
+        (lambda: VGG(13, 100), 9.462, 37.050),
+        (lambda: CifarMobileNetV2(100), 0.813, 4.671),
+        (lambda: ShuffleNetV1(100), 0.949, 3.119),
+        (lambda: ShuffleNetV2(100), 1.356, 4.520),
+        (lambda: CifarStemResNet(50, 100), 23.705, 76.977),
+    ],
+)
 def test_parameters_in_millions(make, backbone, branches) -> None:
     with torch.device('meta'):
         net = make()
@@ -60,8 +71,8 @@ def test_taps_are_what_the_attributes_say(family) -> None:
         vector = net.pooled(taps[-1])
         assert torch.equal(net(images), net.classify(vector))
     assert [tap.shape for tap in taps] == [
-        (2, channels, 48 // stride, 80 // stride)
-        for channels, stride in zip(net.channels, net.strides, strict=True)]
+        (2, channels, 48 // stride, 80 // stride) for channels, stride in zip(net.channels, net.strides, strict=True)
+    ]
     assert vector.shape == (2, net.num_features)
     assert net(images).shape == (2, net.num_classes)
 
@@ -102,8 +113,7 @@ def test_taps_of_wide_resnets_come_before_the_activation() -> None:
 def test_vgg_pools_once_more_at_64_pixels() -> None:
     """The reference code's rule, in the backbone and not in the branches."""
     net = SMALL['vgg']().eval()
-    sizes = {size: [tap.shape[-1] for tap in net.forward_taps(torch.randn(1, 3, size, size))]
-             for size in (32, 64, 96)}
+    sizes = {size: [tap.shape[-1] for tap in net.forward_taps(torch.randn(1, 3, size, size))] for size in (32, 64, 96)}
     assert sizes == {32: [32, 16, 8, 4], 64: [64, 32, 16, 4], 96: [96, 48, 24, 12]}
     assert net.fresh_tail(0)(torch.randn(1, 64, 64, 64)).shape[-1] == 8
 
@@ -114,15 +124,18 @@ def is_he(conv: nn.Conv2d) -> bool:
 
 
 # Convolutions as He et al., and Linear: as torch makes it, with no bias, or small with no bias.
-@pytest.mark.parametrize('family, backbone, branch', [
-    ('resnet', (True, 'default'), (True, 'zero_bias')),
-    ('stem_resnet', (True, 'default'), (True, 'default')),
-    ('wrn', (True, 'zero_bias'), (True, 'zero_bias')),
-    ('vgg', (True, 'small'), (False, 'default')),
-    ('mobilenet', (True, 'small'), (True, 'small')),
-    ('shufflenet_v1', (False, 'default'), (True, 'zero_bias')),
-    ('shufflenet_v2', (False, 'default'), (False, 'default')),
-])
+@pytest.mark.parametrize(
+    'family, backbone, branch',
+    [
+        ('resnet', (True, 'default'), (True, 'zero_bias')),
+        ('stem_resnet', (True, 'default'), (True, 'default')),
+        ('wrn', (True, 'zero_bias'), (True, 'zero_bias')),
+        ('vgg', (True, 'small'), (False, 'default')),
+        ('mobilenet', (True, 'small'), (True, 'small')),
+        ('shufflenet_v1', (False, 'default'), (True, 'zero_bias')),
+        ('shufflenet_v2', (False, 'default'), (False, 'default')),
+    ],
+)
 def test_initialisation_is_the_references(family, backbone, branch) -> None:
     torch.manual_seed(0)
     net = SMALL[family]()
@@ -135,18 +148,21 @@ def test_initialisation_is_the_references(family, backbone, branch) -> None:
         assert (head.weight.std() < 0.015) == (linear == 'small')
 
 
-@pytest.mark.parametrize('make, said', [
-    (lambda: CifarResNet(18, 10), r'basic blocks expects a depth of 6n\+2.*depth is 18'),
-    (lambda: CifarResNet(20, 10, block='wide'), "one of .'basic', 'bottleneck'."),
-    (lambda: CifarResNet(20, 10, width=(16, 32, 64)), 'four widths'),
-    (lambda: WideResNet(20, 2, 10), r'6n\+4'),
-    (lambda: WideResNet(4, 2, 10), r'6n\+4 with n >= 1'),
-    (lambda: WideResNet(16, 0, 10), 'widen_factor'),
-    (lambda: VGG(12, 10), r'\[8, 11, 13, 16, 19\]'),
-    (lambda: CifarMobileNetV2(10, width_mult=0.01), '1/16 or more'),
-    (lambda: ShuffleNetV2(10, size=3), '1.5, 2'),
-    (lambda: CifarStemResNet(20, 10), r'\[18, 34, 50, 101, 152\]'),
-])
+@pytest.mark.parametrize(
+    'make, said',
+    [
+        (lambda: CifarResNet(18, 10), r'basic blocks expects a depth of 6n\+2.*depth is 18'),
+        (lambda: CifarResNet(20, 10, block='wide'), "one of .'basic', 'bottleneck'."),
+        (lambda: CifarResNet(20, 10, width=(16, 32, 64)), 'four widths'),
+        (lambda: WideResNet(20, 2, 10), r'6n\+4'),
+        (lambda: WideResNet(4, 2, 10), r'6n\+4 with n >= 1'),
+        (lambda: WideResNet(16, 0, 10), 'widen_factor'),
+        (lambda: VGG(12, 10), r'\[8, 11, 13, 16, 19\]'),
+        (lambda: CifarMobileNetV2(10, width_mult=0.01), '1/16 or more'),
+        (lambda: ShuffleNetV2(10, size=3), '1.5, 2'),
+        (lambda: CifarStemResNet(20, 10), r'\[18, 34, 50, 101, 152\]'),
+    ],
+)
 def test_mistakes_end_in_a_sentence(make, said) -> None:
     with pytest.raises(UserError, match=said):
         make()

@@ -32,8 +32,7 @@ class Images:
 
 def made(num_negatives: int = 4, **kwargs) -> CRD:
     torch.manual_seed(0)
-    student = CRD(SMALL, num_samples=10, teacher_features=24, dim=6, num_negatives=num_negatives,
-                  **kwargs)
+    student = CRD(SMALL, num_samples=10, teacher_features=24, dim=6, num_negatives=num_negatives, **kwargs)
     student.attach_teacher(Classifier(WIDE).eval().requires_grad_(False))
     student.attach_dataset(Images(LABELS))
     return student
@@ -50,16 +49,17 @@ def naive(model: CRD, images, labels, indices) -> tuple:
     contrast = copy.deepcopy(model.contrast).double()
     draws = contrast.draw(labels).tolist()
     sides = []
-    for net, embed in ((model.backbone, contrast.embed_student),
-                       (model.teacher.backbone, contrast.embed_teacher)):
+    for net, embed in ((model.backbone, contrast.embed_student), (model.teacher.backbone, contrast.embed_teacher)):
         vectors = embed(net.pooled(net.forward_taps(images)[-1]).double())
-        sides.append(vectors / (vectors**2).sum(1, keepdim=True)**0.5)
+        sides.append(vectors / (vectors**2).sum(1, keepdim=True) ** 0.5)
     banks = [contrast.bank_student, contrast.bank_teacher]
     total, n, k = 0, len(LABELS), len(draws[0])
     for side, vectors in enumerate(sides):
         other = banks[1 - side]
-        h = [[math.exp(float(vector @ other[row]) / 0.07) for row in [int(index), *draw]]
-             for vector, index, draw in zip(vectors, indices, draws)]
+        h = [
+            [math.exp(float(vector @ other[row]) / 0.07) for row in [int(index), *draw]]
+            for vector, index, draw in zip(vectors, indices, draws)
+        ]
         z = float(contrast.normaliser[side])
         if z < 0:
             z = n * sum(map(sum, h)) / (len(h) * (k + 1))
@@ -83,8 +83,7 @@ def test_the_loss_and_the_banks() -> None:
         losses = model.loss(images, labels, indices)
         assert losses['loss_crd'].item() == pytest.approx(0.8 * total, rel=1e-4)
         for side, bank in zip(('student', 'teacher'), banks):
-            torch.testing.assert_close(getattr(model.contrast, f'bank_{side}').double(), bank,
-                                       rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(getattr(model.contrast, f'bank_{side}').double(), bank, rtol=1e-4, atol=1e-6)
         logits, theirs = model.backbone(images), model.teacher.backbone(images)
         soft = F.softmax(theirs / 4, 1)
         divergence = (soft * (soft.log() - F.log_softmax(logits / 4, 1))).sum(1).mean()
@@ -97,8 +96,7 @@ def test_who_learns() -> None:
     losses = model.loss(*batch(0, 1, 5))
     assert 'loss_kd' not in losses
     losses['loss_crd'].backward()
-    without = {name for name, each in model.named_parameters()
-               if each.grad is None or not each.grad.abs().sum() > 0}
+    without = {name for name, each in model.named_parameters() if each.grad is None or not each.grad.abs().sum() > 0}
     assert without == {'backbone.fc.weight', 'backbone.fc.bias'}  # cross-entropy's
     assert all(each.grad is None for each in model.teacher.parameters())
 
@@ -119,7 +117,8 @@ def test_negatives_are_of_other_classes_and_distinct_while_there_are_enough(numb
 def test_all_negatives_are_alike(number) -> None:
     """3000 rows for class 1, whose seven negatives are drawn without and with replacement."""
     rows = Negatives(torch.tensor(LABELS)).draw(
-        torch.ones(3000, dtype=torch.int64), number, torch.Generator().manual_seed(0))
+        torch.ones(3000, dtype=torch.int64), number, torch.Generator().manual_seed(0)
+    )
     share = rows.flatten().bincount(minlength=10) / rows.numel()
     expected = torch.tensor([float(label != 1) for label in LABELS]) / 7
     torch.testing.assert_close(share, expected, atol=0.02, rtol=0)
@@ -130,9 +129,18 @@ def test_a_resumed_run_goes_on_exactly() -> None:
     model.loss(*batch(0, 1, 5))
     saved = copy.deepcopy(model.state_dict())
     assert {key for key in saved if not key.startswith('backbone.')} == {
-        f'contrast.{name}' for name in (
-            'embed_student.weight', 'embed_student.bias', 'embed_teacher.weight',
-            'embed_teacher.bias', 'bank_student', 'bank_teacher', 'normaliser', 'drawn')}
+        f'contrast.{name}'
+        for name in (
+            'embed_student.weight',
+            'embed_student.bias',
+            'embed_teacher.weight',
+            'embed_teacher.bias',
+            'bank_student',
+            'bank_teacher',
+            'normaliser',
+            'drawn',
+        )
+    }
     resumed = made()
     resumed.load_state_dict(saved)
     expected, got = (each.loss(*batch(3, 5, 8)) for each in (model, resumed))
@@ -165,8 +173,7 @@ def test_in_bfloat16() -> None:
 def test_validation_needs_no_index() -> None:
     model = made().eval()
     images, labels, indices = batch(0, 1, 5)
-    for sample in (model(images, labels, mode='predict')[1],
-                   model(images, labels, mode='predict', indices=indices)[1]):
+    for sample in (model(images, labels, mode='predict')[1], model(images, labels, mode='predict', indices=indices)[1]):
         torch.testing.assert_close(sample['pred_scores'], model.backbone(images)[1])
 
 
@@ -177,9 +184,11 @@ def test_refuses_in_a_sentence() -> None:
         model(images, labels, mode='loss')
     with pytest.raises(UserError, match='set model.teacher_features=64'):
         model.attach_teacher(Classifier(SMALL))
-    for data, said in ((Images(LABELS * 2), 'set model.num_samples=20'),
-                       (Images([1] * 4), 'all to train on are of one class'),
-                       (Images(LABELS[:5], 2), 'image 5 of Images has the index 0')):
+    for data, said in (
+        (Images(LABELS * 2), 'set model.num_samples=20'),
+        (Images([1] * 4), 'all to train on are of one class'),
+        (Images(LABELS[:5], 2), 'image 5 of Images has the index 0'),
+    ):
         with pytest.raises(UserError, match=said):
             model.attach_dataset(data)
     model.contrast.negatives = None
@@ -197,14 +206,15 @@ def contrast() -> Contrast:
 def parts() -> list:
     torch.manual_seed(1)
     labels = torch.tensor(LABELS)
-    return [(torch.randn(2, 5).double(), torch.randn(2, 7).double(), labels[indices], indices)
-            for indices in (torch.tensor([1, 4]), torch.tensor([4, 8]))]
+    return [
+        (torch.randn(2, 5).double(), torch.randn(2, 7).double(), labels[indices], indices)
+        for indices in (torch.tensor([1, 4]), torch.tensor([4, 8]))
+    ]
 
 
 def work(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
-    distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank,
-                                   world_size=2)
+    distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
     model = contrast()
     model(*parts()[rank])
     torch.save((model.state_dict(), model.draw(torch.tensor([1, 1]))), f'{folder}/{rank}.pth')
@@ -212,9 +222,8 @@ def work(rank: int, folder: str) -> None:
 
 
 def test_two_processes_hold_equal_banks(tmp_path) -> None:
-    mp.spawn(work, (str(tmp_path), ), nprocs=2)
-    (first, draws), (second, other_draws) = (torch.load(tmp_path / f'{rank}.pth')
-                                             for rank in range(2))
+    mp.spawn(work, (str(tmp_path),), nprocs=2)
+    (first, draws), (second, other_draws) = (torch.load(tmp_path / f'{rank}.pth') for rank in range(2))
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not torch.equal(draws, other_draws)
     assert (first['normaliser'] > 0).all()
@@ -222,5 +231,4 @@ def test_two_processes_hold_equal_banks(tmp_path) -> None:
     for part in parts():  # the rows of rank 0, then those of rank 1
         alone(*part)
     for side in ('student', 'teacher'):
-        torch.testing.assert_close(first[f'bank_{side}'],
-                                   getattr(alone, f'bank_{side}'))
+        torch.testing.assert_close(first[f'bank_{side}'], getattr(alone, f'bank_{side}'))

@@ -13,7 +13,8 @@ from hsakd_mm.registry import MODELS
 SMALL = dict(type='TimmBackbone', model_name='resnet18', num_classes=5, channels=(8, 8, 16, 16))
 OTHER = dict(type='CifarResNet', depth=8, num_classes=5)
 FAMILIES = [
-    SMALL, OTHER,
+    SMALL,
+    OTHER,
     dict(type='CifarResNet', depth=11, num_classes=5, block='bottleneck'),
     dict(type='WideResNet', depth=10, widen_factor=1, num_classes=5),
     dict(type='VGG', depth=8, num_classes=5),  # 64 pixels: its stages are others at that size
@@ -40,9 +41,17 @@ def pair(first: dict = OTHER, second: dict = OTHER, **kwargs) -> CSS:
     return CSS([dict(backbone=first), dict(backbone=second)], **kwargs)
 
 
-@pytest.mark.parametrize('branch, rows, columns, fixed', [
-    (0, [0, 1], [0, 1], False), (1, [6, 7], [6, 7], False), (2, [6, 7], [0, 1], False),
-    (3, [0, 1], [6], False), (3, [0, 1], [6, 7], True), (4, [], [], False)])
+@pytest.mark.parametrize(
+    'branch, rows, columns, fixed',
+    [
+        (0, [0, 1], [0, 1], False),
+        (1, [6, 7], [6, 7], False),
+        (2, [6, 7], [0, 1], False),
+        (3, [0, 1], [6], False),
+        (3, [0, 1], [6, 7], True),
+        (4, [], [], False),
+    ],
+)
 def test_a_branch_misses_one_corner_in_all_channels(branch, rows, columns, fixed) -> None:
     expected = torch.ones(2, 3, 8, 8)
     for row in rows:
@@ -71,17 +80,14 @@ def test_on_any_staged_backbone(backbone, batch) -> None:
         for index, tail in enumerate(net.tails, 1):
             torch.testing.assert_close(logits[index], tail(hide_corner(taps[-2], index)))
         assert torch.equal(taps[-2], tap)  # a branch leaves to the next one what it was given
-    sum(value for name, value in model.train().loss(images, labels).items()
-        if 'loss' in name).backward()
-    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0
-               for parameter in model.parameters())
+    sum(value for name, value in model.train().loss(images, labels).items() if 'loss' in name).backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
 
 
 def test_branch_0_is_the_backbone_without_its_corner(batch) -> None:
     net = pair().eval().net1
     hidden = hide_corner(net.backbone.forward_taps(batch[0])[-2], 0)
-    torch.testing.assert_close(
-        net(batch[0])[0], net.backbone.forward_head(net.backbone.layer3(hidden)))
+    torch.testing.assert_close(net(batch[0])[0], net.backbone.forward_head(net.backbone.layer3(hidden)))
     assert not torch.allclose(net(batch[0])[0], net.backbone(batch[0]))
 
 
@@ -92,8 +98,7 @@ def test_the_terms(batch) -> None:
     logits = [model.net1(images), model.net2(images)]
     ce, kl = [], []
     for own, peer in (logits, logits[::-1]):
-        terms = [[-own[i, b].log_softmax(0)[2 * y + i] for b, y in enumerate(labels.tolist())]
-                 for i in range(2)]
+        terms = [[-own[i, b].log_softmax(0)[2 * y + i] for b, y in enumerate(labels.tolist())] for i in range(2)]
         ce.append(sum(map(sum, terms)) / 4)
         p, q = (peer / temperature).softmax(2), (own / temperature).softmax(2)
         kl.append((p * (p / q).log()).sum() / 4)
@@ -103,8 +108,7 @@ def test_the_terms(batch) -> None:
         ratio = ce[own] / ce[1 - own]
         torch.testing.assert_close(losses[f'loss_ce_net{own + 1}'], ce[own])
         torch.testing.assert_close(losses[f'utility_net{own + 1}'], ratio.detach())
-        torch.testing.assert_close(losses[f'loss_kl_net{own + 1}'],
-                                   ratio * temperature**2 * kl[own])
+        torch.testing.assert_close(losses[f'loss_kl_net{own + 1}'], ratio * temperature**2 * kl[own])
 
 
 @pytest.mark.parametrize('detach', [False, True])
@@ -134,11 +138,13 @@ def test_the_first_network_starts_as_a_plain_one_and_the_second_otherwise() -> N
 def test_its_backbone_is_a_plain_one_but_for_the_classifier() -> None:
     model = pair(SMALL, SMALL)
     assert model.num_classes == 5
-    weights = {key.removeprefix('net1.backbone.'): value
-               for key, value in model.state_dict().items() if key.startswith('net1.backbone.')}
+    weights = {
+        key.removeprefix('net1.backbone.'): value
+        for key, value in model.state_dict().items()
+        if key.startswith('net1.backbone.')
+    }
     plain = MODELS.build(dict(SMALL, num_classes=0))
-    plain.load_state_dict({key: value for key, value in weights.items()
-                           if not key.startswith('fc.')}, strict=True)
+    plain.load_state_dict({key: value for key, value in weights.items() if not key.startswith('fc.')}, strict=True)
     assert weights['fc.weight'].shape[0] == 15
 
 
@@ -147,11 +153,9 @@ def test_prediction_joins_the_branches_and_the_networks(batch) -> None:
     with torch.no_grad():
         joint = [model.net1(batch[0]), model.net2(batch[0])]
         samples = model.predict(*batch)
-        assert torch.equal(model(batch[0]),
-                           torch.stack([sample['pred_scores'] for sample in samples]))
+        assert torch.equal(model(batch[0]), torch.stack([sample['pred_scores'] for sample in samples]))
     for index, sample in enumerate(samples):
-        scores = [[sum(own[i, index, 3 * y + i] for i in range(3)) / 3 for y in range(5)]
-                  for own in joint]
+        scores = [[sum(own[i, index, 3 * y + i] for i in range(3)) / 3 for y in range(5)] for own in joint]
         torch.testing.assert_close(sample['pred_scores'], torch.tensor(scores))
         torch.testing.assert_close(sample['ensemble_scores'], torch.tensor(scores).mean(0))
         assert sample['gt_label'] == batch[1][index]
@@ -167,8 +171,9 @@ def test_one_branch_is_two_networks_that_teach_each_other(batch) -> None:
     images, labels = batch
     model = pair(branches=1).eval()
     assert torch.equal(model.aggregate(model.net1(images)), model.net1(images)[0])
-    torch.testing.assert_close(model.loss(images, labels)['loss_ce_net2'],
-                               F.cross_entropy(model.net2(images)[0], labels))
+    torch.testing.assert_close(
+        model.loss(images, labels)['loss_ce_net2'], F.cross_entropy(model.net2(images)[0], labels)
+    )
 
 
 def test_losses_are_wide_where_the_networks_compute_in_bfloat16(batch) -> None:
@@ -177,11 +182,14 @@ def test_losses_are_wide_where_the_networks_compute_in_bfloat16(batch) -> None:
     assert {value.dtype for value in losses.values()} == {torch.float32}
 
 
-@pytest.mark.parametrize('nets, kwargs, said', [
-    ([OTHER], {}, 'model.nets has 1: name two'),
-    ([OTHER, dict(OTHER, num_classes=6)], {}, 'they have 5 and 6'),
-    ([OTHER, OTHER], dict(branches=0), 'branches to be a whole number from 1, and it is 0'),
-])
+@pytest.mark.parametrize(
+    'nets, kwargs, said',
+    [
+        ([OTHER], {}, 'model.nets has 1: name two'),
+        ([OTHER, dict(OTHER, num_classes=6)], {}, 'they have 5 and 6'),
+        ([OTHER, OTHER], dict(branches=0), 'branches to be a whole number from 1, and it is 0'),
+    ],
+)
 def test_refuses_in_a_sentence(nets, kwargs, said) -> None:
     with pytest.raises(UserError, match=said):
         CSS([dict(backbone=backbone) for backbone in nets], **kwargs)

@@ -31,7 +31,7 @@ def naive(student, teacher, labels, temperature) -> tuple:
 
 
 def test_the_two_parts(logits) -> None:
-    torch.testing.assert_close(decoupled(*logits, 4.), naive(*logits, 4.))
+    torch.testing.assert_close(decoupled(*logits, 4.0), naive(*logits, 4.0))
 
 
 def test_they_make_up_hintons_divergence(logits) -> None:
@@ -39,17 +39,16 @@ def test_they_make_up_hintons_divergence(logits) -> None:
     student, teacher, labels = logits
     for index in range(len(labels)):
         row = slice(index, index + 1)
-        target, others = decoupled(student[row], teacher[row], labels[row], 4.)
+        target, others = decoupled(student[row], teacher[row], labels[row], 4.0)
         p = torch.softmax(teacher[row] / 4, 1)[0, labels[index]]
-        torch.testing.assert_close(target + (1 - p) * others,
-                                   kl_loss(student[row], teacher[row], 4.))
+        torch.testing.assert_close(target + (1 - p) * others, kl_loss(student[row], teacher[row], 4.0))
 
 
 def test_no_divergence_from_oneself_and_none_that_is_not_finite() -> None:
-    sure = torch.tensor([[400., 0., -400.], [-400., 400., 0.]], requires_grad=True)
+    sure = torch.tensor([[400.0, 0.0, -400.0], [-400.0, 400.0, 0.0]], requires_grad=True)
     labels = torch.tensor([0, 0])
-    assert decoupled(sure, sure, labels, 1.) == (0, 0)
-    total = sum(decoupled(sure, -sure.detach(), labels, 1.))
+    assert decoupled(sure, sure, labels, 1.0) == (0, 0)
+    total = sum(decoupled(sure, -sure.detach(), labels, 1.0))
     total.backward()
     assert total.isfinite() and sure.grad.isfinite().all()
 
@@ -63,9 +62,8 @@ def test_loss_and_gradient(weights) -> None:
     student.distill_weight = 0.25  # as DistillationHook's warm-up sets it
     losses = student.loss(images, labels)
     own, theirs = student.backbone(images), teacher.backbone(images)
-    target, others = naive(own, theirs, labels, 4.)
-    alpha, beta, ce = (weights.get(name, default)
-                       for name, default in (('alpha', 1), ('beta', 8), ('ce_weight', 1)))
+    target, others = naive(own, theirs, labels, 4.0)
+    alpha, beta, ce = (weights.get(name, default) for name, default in (('alpha', 1), ('beta', 8), ('ce_weight', 1)))
     torch.testing.assert_close(losses['loss_ce'], ce * F.cross_entropy(own, labels))
     torch.testing.assert_close(losses['loss_tckd'], 0.25 * alpha * target)
     torch.testing.assert_close(losses['loss_nckd'], 0.25 * beta * others)
@@ -80,7 +78,7 @@ def test_losses_are_wide_under_autocast(logits) -> None:
     student, teacher, labels = logits
     student = student.bfloat16()
     with torch.autocast('cpu', torch.bfloat16):
-        parts = decoupled(student, teacher.bfloat16(), labels, 4.)
+        parts = decoupled(student, teacher.bfloat16(), labels, 4.0)
     assert all(part.dtype == torch.float32 for part in parts)
 
 
@@ -89,8 +87,7 @@ def test_starts_as_a_plain_network() -> None:
     plain = Classifier(SMALL)
     torch.manual_seed(1)
     student = DKD(SMALL)
-    assert all(torch.equal(value, student.state_dict()[key])
-               for key, value in plain.state_dict().items())
+    assert all(torch.equal(value, student.state_dict()[key]) for key, value in plain.state_dict().items())
 
 
 def test_refuses_a_teacher_of_other_classes() -> None:

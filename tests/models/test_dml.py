@@ -21,7 +21,7 @@ def networks(*backbones: dict, **kwargs) -> DML:
     return DML([dict(backbone=backbone) for backbone in backbones], **kwargs)
 
 
-def divergence(student, teacher, temperature=3.):
+def divergence(student, teacher, temperature=3.0):
     """T²·KL(teacher || student), written out."""
     p, q = (F.softmax(logits / temperature, 1) for logits in (teacher, student))
     return temperature**2 * (p * (p.log() - q.log())).sum(1).mean()
@@ -42,8 +42,7 @@ def test_the_terms(batch, pairwise) -> None:
 
 
 def test_of_two_networks_both_forms_are_the_same(batch) -> None:
-    mean, pairwise = (networks(SMALL, OTHER, pairwise=each).eval().loss(*batch)
-                      for each in (False, True))
+    mean, pairwise = (networks(SMALL, OTHER, pairwise=each).eval().loss(*batch) for each in (False, True))
     assert mean.keys() == pairwise.keys()
     for name, value in mean.items():
         torch.testing.assert_close(value, pairwise[name])
@@ -73,8 +72,7 @@ def test_the_first_network_starts_as_a_plain_one_and_the_others_otherwise() -> N
     net1, net2, net3 = networks(SMALL, SMALL, SMALL).backbones
     networks(SMALL, SMALL)
     assert torch.equal(torch.rand(2), then)
-    assert all(torch.equal(value, net1.state_dict()[key])
-               for key, value in plain.state_dict().items())
+    assert all(torch.equal(value, net1.state_dict()[key]) for key, value in plain.state_dict().items())
     weights = [net.conv1.weight for net in (net1, net2, net3)]
     assert not torch.equal(weights[1], weights[0]) and not torch.equal(weights[2], weights[1])
 
@@ -92,10 +90,13 @@ def test_losses_are_wide_under_autocast(batch) -> None:
     assert all(value.dtype == torch.float32 for value in losses.values())
 
 
-@pytest.mark.parametrize('nets, said', [
-    ([SMALL], 'model.nets has 1: name at least two'),
-    ([SMALL, SMALL, dict(SMALL, num_classes=6)], 'they have 5 and 5 and 6'),
-])
+@pytest.mark.parametrize(
+    'nets, said',
+    [
+        ([SMALL], 'model.nets has 1: name at least two'),
+        ([SMALL, SMALL, dict(SMALL, num_classes=6)], 'they have 5 and 5 and 6'),
+    ],
+)
 def test_refuses_in_a_sentence(nets, said) -> None:
     with pytest.raises(UserError, match=said):
         networks(*nets)

@@ -33,8 +33,7 @@ def total(losses: dict) -> torch.Tensor:
 
 def test_every_student_weight_learns_and_no_teacher_weight_does(student, batch) -> None:
     total(student.loss(*batch)).backward()
-    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0
-               for parameter in student.parameters())
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in student.parameters())
     assert all(parameter.grad is None for parameter in student.teacher.parameters())
 
 
@@ -63,44 +62,47 @@ def test_the_weight_scales_distillation_only(student, batch) -> None:
     torch.testing.assert_close(quarter['loss_kl_logits'], full['loss_kl_logits'] / 4)
 
 
-@pytest.mark.parametrize('switches, terms', [  # papers.md 1.2, the chart's bars
-    (dict(kl_branches=1, kl_rotated=0), {'branch'}),
-    (dict(kl_branches=1, kl_rotated=0, kl_unrotated=1), {'branch', 'unrotated'}),
-    (dict(), {'branch', 'logits'}),
-    (dict(ce_branches=1), {'branch', 'logits', 'ce_branch'}),
-])
+@pytest.mark.parametrize(
+    'switches, terms',
+    [  # papers.md 1.2, the chart's bars
+        (dict(kl_branches=1, kl_rotated=0), {'branch'}),
+        (dict(kl_branches=1, kl_rotated=0, kl_unrotated=1), {'branch', 'unrotated'}),
+        (dict(), {'branch', 'logits'}),
+        (dict(ce_branches=1), {'branch', 'logits', 'ce_branch'}),
+    ],
+)
 def test_the_papers_ablation_is_four_switches(batch, switches, terms) -> None:
     torch.manual_seed(1)
     model = HSAKD(BACKBONE, **switches).eval()
     model.attach_teacher(HSAKDTeacher(BACKBONE).eval())
     losses = model.loss(*batch)
-    kinds = dict(branch='loss_kl_branch4', unrotated='loss_kl_unrotated', logits='loss_kl_logits',
-                 ce_branch='loss_ce_branch4')
+    kinds = dict(
+        branch='loss_kl_branch4', unrotated='loss_kl_unrotated', logits='loss_kl_logits', ce_branch='loss_ce_branch4'
+    )
     assert {kind for kind, name in kinds.items() if name in losses and losses[name] > 0} == terms
     logits, branch_logits = model.forward_branches(model.pretext.expand(batch[0]))
     teacher_logits, _ = model.teacher.forward_branches(model.pretext.expand(batch[0]))
     if 'unrotated' in terms:
-        expected = kl_loss(logits[::4], teacher_logits[::4], 3.)
+        expected = kl_loss(logits[::4], teacher_logits[::4], 3.0)
         torch.testing.assert_close(losses['loss_kl_unrotated'], expected)
     if 'ce_branch' in terms:
         joint = torch.tensor([4 * label + view for label in batch[1] for view in range(4)])
-        torch.testing.assert_close(losses['loss_ce_branch4'],
-                                   F.cross_entropy(branch_logits[3], joint))
+        torch.testing.assert_close(losses['loss_ce_branch4'], F.cross_entropy(branch_logits[3], joint))
 
 
 def test_each_network_sees_images_in_its_own_normalisation(batch) -> None:
     """The same pixels, normalised twice: what the teacher is given is what it was trained on."""
-    ours = dict(type='ImagePreprocessor', mean=[120., 110, 100], std=[60., 50, 40])
+    ours = dict(type='ImagePreprocessor', mean=[120.0, 110, 100], std=[60.0, 50, 40])
     theirs = dict(type='ImagePreprocessor', mean=[127.5] * 3, std=[127.5] * 3)
     student = HSAKD(BACKBONE, data_preprocessor=ours)
     student.attach_teacher(HSAKDTeacher(BACKBONE, data_preprocessor=theirs).eval())
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     given = student.data_preprocessor(dict(inputs=pixels))['inputs']
     expected = student.teacher.data_preprocessor(dict(inputs=pixels))['inputs']
-    torch.testing.assert_close(student.for_teacher(given), expected)
+    torch.testing.assert_close(student.normalize_for_teacher(given), expected)
     same = HSAKD(BACKBONE, data_preprocessor=ours)
     same.attach_teacher(HSAKDTeacher(BACKBONE, data_preprocessor=ours).eval())
-    assert same.for_teacher(given) is given
+    assert same.normalize_for_teacher(given) is given
 
 
 def test_a_teacher_of_another_family_and_depth(batch) -> None:
@@ -112,12 +114,15 @@ def test_a_teacher_of_another_family_and_depth(batch) -> None:
     assert all(parameter.grad is not None for parameter in student.parameters())
 
 
-@pytest.mark.parametrize('student, teacher, pairs', [
-    ((1, 2, 4), (2, 4, 8), [0, 1, 2]),  # as many: in order, as the paper pairs WRN and ShuffleNet
-    ((1, 2, 4, 8), (1, 2, 4), [0, 1, 2, 2]),
-    ((2, 4, 8), (1, 2, 4, 8), [1, 2, 3]),
-    ((4, 8, 16, 32), (2, 8, 32), [1, 1, 2, 2]),  # of two as near, the deeper
-])
+@pytest.mark.parametrize(
+    'student, teacher, pairs',
+    [
+        ((1, 2, 4), (2, 4, 8), [0, 1, 2]),  # as many: in order, as the paper pairs WRN and ShuffleNet
+        ((1, 2, 4, 8), (1, 2, 4), [0, 1, 2, 2]),
+        ((2, 4, 8), (1, 2, 4, 8), [1, 2, 3]),
+        ((4, 8, 16, 32), (2, 8, 32), [1, 1, 2, 2]),  # of two as near, the deeper
+    ],
+)
 def test_branches_pair_by_stride(student, teacher, pairs) -> None:
     assert pair_by_stride(student, teacher) == pairs
 
@@ -185,7 +190,7 @@ def test_frozen_teacher_loads_its_backbone_strictly(tmp_path) -> None:
 
 
 def test_channels_last_reaches_every_convolution(batch) -> None:
-    preprocessor = dict(type='ImagePreprocessor', mean=[0.] * 3, std=[1.] * 3, channels_last=True)
+    preprocessor = dict(type='ImagePreprocessor', mean=[0.0] * 3, std=[1.0] * 3, channels_last=True)
     model = HSAKDTeacher(BACKBONE, data_preprocessor=preprocessor)
     weights = [module.weight for module in model.modules() if isinstance(module, torch.nn.Conv2d)]
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
@@ -196,13 +201,17 @@ def test_channels_last_reaches_every_convolution(batch) -> None:
     assert expanded.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize('teacher, said', [
-    (lambda: Classifier(BACKBONE), 'needs a teacher with branches, and Classifier has none'),
-    (lambda: HSAKDTeacher(dict(BACKBONE, num_classes=6)),
-     'the teacher has 6 classes while the student has 5'),
-    (lambda: HSAKDTeacher(BACKBONE, pretext=dict(type='Identity')),
-     'the teacher has 1 views while the student has 4'),
-])
+@pytest.mark.parametrize(
+    'teacher, said',
+    [
+        (lambda: Classifier(BACKBONE), 'needs a teacher with branches, and Classifier has none'),
+        (lambda: HSAKDTeacher(dict(BACKBONE, num_classes=6)), 'the teacher has 6 classes while the student has 5'),
+        (
+            lambda: HSAKDTeacher(BACKBONE, pretext=dict(type='Identity')),
+            'the teacher has 1 views while the student has 4',
+        ),
+    ],
+)
 def test_refuses_a_teacher_that_does_not_pair(student, teacher, said) -> None:
     with pytest.raises(UserError, match=said):
         student.attach_teacher(teacher())

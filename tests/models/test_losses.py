@@ -9,13 +9,15 @@ from hsakd_mm.models.losses import kl_loss
 def test_kl_is_the_divergence_from_the_teacher(temperature) -> None:
     torch.manual_seed(0)
     student, teacher = torch.randn(2, 6, 5, dtype=torch.float64)
-    expected = kl_divergence(Categorical(logits=teacher / temperature),
-                             Categorical(logits=student / temperature)).mean() * temperature**2
+    expected = (
+        kl_divergence(Categorical(logits=teacher / temperature), Categorical(logits=student / temperature)).mean()
+        * temperature**2
+    )
     torch.testing.assert_close(kl_loss(student, teacher, temperature), expected)
 
 
 def test_gradient_leads_to_the_teacher() -> None:
-    teacher = torch.tensor([[2., 0., -1.]])
+    teacher = torch.tensor([[2.0, 0.0, -1.0]])
     student = torch.zeros(1, 3, requires_grad=True)
     kl_loss(student, teacher, 3.0).backward()
     # d/ds T² KL = T (softmax(s/T) - softmax(t/T)), over one row

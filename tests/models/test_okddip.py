@@ -24,9 +24,11 @@ def batch() -> tuple:
 @pytest.fixture
 def at_epoch(monkeypatch):
     """What the model is told of the epoch, whatever ran before."""
+
     def tell(epoch: int) -> None:
         hub = type('Hub', (), {'get_info': lambda self, key, default: dict(epoch=epoch)[key]})()
         monkeypatch.setattr('mmengine.logging.MessageHub.get_current_instance', lambda: hub)
+
     return tell
 
 
@@ -35,7 +37,7 @@ def build(backbone: dict = SMALL, **kwargs) -> OKDDip:
     return OKDDip(backbone, **kwargs)
 
 
-def divergence(student, teacher, temperature=3.):
+def divergence(student, teacher, temperature=3.0):
     """T²·KL(teacher || student), written out."""
     p, q = (F.softmax(logits / temperature, 1) for logits in (teacher, student))
     return temperature**2 * (p * (p.log() - q.log())).sum(1).mean()
@@ -55,25 +57,21 @@ def test_the_terms(batch, at_epoch, epoch) -> None:
     at_epoch(epoch)
     model = build(kl_weight=0.5).eval()
     losses = model.loss(images, labels)
-    weight = 0.5 * math.exp(-5 * (1 - min(epoch, 80) / 80)**2)
+    weight = 0.5 * math.exp(-5 * (1 - min(epoch, 80) / 80) ** 2)
     features, logits = peers_of(model, images)
     leader = model.backbone(images)
     assert len(losses) == 2 * (1 + 3) + 1
     torch.testing.assert_close(losses['ramp'].item(), 2 * weight)
     torch.testing.assert_close(losses['loss_ce_leader'], F.cross_entropy(leader, labels))
-    torch.testing.assert_close(losses['loss_kl_leader'],
-                               weight * divergence(leader, sum(logits) / 3))
+    torch.testing.assert_close(losses['loss_kl_leader'], weight * divergence(leader, sum(logits) / 3))
     for k in range(3):
         mixed = []
         for row in range(len(images)):
-            energy = [(model.query.weight @ features[k][row]) @ (model.key.weight @ other[row])
-                      for other in features]
+            energy = [(model.query.weight @ features[k][row]) @ (model.key.weight @ other[row]) for other in features]
             attention = torch.softmax(torch.stack(energy), 0)
             mixed.append(sum(a * own[row] for a, own in zip(attention, logits)))
-        torch.testing.assert_close(losses[f'loss_ce_peer{k + 1}'],
-                                   F.cross_entropy(logits[k], labels))
-        torch.testing.assert_close(losses[f'loss_kl_peer{k + 1}'],
-                                   weight * divergence(logits[k], torch.stack(mixed)))
+        torch.testing.assert_close(losses[f'loss_ce_peer{k + 1}'], F.cross_entropy(logits[k], labels))
+        torch.testing.assert_close(losses[f'loss_kl_peer{k + 1}'], weight * divergence(logits[k], torch.stack(mixed)))
 
 
 def test_no_ramp(batch, at_epoch) -> None:
@@ -110,22 +108,21 @@ def test_where_gradients_go(batch, at_epoch) -> None:
 def test_attention() -> None:
     """Peers alike in features weigh alike; one whose key fits a query is heard most by it."""
     model = build(num_peers=2)
-    logits = torch.tensor([[[0., 2.], [4., 0.]]])
+    logits = torch.tensor([[[0.0, 2.0], [4.0, 0.0]]])
     alike = model.mix(torch.ones(1, 2, 16), logits)
-    torch.testing.assert_close(alike, torch.tensor([[[2., 1.], [2., 1.]]]))
+    torch.testing.assert_close(alike, torch.tensor([[[2.0, 1.0], [2.0, 1.0]]]))
     for layer in (model.query, model.key):
         layer.weight.data = torch.eye(2, 16)
     features = torch.zeros(1, 2, 16)
-    features[0, 1, 0] = 10.
+    features[0, 1, 0] = 10.0
     first, second = model.mix(features, logits)[0]
-    torch.testing.assert_close(first, torch.tensor([2., 1.]))  # its query is zero
-    torch.testing.assert_close(second, torch.tensor([4., 0.]))
+    torch.testing.assert_close(first, torch.tensor([2.0, 1.0]))  # its query is zero
+    torch.testing.assert_close(second, torch.tensor([4.0, 0.0]))
 
 
 def test_peers_share_nothing_with_each_other_and_differ() -> None:
     model = build()
-    weights = [model.backbone.layer3[0].conv1.weight,
-               *(peer.stages[0][0].conv1.weight for peer in model.peers)]
+    weights = [model.backbone.layer3[0].conv1.weight, *(peer.stages[0][0].conv1.weight for peer in model.peers)]
     assert {tuple(weight.shape) for weight in weights} == {(16, 8, 3, 3)}
     assert len({weight.sum().item() for weight in weights}) == 4
     assert model.query.weight.shape == model.key.weight.shape == (2, 16)
@@ -157,15 +154,21 @@ def test_a_resumed_run_goes_on_where_the_ramp_was(tmp_path, monkeypatch) -> None
     samples = [dict(inputs=torch.randn(3, 8, 8), labels=label) for label in (0, 1, 2, 3)]
 
     def train(epochs: int, **kwargs) -> None:
-        Runner(build(ramp_up_epochs=4), str(tmp_path), DataLoader(samples, batch_size=2),
-               train_cfg=dict(by_epoch=True, max_epochs=epochs), log_level='ERROR',
-               optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
-               default_scope='hsakd_mm', experiment_name=f'{tmp_path.name}_{epochs}',
-               **kwargs).train()
+        Runner(
+            build(ramp_up_epochs=4),
+            str(tmp_path),
+            DataLoader(samples, batch_size=2),
+            train_cfg=dict(by_epoch=True, max_epochs=epochs),
+            log_level='ERROR',
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
+            default_scope='hsakd_mm',
+            experiment_name=f'{tmp_path.name}_{epochs}',
+            **kwargs,
+        ).train()
 
     train(2)
     train(3, resume=True)
-    expected = [math.exp(-5 * (1 - epoch / 4)**2) for epoch in (0, 0, 1, 1, 2, 2)]
+    expected = [math.exp(-5 * (1 - epoch / 4) ** 2) for epoch in (0, 0, 1, 1, 2, 2)]
     assert seen == pytest.approx(expected)
 
 

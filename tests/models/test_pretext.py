@@ -21,7 +21,7 @@ def test_joint_labels_name_class_and_view() -> None:
 
 def test_class_logits_sum_over_views() -> None:
     joint = torch.randn(5, 12)
-    expected = torch.stack([joint[:, 4 * label:4 * label + 4].sum(1) for label in range(3)], 1)
+    expected = torch.stack([joint[:, 4 * label : 4 * label + 4].sum(1) for label in range(3)], 1)
     torch.testing.assert_close(Rotation().class_logits(joint), expected)
 
 

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
 
+from hsakd_mm.checkpoints.export import export_backbone, networks_in
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.plain import Classifier
 from hsakd_mm.models.distillers.rskd import RSKD, ResidualAdapter, relative_gap
 from hsakd_mm.models.losses import kl_loss
-from hsakd_mm.transfer.export import export_backbone, networks_in
 from tests.engine.conftest import config, run  # noqa: F401
 
 SMALL = dict(type='TimmBackbone', model_name='resnet18', num_classes=5, channels=(8, 8, 16, 16))
@@ -50,14 +50,14 @@ def test_the_terms(batch, backbone) -> None:
     residual = F.linear(own.pooled(taps[-1]), model.residual_head.weight, model.residual_head.bias)
     target, learner = F.softmax(theirs(images) / 3, 1), F.softmax((logits + residual) / 3, 1)
     divergence = (target * (target / learner).log()).sum(1).mean()
-    squares = 0.
+    squares = 0.0
     for depth, adapter in enumerate(model.adapters):
         mine, other = taps[depth + 1], teacher_taps[depth + 1]
-        gap = (other - mine) / ((other**2).mean() + (mine**2).mean())**.5
+        gap = (other - mine) / ((other**2).mean() + (mine**2).mean()) ** 0.5
         assert gap.square().mean() <= 2
         stride = taps[depth].shape[-1] // gap.shape[-1]
         said = torch.nn.Sequential(*adapter)(F.avg_pool2d(taps[depth], stride))
-        squares += ((said - gap)**2).mean()
+        squares += ((said - gap) ** 2).mean()
     torch.testing.assert_close(losses['loss_ce'], F.cross_entropy(logits, labels))
     torch.testing.assert_close(losses['loss_residual'], 0.5 * 0.7 * 9 * divergence)
     torch.testing.assert_close(losses['loss_features'], 0.5 * 0.3 * squares)
@@ -91,7 +91,7 @@ def test_the_residual_moves_the_features_and_not_the_classifier(batch) -> None:
     torch.nn.init.zeros_(model.residual_head.weight)
     model.loss(*batch)['loss_residual'].backward()
     assert model.backbone.conv1.weight.grad.abs().max() == 0
-    given = kl_loss(model.backbone.classify(vector), target, 3.)
+    given = kl_loss(model.backbone.classify(vector), target, 3.0)
     torch.testing.assert_close(model.loss(*batch)['loss_residual'], given)
 
 
@@ -111,8 +111,7 @@ def test_ema_kd_is_the_ablation_without_heads(batch) -> None:
     assert {name.split('.')[0] for name, _ in model.named_parameters()} == {'backbone'}
     losses = model.loss(*batch)
     theirs = model.pseudo_teacher.network(batch[0])
-    torch.testing.assert_close(losses['loss_residual'],
-                               kl_loss(model.backbone(batch[0]), theirs, 3.))
+    torch.testing.assert_close(losses['loss_residual'], kl_loss(model.backbone(batch[0]), theirs, 3.0))
     losses['loss_residual'].backward()
     assert model.backbone.fc.weight.grad.abs().sum() > 0
 
@@ -134,8 +133,7 @@ def test_the_average_is_that_of_each_step(batch) -> None:
     for step in range(4):
         seen = {key: value.double() for key, value in model.backbone.state_dict().items()}
         momentum = [0, 1 / 10, 0.15, 0.15][step]
-        naive = seen if naive is None else {
-            key: momentum * naive[key] + (1 - momentum) * seen[key] for key in seen}
+        naive = seen if naive is None else {key: momentum * naive[key] + (1 - momentum) * seen[key] for key in seen}
         model.train_step(dict(inputs=batch[0], labels=batch[1]), wrapper)
         for key, value in model.pseudo_teacher.network.state_dict().items():
             wanted = seen[key] if key.endswith('num_batches_tracked') else naive[key]
@@ -151,11 +149,9 @@ def test_moves_with_the_model_but_is_not_trained_or_converted_with_it() -> None:
     assert type(model.pseudo_teacher.network.bn1) is torch.nn.BatchNorm2d
     assert not model.pseudo_teacher.network.bn1.training
     model.double()
-    assert all(value.dtype == torch.float64 for value in model.pseudo_teacher.buffers()
-               if value.is_floating_point())
+    assert all(value.dtype == torch.float64 for value in model.pseudo_teacher.buffers() if value.is_floating_point())
     copied = copy.deepcopy(model)
-    assert copied.pseudo_teacher.network.conv1.weight is not \
-        model.pseudo_teacher.network.conv1.weight
+    assert copied.pseudo_teacher.network.conv1.weight is not model.pseudo_teacher.network.conv1.weight
 
 
 def test_sizes_that_do_not_divide() -> None:
@@ -182,12 +178,12 @@ def rskd(config, tmp_path, name: str, epochs: int, **overrides):  # noqa: F811
 
 @pytest.mark.parametrize('kind', ['ema', 'last_epoch'])
 def test_resumes_bit_for_bit(config, run, tmp_path, kind) -> None:  # noqa: F811
-    options = {'model.pseudo_teacher': kind, 'model.ramp_up_epochs': 4., 'model.momentum': 0.8}
+    options = {'model.pseudo_teacher': kind, 'model.ramp_up_epochs': 4.0, 'model.momentum': 0.8}
     whole = run(rskd(config, tmp_path, 'whole', 3, **options))
     run(rskd(config, tmp_path, 'parts', 2, **options))
     rest = run(rskd(config, tmp_path, 'parts', 3, resume=True, **options))
     assert whole.iter == rest.iter == 6
-    assert whole.model.ramp == rest.model.ramp == math.exp(-5 * (1 - 2.5 / 4)**2)
+    assert whole.model.ramp == rest.model.ramp == math.exp(-5 * (1 - 2.5 / 4) ** 2)
     wanted, found = whole.model.state_dict(), rest.model.state_dict()
     assert any(key.startswith('pseudo_teacher.') for key in wanted)
     assert wanted.keys() == found.keys()
@@ -199,11 +195,9 @@ def test_resumes_bit_for_bit(config, run, tmp_path, kind) -> None:  # noqa: F811
             assert torch.equal(value, saved[f'backbone.{key}']), key
 
 
-def test_without_weights_it_is_plain_training_and_exports_the_plain_backbone(
-        config, run, tmp_path) -> None:  # noqa: F811
+def test_without_weights_it_is_plain_training_and_exports_the_plain_backbone(config, run, tmp_path) -> None:  # noqa: F811
     plain = run(rskd(config, tmp_path, 'plain', 1, **{'model.type': 'Classifier'}))
-    off = run(rskd(config, tmp_path, 'off', 1, **{
-        'model.residual_weight': 0., 'model.feature_weight': 0.}))
+    off = run(rskd(config, tmp_path, 'off', 1, **{'model.residual_weight': 0.0, 'model.feature_weight': 0.0}))
     theirs = off.model.backbone.state_dict()
     for key, value in plain.model.backbone.state_dict().items():
         assert torch.equal(value, theirs[key]), key
@@ -224,10 +218,13 @@ def test_what_was_loaded_before_training_is_followed(batch) -> None:
     assert torch.equal(model.pseudo_teacher.network.fc.weight, model.backbone.fc.weight)
 
 
-@pytest.mark.parametrize('options, said', [
-    (dict(pseudo_teacher='last_batch'), "it is 'last_batch': choose one"),
-    (dict(momentum=1.), 'a momentum from 0 to below 1, and it is 1.0'),
-])
+@pytest.mark.parametrize(
+    'options, said',
+    [
+        (dict(pseudo_teacher='last_batch'), "it is 'last_batch': choose one"),
+        (dict(momentum=1.0), 'a momentum from 0 to below 1, and it is 1.0'),
+    ],
+)
 def test_refuses_in_a_sentence(options, said) -> None:
     with pytest.raises(UserError, match=said):
         make(**options)

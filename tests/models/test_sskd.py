@@ -42,15 +42,15 @@ def naive_outputs(model, images) -> tuple:
     for row in range(len(rows)):
         if row % 4:
             turned.append(logits[row])
-            similar.append(torch.stack([F.cosine_similarity(heads[row], heads[4 * image], dim=0)
-                                        for image in range(len(images))]))
+            similar.append(
+                torch.stack([F.cosine_similarity(heads[row], heads[4 * image], dim=0) for image in range(len(images))])
+            )
             source.append(row // 4)
     return logits[::4], turned, similar, source
 
 
 def naive_choice(scores: list, labels: list, share: float) -> list:
-    ranks = [score.argsort(descending=True).tolist().index(label)
-             for score, label in zip(scores, labels)]
+    ranks = [score.argsort(descending=True).tolist().index(label) for score, label in zip(scores, labels)]
     wrong = sum(rank > 0 for rank in ranks)
     keep = len(ranks) - wrong + int(share * wrong)
     return sorted(sorted(range(len(ranks)), key=lambda row: ranks[row])[:keep])
@@ -66,11 +66,11 @@ def test_the_terms(batch) -> None:
     by_image = naive_choice(their_similar, source, 0.75)
     assert 0 < len(by_class) < 12 and 0 < len(by_image) < 12
     expected = dict(
-        loss_ce=0.1 * F.cross_entropy(own, labels), loss_kd=0.9 * naive_kl(own, their_own, 4),
-        loss_lt=2.7 * naive_kl([turned[row] for row in by_class],
-                               [their_turned[row] for row in by_class], 4),
-        loss_ss=10 * naive_kl([similar[row] for row in by_image],
-                              [their_similar[row] for row in by_image], 0.5))
+        loss_ce=0.1 * F.cross_entropy(own, labels),
+        loss_kd=0.9 * naive_kl(own, their_own, 4),
+        loss_lt=2.7 * naive_kl([turned[row] for row in by_class], [their_turned[row] for row in by_class], 4),
+        loss_ss=10 * naive_kl([similar[row] for row in by_image], [their_similar[row] for row in by_image], 0.5),
+    )
     assert set(expected) == {name for name in losses if 'loss' in name}
     for name, value in expected.items():
         torch.testing.assert_close(losses[name], value, rtol=1e-4, atol=1e-6)
@@ -84,8 +84,7 @@ def test_the_teachers_head(batch) -> None:
     losses = teacher.loss(images, labels)
     losses['loss_ssp'].backward()
     _, _, similar, source = naive_outputs(teacher, images)
-    torch.testing.assert_close(losses['loss_ssp'], F.cross_entropy(
-        torch.stack(similar), torch.tensor(source)))
+    torch.testing.assert_close(losses['loss_ssp'], F.cross_entropy(torch.stack(similar), torch.tensor(source)))
     share = sum(int(row.argmax()) == image for row, image in zip(similar, source)) / 12
     assert losses['ssp_accuracy'].item() == pytest.approx(share)
     assert all(each.grad is None for each in teacher.backbone.parameters())
@@ -95,7 +94,7 @@ def test_the_teachers_head(batch) -> None:
 
 
 def test_selective_transfer() -> None:
-    scores = torch.tensor([[3., 2., 1.], [1., 3., 2.], [2., 1., 3.], [1., 3., 2.], [3., 2., 1.]])
+    scores = torch.tensor([[3.0, 2.0, 1.0], [1.0, 3.0, 2.0], [2.0, 1.0, 3.0], [1.0, 3.0, 2.0], [3.0, 2.0, 1.0]])
     labels = torch.tensor([0, 0, 0, 2, 2])  # ranks 0, 2, 1, 1, 2
     for share, rows in ((1, [0, 1, 2, 3, 4]), (0.75, [0, 1, 2, 3]), (0.5, [0, 2, 3]), (0, [0])):
         assert least_wrong(scores, labels, share).tolist() == rows
@@ -106,13 +105,13 @@ def test_who_learns_and_what_is_saved(batch) -> None:
     student = made().train()
     losses = student.loss(*batch)
     sum(value for name, value in losses.items() if 'loss' in name).backward()
-    assert all(each.grad is not None and each.grad.isfinite().all()
-               for each in student.parameters())
+    assert all(each.grad is not None and each.grad.isfinite().all() for each in student.parameters())
     assert all(each.grad.abs().sum() > 0 for each in student.backbone.parameters())
     assert all(each.grad is None for each in student.teacher.parameters())
     saved = student.state_dict()
     assert {key for key in saved if not key.startswith('backbone.')} == {
-        f'ssp_head.{layer}.{what}' for layer in (0, 2) for what in ('weight', 'bias')}
+        f'ssp_head.{layer}.{what}' for layer in (0, 2) for what in ('weight', 'bias')
+    }
 
 
 def test_it_starts_as_plain_training() -> None:
@@ -143,7 +142,7 @@ def test_refuses_in_a_sentence() -> None:
 
 def test_the_teacher_can_be_measured_before_it_teaches(batch) -> None:
     """It has a pretext task, and no branches that could be measured with it."""
-    normalise = dict(type='ImagePreprocessor', mean=[0.] * 3, std=[1.] * 3)
+    normalise = dict(type='ImagePreprocessor', mean=[0.0] * 3, std=[1.0] * 3)
     teacher = SSKDTeacher(SMALL, data_preprocessor=normalise).eval()
     images = (255 * torch.rand(4, 3, 32, 32)).to(torch.uint8)
     assert list(measure_teacher(teacher, [dict(inputs=images, labels=batch[1])])) == ['top-1']

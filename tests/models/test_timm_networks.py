@@ -1,15 +1,16 @@
 """Any timm CNN that is a chain of modules: one small network of each kind, from build to export."""
+
 import pytest
 import timm
 import torch
 from torch import nn
 
+from hsakd_mm.checkpoints.backbone_file import is_head, read_backbone
+from hsakd_mm.checkpoints.export import export_backbone
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.backbones import TimmBackbone
 from hsakd_mm.models.branches import LightBranches
 from hsakd_mm.models.distillers.hsakd import HSAKD, HSAKDTeacher
-from hsakd_mm.transfer.backbone_file import is_head, read_backbone
-from hsakd_mm.transfer.export import export_backbone
 
 NARROW = dict(channels=(8, 8, 16, 16))
 NETWORKS = {  # name: (arguments that make it small, its taps' channels)
@@ -20,11 +21,9 @@ NETWORKS = {  # name: (arguments that make it small, its taps' channels)
     'legacy_seresnet18': ({}, (64, 128, 256, 512)),
     'skresnet18': (dict(channels=(32, 32, 32, 64)), (32, 32, 32, 64)),
     'resnest14d': (NARROW, (32, 32, 64, 64)),
-    'res2net50_14w_8s': (dict(layers=(1, 1, 1, 2), channels=(32, 32, 32, 32)),
-                         (128, 128, 128, 128)),
+    'res2net50_14w_8s': (dict(layers=(1, 1, 1, 2), channels=(32, 32, 32, 32)), (128, 128, 128, 128)),
     'resnetv2_18': (dict(channels=(8, 16, 24, 32)), (8, 16, 24, 32)),
-    'resnext50_32x4d': (dict(layers=(1, 1, 1, 2), channels=(32, 32, 32, 32)),
-                        (128, 128, 128, 128)),
+    'resnext50_32x4d': (dict(layers=(1, 1, 1, 2), channels=(32, 32, 32, 32)), (128, 128, 128, 128)),
     'regnetx_002': ({}, (24, 56, 152, 368)),
     'regnety_002': ({}, (24, 56, 152, 368)),
     'mobilenetv2_035': ({}, (8, 16, 32, 112)),
@@ -73,8 +72,9 @@ def student(request) -> HSAKD:
     torch.manual_seed(0)
     arguments, _ = NETWORKS[request.param]
     design = 'LightBranches' if request.param in LIGHT else 'TailBranches'
-    student = HSAKD(dict(type='TimmBackbone', model_name=request.param, num_classes=3, **arguments),
-                    branches=dict(type=design))
+    student = HSAKD(
+        dict(type='TimmBackbone', model_name=request.param, num_classes=3, **arguments), branches=dict(type=design)
+    )
     student.name = request.param
     with torch.no_grad():
         for value in (*student.parameters(), *student.buffers()):
@@ -120,8 +120,11 @@ def test_one_step_reaches_every_weight(student, teacher) -> None:
     assert len([name for name in losses if name.startswith('loss_kl_branch')]) == 4
     sum(loss for name, loss in losses.items() if 'loss' in name).backward()
     # Of HGNet's scalar shifts some lie before a convolution and its BatchNorm, which undoes them.
-    names = [name for name, weight in student.named_parameters()
-             if weight.grad is None or not (weight.grad.any() or name.endswith('.lab.bias'))]
+    names = [
+        name
+        for name, weight in student.named_parameters()
+        if weight.grad is None or not (weight.grad.any() or name.endswith('.lab.bias'))
+    ]
     assert not names
     optimizer.step()
     assert not torch.equal(before[0], next(student.parameters()))  # the stem's
@@ -130,11 +133,11 @@ def test_one_step_reaches_every_weight(student, teacher) -> None:
 def test_export_and_strict_reload_give_equal_features(student, tmp_path) -> None:
     arguments, _ = NETWORKS[student.name]
     backbone = dict(type='TimmBackbone', model_name=student.name, num_classes=3, **arguments)
-    model = dict(type='HSAKD', backbone=backbone,
-                 data_preprocessor=dict(type='ImagePreprocessor', mean=[1.] * 3, std=[2.] * 3))
+    model = dict(
+        type='HSAKD', backbone=backbone, data_preprocessor=dict(type='ImagePreprocessor', mean=[1.0] * 3, std=[2.0] * 3)
+    )
     path = tmp_path / 'epoch_1.pth'
-    torch.save(dict(meta=dict(cfg=f'model = {model}', epoch=1),
-                    state_dict=student.state_dict()), path)
+    torch.save(dict(meta=dict(cfg=f'model = {model}', epoch=1), state_dict=student.state_dict()), path)
     weights = read_backbone(export_backbone(str(path), with_head=True).safetensors).state_dict
     fresh = TimmBackbone(student.name, num_classes=3, **arguments)
     fresh.load_state_dict(weights, strict=True)
@@ -148,24 +151,25 @@ def test_export_and_strict_reload_give_equal_features(student, tmp_path) -> None
     assert is_head(f'{head[0]}.weight')  # so that an export without the head leaves it out
 
 
-@pytest.mark.parametrize('name, said', [
-    ('vit_tiny_patch16_224', r'features of shape \[1, 197, 192\]'),
-    ('hrnet_w18_small', "parallel branches.*'transition1.1' does not take just what "
-                        "'transition1.0' gave"),
-    ('selecsls42', "'features' does not take just what 'stem' gave"),
-    ('csatv2', "inside 'stem_dct'"),
-    ('convmixer_1024_20_ks9_p14', 'no feature map at stride 4'),
-    ('swin_s3_tiny_224', 'no maps at strides 4 to 32'),
-    ('xyzzy', 'timm.list_models'),
-])
+@pytest.mark.parametrize(
+    'name, said',
+    [
+        ('vit_tiny_patch16_224', r'features of shape \[1, 197, 192\]'),
+        ('hrnet_w18_small', "parallel branches.*'transition1.1' does not take just what 'transition1.0' gave"),
+        ('selecsls42', "'features' does not take just what 'stem' gave"),
+        ('csatv2', "inside 'stem_dct'"),
+        ('convmixer_1024_20_ks9_p14', 'no feature map at stride 4'),
+        ('swin_s3_tiny_224', 'no maps at strides 4 to 32'),
+        ('xyzzy', 'timm.list_models'),
+    ],
+)
 def test_refuses_what_is_no_chain(name, said) -> None:
     with pytest.raises(UserError, match=said):
         TimmBackbone(name, num_classes=3)
 
 
 class Chain(nn.Module):
-    """What TimmBackbone asks of a timm network, with modules and work between them of one's choice.
-    """
+    """What TimmBackbone asks of a timm network, with modules and work between them of one's choice."""
 
     def __init__(self, *layers: nn.Module, between=lambda features: features) -> None:
         super().__init__()
@@ -203,15 +207,19 @@ def half(stride: int = 2) -> nn.Conv2d:
 STEM = nn.Conv2d(3, 4, 4, 4)
 
 
-@pytest.mark.parametrize('net, said', [
-    (lambda: Chain(STEM, half(), half(), half(1)), r'no feature map at stride 32.*\[4, 8, 16\]'),
-    (lambda: Chain(STEM, half(), half(), half(), between=torch.sin),
-     "'layers.0' does not take just what the image gave"),
-    (lambda: Chain(STEM, InPlace(half(), half()), half()), 'something else than its modules do'),
-    (lambda: Chain(STEM, half(), nn.ReLU(inplace=True), half(), half()), None),
-    (lambda: Chain(STEM, half(), half(), nn.Sequential(nn.ReLU(inplace=True), half())),
-     'overwrites a feature map'),
-])
+@pytest.mark.parametrize(
+    'net, said',
+    [
+        (lambda: Chain(STEM, half(), half(), half(1)), r'no feature map at stride 32.*\[4, 8, 16\]'),
+        (
+            lambda: Chain(STEM, half(), half(), half(), between=torch.sin),
+            "'layers.0' does not take just what the image gave",
+        ),
+        (lambda: Chain(STEM, InPlace(half(), half()), half()), 'something else than its modules do'),
+        (lambda: Chain(STEM, half(), nn.ReLU(inplace=True), half(), half()), None),
+        (lambda: Chain(STEM, half(), half(), nn.Sequential(nn.ReLU(inplace=True), half())), 'overwrites a feature map'),
+    ],
+)
 def test_what_counts_as_a_chain(net, said, monkeypatch) -> None:
     monkeypatch.setattr('timm.create_model', lambda *_, **__: net())
     if said is None:

@@ -1,4 +1,5 @@
 """``pytest tests/parity --vectors DIR``: any folder of vectors instead of the committed ones."""
+
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,12 @@ def pytest_generate_tests(metafunc) -> None:
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    missing = sorted({report.nodeid.rpartition('[')[2].rstrip(']').split('-')[0]
-                      for report in terminalreporter.stats.get('skipped', ())
-                      if 'parity case missing' in str(report.longrepr)})
+    missing = sorted(
+        {
+            report.nodeid.rpartition('[')[2].rstrip(']').split('-')[0]
+            for report in terminalreporter.stats.get('skipped', ())
+            if 'parity case missing' in str(report.longrepr)
+        }
+    )
     if missing:
-        terminalreporter.write_line(f'parity: not tested, networks missing here: '
-                                    f'{", ".join(missing)}')
+        terminalreporter.write_line(f'parity: not tested, networks missing here: {", ".join(missing)}')

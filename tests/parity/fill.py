@@ -2,6 +2,7 @@
 
 The vectors were made with the same rule on the reference implementation, in its key names.
 """
+
 import zlib
 
 import numpy as np

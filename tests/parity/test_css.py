@@ -1,4 +1,5 @@
 """CSS against numbers of the reference implementation, in float64 to 1e-6 relative."""
+
 import json
 import re
 
@@ -33,18 +34,20 @@ def case(css_file):
     vectors = json.loads(css_file.read_text())
     vectors['weights'] = {
         f'{ours}.{our_key(key)}': fill_tensor(f'{theirs}.{key}', shape)
-        for theirs, ours in NETS.items() for key, shape in vectors[f'keys_{theirs}']}
+        for theirs, ours in NETS.items()
+        for key, shape in vectors[f'keys_{theirs}']
+    }
     return vectors
 
 
 def build(case: dict, **kwargs) -> CSS:
     """The model of ``case`` in float64; every key of theirs is used once, every one of ours set."""
-    nets = [dict(backbone=dict(CSS_BACKBONES[case[f'net_{net}']], num_classes=case['num_classes']))
-            for net in NETS]
+    nets = [dict(backbone=dict(CSS_BACKBONES[case[f'net_{net}']], num_classes=case['num_classes'])) for net in NETS]
     model = CSS(nets, case['branches'], case['temperature'], **kwargs)
     statistics = {name for name, _ in model.named_buffers()}
-    model.load_state_dict({key: value.clone() if key in statistics else value
-                           for key, value in case['weights'].items()}, assign=True)
+    model.load_state_dict(
+        {key: value.clone() if key in statistics else value for key, value in case['weights'].items()}, assign=True
+    )
     return model
 
 
@@ -57,8 +60,7 @@ def check(got: Tensor, want: dict) -> None:
 
 def test_parameters_and_logits(case) -> None:
     model = build(case).eval()
-    params = [sum(parameter.numel() for parameter in net.parameters())
-              for net in (model.net1, model.net2)]
+    params = [sum(parameter.numel() for parameter in net.parameters()) for net in (model.net1, model.net2)]
     assert params == case['params']
     with torch.no_grad():
         joint = dict(t=model.net1(batch(case)[0]), s=model.net2(batch(case)[0]))
@@ -79,7 +81,7 @@ def test_step(case, variant) -> None:
     for theirs, ours in NETS.items():
         ce, kl = losses[f'loss_ce_{ours}'], losses[f'loss_kl_{ours}']
         assert ce.item() == pytest.approx(expected[f'ce_{theirs}'], rel=RELATIVE)
-        plain = kl / losses[f'utility_{ours}'] / case['temperature']**2
+        plain = kl / losses[f'utility_{ours}'] / case['temperature'] ** 2
         assert plain.item() == pytest.approx(expected[f'kl_{theirs}'], rel=RELATIVE)
         assert (ce + kl).item() == pytest.approx(expected[f'loss_{theirs}'], rel=RELATIVE)
     sum(value for name, value in losses.items() if 'loss' in name).backward()
@@ -88,8 +90,14 @@ def test_step(case, variant) -> None:
         assert norm == pytest.approx(expected[f'grad_norm_{theirs}'], rel=RELATIVE)
 
 
-@pytest.mark.parametrize('name, one, three', [  # papers.md 3, of the official model code, N=100
-    ('resnet56', .614, 1.715), ('resnet110', 1.171, 3.116), ('wide_resnet20_8', 6.871, 17.508)])
+@pytest.mark.parametrize(
+    'name, one, three',
+    [  # papers.md 3, of the official model code, N=100
+        ('resnet56', 0.614, 1.715),
+        ('resnet110', 1.171, 3.116),
+        ('wide_resnet20_8', 6.871, 17.508),
+    ],
+)
 def test_sizes(name, one, three) -> None:
     backbone = dict(CSS_BACKBONES[name], num_classes=100)
     with torch.device('meta'):

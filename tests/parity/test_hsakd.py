@@ -1,12 +1,13 @@
 """HSAKD against numbers of the reference implementation, in float64 to 1e-6 relative."""
+
 import json
 
 import pytest
 import torch
 
+from hsakd_mm.checkpoints.upstream import from_upstream
 from hsakd_mm.models.distillers.hsakd import HSAKD, HSAKDTeacher
 from hsakd_mm.models.distillers.hssakd import HSSAKDOnline
-from hsakd_mm.upstream import from_upstream
 
 from .fill import fill_tensor, images, labels
 from .networks import BACKBONES
@@ -23,9 +24,10 @@ def case(vector_file):
     if missing:
         pytest.skip(f'parity case missing: no network {missing[0]!r} here yet')
     # Once for all tests of a file: drawing the numbers takes longer than computing with them.
-    vectors['weights'] = {role: {key: fill_tensor(key, shape)
-                                 for key, shape in vectors[f'{role}_keys']}
-                          for role in ('student', 'teacher')}
+    vectors['weights'] = {
+        role: {key: fill_tensor(key, shape) for key, shape in vectors[f'{role}_keys']}
+        for role in ('student', 'teacher')
+    }
     return vectors
 
 
@@ -43,8 +45,9 @@ def fill(make, weights: dict):
     model = make()
     statistics = {name for name, _ in model.named_buffers()}
     weights = from_upstream(weights)
-    model.load_state_dict({key: value.clone() if key in statistics else value
-                           for key, value in weights.items()}, assign=True)
+    model.load_state_dict(
+        {key: value.clone() if key in statistics else value for key, value in weights.items()}, assign=True
+    )
     return model
 
 
@@ -54,7 +57,7 @@ def batch(case: dict) -> tuple:
 
 def grad_norm(module) -> float:
     grads = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
-    return torch.stack([grad.square().sum() for grad in grads]).sum().sqrt().item() if grads else 0.
+    return torch.stack([grad.square().sum() for grad in grads]).sum().sqrt().item() if grads else 0.0
 
 
 def check_losses(model, losses: dict, expected: dict, names: dict) -> None:
@@ -96,21 +99,28 @@ def test_parameters_and_logits(case, role) -> None:
 def test_student_step(case) -> None:
     student = build(HSAKD, case, 'student', temperature=case['temperature']).train()
     student.attach_teacher(build(HSAKDTeacher, case, 'teacher').eval())
-    check_losses(student, student.loss(*batch(case)), case['student_loss'],
-                 dict(ce='loss_ce', kl_branches='loss_kl_branch', kl_logits='loss_kl_logits'))
+    check_losses(
+        student,
+        student.loss(*batch(case)),
+        case['student_loss'],
+        dict(ce='loss_ce', kl_branches='loss_kl_branch', kl_logits='loss_kl_logits'),
+    )
 
 
 def test_joint_teacher_step(case) -> None:
     teacher = build(HSAKDTeacher, case, 'teacher').train()
-    check_losses(teacher, teacher.loss(*batch(case)), case['teacher_joint_loss'],
-                 dict(ce='loss_ce', ce_branches='loss_ce_branch'))
+    check_losses(
+        teacher,
+        teacher.loss(*batch(case)),
+        case['teacher_joint_loss'],
+        dict(ce='loss_ce', ce_branches='loss_ce_branch'),
+    )
 
 
 def test_frozen_teacher_step(case) -> None:
     teacher = build(HSAKDTeacher, case, 'teacher', frozen_backbone=True, checkpoint='unused')
     teacher.train()
-    check_losses(teacher, teacher.loss(*batch(case)), case['teacher_frozen_loss'],
-                 dict(ce_branches='loss_ce_branch'))
+    check_losses(teacher, teacher.loss(*batch(case)), case['teacher_frozen_loss'], dict(ce_branches='loss_ce_branch'))
     assert not any(parameter.requires_grad for parameter in teacher.backbone.parameters())
 
 
@@ -123,8 +133,9 @@ def test_online_step(case) -> None:
     model = fill(lambda: HSSAKDOnline([net, net], temperature=case['temperature']), weights).train()
     losses = model.loss(*batch(case))
     expected = case['online_loss']
-    for theirs, ours in dict(ce='loss_ce_net', ce_branches='loss_ce_branch',
-                             kl_logits='loss_kl_logits', kl_branches='loss_kl_branch').items():
+    for theirs, ours in dict(
+        ce='loss_ce_net', ce_branches='loss_ce_branch', kl_logits='loss_kl_logits', kl_branches='loss_kl_branch'
+    ).items():
         got = sum(value.item() for name, value in losses.items() if name.startswith(ours))
         assert got == pytest.approx(expected[theirs], rel=RELATIVE), theirs
     total = sum(value for name, value in losses.items() if 'loss' in name)

@@ -1,4 +1,5 @@
 """Data sets of boxes in other formats, written for the converters, and what comes back."""
+
 import json
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -8,11 +9,11 @@ import pytest
 
 def boxes_of(coco: dict) -> list:
     """``(file, class, ignored, bbox)`` of every box, whatever the ids."""
-    files = {image['id']: (image['file_name'], image['width'], image['height'])
-             for image in coco['images']}
+    files = {image['id']: (image['file_name'], image['width'], image['height']) for image in coco['images']}
     names = {category['id']: category['name'] for category in coco['categories']}
-    return [(files[box['image_id']], names[box['category_id']], box['iscrowd'], *box['bbox'])
-            for box in coco['annotations']]
+    return [
+        (files[box['image_id']], names[box['category_id']], box['iscrowd'], *box['bbox']) for box in coco['annotations']
+    ]
 
 
 def assert_same_boxes(ours: dict, theirs: dict, within: float = 1e-3) -> None:
@@ -29,21 +30,24 @@ def write_voc(coco: dict, images: Path, root: Path, first: int = 1) -> None:
         (root / folder).mkdir(parents=True)
     (root / 'JPEGImages').symlink_to(images)
     for image in coco['images']:
-        lines = [f'<annotation><size><width>{image["width"]}</width>'
-                 f'<height>{image["height"]}</height><depth>3</depth></size>']
+        lines = [
+            f'<annotation><size><width>{image["width"]}</width>'
+            f'<height>{image["height"]}</height><depth>3</depth></size>'
+        ]
         for box in coco['annotations']:
             if box['image_id'] != image['id']:
                 continue
             x, y, w, h = box['bbox']
             corners = zip(('xmin', 'ymin', 'xmax', 'ymax'), (x, y, x + w, y + h))
-            lines.append(f'<object><name>{escape(names[box["category_id"]])}</name>'
-                         f'<difficult>{box["iscrowd"]}</difficult><bndbox>' + ''.join(
-                             f'<{tag}>{value + first}</{tag}>' for tag, value in corners)
-                         + '</bndbox><part><name>head</name></part></object>')
+            lines.append(
+                f'<object><name>{escape(names[box["category_id"]])}</name>'
+                f'<difficult>{box["iscrowd"]}</difficult><bndbox>'
+                + ''.join(f'<{tag}>{value + first}</{tag}>' for tag, value in corners)
+                + '</bndbox><part><name>head</name></part></object>'
+            )
         stem = Path(image['file_name']).stem
         (root / f'Annotations/{stem}.xml').write_text('\n'.join([*lines, '</annotation>']))
-    (root / 'ImageSets/Main/train.txt').write_text('\n'.join(
-        Path(image['file_name']).stem for image in coco['images']))
+    (root / 'ImageSets/Main/train.txt').write_text('\n'.join(Path(image['file_name']).stem for image in coco['images']))
 
 
 def write_yolo(coco: dict, images: Path, root: Path, split: str) -> None:
@@ -57,16 +61,16 @@ def write_yolo(coco: dict, images: Path, root: Path, split: str) -> None:
         for box in coco['annotations']:
             if box['image_id'] == image['id']:
                 x, y, w, h = box['bbox']
-                parts = ((x + w / 2) / image['width'], (y + h / 2) / image['height'],
-                         w / image['width'], h / image['height'])
-                lines.append(f'{order.index(box["category_id"])} '
-                             + ' '.join(f'{part:.6f}' for part in parts))
-        (root / 'labels' / split / image['file_name']).with_suffix('.txt').write_text(
-            '\n'.join(lines))
-    names = '\n'.join(f'  {number}: "{category["name"]}"'
-                      for number, category in enumerate(coco['categories']))
-    (root / 'data.yaml').write_text(f'path: /content/elsewhere\n{split}: ../images/{split}\n'
-                                    f'names:\n{names}\n')
+                parts = (
+                    (x + w / 2) / image['width'],
+                    (y + h / 2) / image['height'],
+                    w / image['width'],
+                    h / image['height'],
+                )
+                lines.append(f'{order.index(box["category_id"])} ' + ' '.join(f'{part:.6f}' for part in parts))
+        (root / 'labels' / split / image['file_name']).with_suffix('.txt').write_text('\n'.join(lines))
+    names = '\n'.join(f'  {number}: "{category["name"]}"' for number, category in enumerate(coco['categories']))
+    (root / 'data.yaml').write_text(f'path: /content/elsewhere\n{split}: ../images/{split}\nnames:\n{names}\n')
 
 
 def rows(printed: str) -> dict:

@@ -1,4 +1,5 @@
 """Running the tools as a user does."""
+
 import importlib.util
 import os
 import subprocess
@@ -11,17 +12,36 @@ TINY = ROOT / 'tests' / 'tools' / 'tiny_config.py'
 
 def environment(**more) -> dict:
     """This process's environment without what a launcher or a test run may have left in it."""
-    left = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT', 'VIRTUAL_ENV',
-            'HSAKD_MM_TRACEBACK', 'OMP_NUM_THREADS')
+    left = (
+        'RANK',
+        'WORLD_SIZE',
+        'LOCAL_RANK',
+        'MASTER_ADDR',
+        'MASTER_PORT',
+        'VIRTUAL_ENV',
+        'HSAKD_MM_TRACEBACK',
+        'OMP_NUM_THREADS',
+    )
     env = {key: value for key, value in os.environ.items() if key not in left}
-    return {**env, 'PYTHONPATH': str(ROOT), 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': '',
-            **{key: str(value) for key, value in more.items()}}
+    return {
+        **env,
+        'PYTHONPATH': str(ROOT),
+        'PYTHON': sys.executable,
+        'CUDA_VISIBLE_DEVICES': '',
+        **{key: str(value) for key, value in more.items()},
+    }
 
 
 def run(*command, cwd, timeout=120, **env) -> subprocess.CompletedProcess:
     """Run a command to its end; ``stdout`` and ``stderr`` are text."""
-    return subprocess.run([str(part) for part in command], cwd=cwd, env=environment(**env),
-                          timeout=timeout, capture_output=True, text=True)
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment(**env),
+        timeout=timeout,
+        capture_output=True,
+        text=True,
+    )
 
 
 def python(*args, cwd, **options) -> subprocess.CompletedProcess:

@@ -2,6 +2,7 @@
 
 Full disks and ports in use are in test_train.py and test_dist.py.
 """
+
 import re
 import runpy
 import shutil
@@ -34,11 +35,22 @@ def train(tmp_path, monkeypatch, capsys):
     (work_dir / 'epoch_3.pth').write_bytes(b'of an earlier run')
 
     def run(config: str, *options: str) -> str:
-        monkeypatch.setattr(sys, 'argv', [
-            'train.py', str(REPO / 'configs' / f'{config}.py'), '--work-dir', str(work_dir),
-            '--cfg-options', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
-            'train_dataloader.persistent_workers=False',
-            'val_dataloader.persistent_workers=False', *options])
+        monkeypatch.setattr(
+            sys,
+            'argv',
+            [
+                'train.py',
+                str(REPO / 'configs' / f'{config}.py'),
+                '--work-dir',
+                str(work_dir),
+                '--cfg-options',
+                'train_dataloader.num_workers=0',
+                'val_dataloader.num_workers=0',
+                'train_dataloader.persistent_workers=False',
+                'val_dataloader.persistent_workers=False',
+                *options,
+            ],
+        )
         MMLogger._instance_dict.clear()  # they write to an earlier test's closed stderr
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(REPO / 'tools' / 'train.py'), run_name='__main__')
@@ -49,12 +61,12 @@ def train(tmp_path, monkeypatch, capsys):
         sentences = [line for line in said if line.startswith('error: ')]
         assert len(sentences) == 1 and not [line for line in said if 'Traceback' in line]
         return sentences[0]
+
     return run
 
 
 def on(folder) -> list:
-    return [f'train_dataloader.dataset.data_root={folder}',
-            f'val_dataloader.dataset.data_root={folder}']
+    return [f'train_dataloader.dataset.data_root={folder}', f'val_dataloader.dataset.data_root={folder}']
 
 
 def no_folder(digits):
@@ -84,6 +96,7 @@ def saved(mode: str, ending: str):
     def save(digits):
         image = Image.fromarray(PIXELS).convert(mode)
         image.save(digits / 'train' / '4' / f'odd.{ending}')
+
     save.__name__ = mode
     return save
 
@@ -93,17 +106,21 @@ def sixteen_bit(digits):
     deep.save(digits / 'train' / '4' / 'odd.png')
 
 
-@pytest.mark.parametrize('spoil, said', [
-    (no_folder, 'there is no such folder: set data_root'),
-    (empty_folder, 'there is nothing in it'),
-    (class_without_images, 'images were expected in the class folder .*/train/4'),
-    (truncated, 'cannot be decoded'),
-    (no_image, 'notes.txt, and it cannot be decoded'),
-    (saved('CMYK', 'jpg'), r'odd.jpg, and the file is CMYK \(mode CMYK\)'),
-    (saved('L', 'png'), 'the file is greyscale'),
-    (saved('RGBA', 'png'), r'\(mode RGBA\): set `non_rgb='),
-    (sixteen_bit, 'the file is 16-bit'),
-], ids=lambda value: getattr(value, '__name__', None))
+@pytest.mark.parametrize(
+    'spoil, said',
+    [
+        (no_folder, 'there is no such folder: set data_root'),
+        (empty_folder, 'there is nothing in it'),
+        (class_without_images, 'images were expected in the class folder .*/train/4'),
+        (truncated, 'cannot be decoded'),
+        (no_image, 'notes.txt, and it cannot be decoded'),
+        (saved('CMYK', 'jpg'), r'odd.jpg, and the file is CMYK \(mode CMYK\)'),
+        (saved('L', 'png'), 'the file is greyscale'),
+        (saved('RGBA', 'png'), r'\(mode RGBA\): set `non_rgb='),
+        (sixteen_bit, 'the file is 16-bit'),
+    ],
+    ids=lambda value: getattr(value, '__name__', None),
+)
 def test_data(train, digits, spoil, said) -> None:
     spoil(digits)
     assert_said(train('demo/plain', NARROW, *on(digits)), said)
@@ -119,22 +136,32 @@ def test_unknown_network(train, digits) -> None:
     assert_said(said, "no model named 'resnet81': did you mean resnet18")
 
 
-@pytest.mark.parametrize('content, said', [
-    (None, 'there is none: train it first'),
-    (b'<html>not found</html>', 'the file cannot be read as one'),
-    ('resnet18', 'missing: backbone.layer1.2'),  # which resnet34 has and resnet18 has not
-], ids=['absent', 'web page', 'other architecture'])
+@pytest.mark.parametrize(
+    'content, said',
+    [
+        (None, 'there is none: train it first'),
+        (b'<html>not found</html>', 'the file cannot be read as one'),
+        ('resnet18', 'missing: backbone.layer1.2'),  # which resnet34 has and resnet18 has not
+    ],
+    ids=['absent', 'web page', 'other architecture'],
+)
 def test_teacher(train, digits, tmp_path, content, said) -> None:
     path = tmp_path / 'teacher.pth'
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content:
-        other = dict(type='TimmBackbone', model_name=content, num_classes=10,
-                     channels=(8, 8, 16, 16))
+        other = dict(type='TimmBackbone', model_name=content, num_classes=10, channels=(8, 8, 16, 16))
         torch.save(dict(state_dict=HSAKDTeacher(other).state_dict()), path)
-    assert_said(train('demo/hsakd', NARROW, *on(digits),
-                      'default_hooks.distillation.teacher.backbone.channels=[8,8,16,16]',
-                      f'default_hooks.distillation.checkpoint={path}'), said)
+    assert_said(
+        train(
+            'demo/hsakd',
+            NARROW,
+            *on(digits),
+            'default_hooks.distillation.teacher.backbone.channels=[8,8,16,16]',
+            f'default_hooks.distillation.checkpoint={path}',
+        ),
+        said,
+    )
 
 
 def assert_said(sentence: str, pattern: str) -> None:

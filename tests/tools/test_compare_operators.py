@@ -1,4 +1,5 @@
 """The comparison of two installations' operators; the two detectors themselves are not run here."""
+
 import copy
 import importlib.util
 import sys
@@ -11,8 +12,7 @@ from tests.conftest import REPO
 from .commands import assert_sentence, module, python
 
 SCRIPT = REPO / 'tools' / 'analysis_tools' / 'compare_operators.py'
-needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None,
-                                 reason='mmdet is not installed')
+needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None, reason='mmdet is not installed')
 
 
 @pytest.fixture(scope='module')
@@ -22,14 +22,13 @@ def tool():
 
 @pytest.fixture
 def record() -> dict:
-    boxes = [[10., 10., 40., 20.], [5., 30., 20., 20.]]
+    boxes = [[10.0, 10.0, 40.0, 20.0], [5.0, 30.0, 20.0, 20.0]]
     return dict(
         classes=['bus', 'absent', 'car'],
         images=[dict(id=0, file='a.jpg', width=64, height=64)],
-        truth=[dict(image=0, label=label, bbox=box, ignore=False)
-               for label, box in zip((0, 2), boxes)],
-        found=[dict(image=0, label=label, bbox=box, score=0.5)
-               for label, box in zip((0, 2), boxes)])
+        truth=[dict(image=0, label=label, bbox=box, ignore=False) for label, box in zip((0, 2), boxes)],
+        found=[dict(image=0, label=label, bbox=box, score=0.5) for label, box in zip((0, 2), boxes)],
+    )
 
 
 def test_the_same_detections(tool, record) -> None:
@@ -40,7 +39,7 @@ def test_the_same_detections(tool, record) -> None:
 
 def test_a_class_that_lost_is_seen_though_another_won(tool, record) -> None:
     one, other = copy.deepcopy(record), copy.deepcopy(record)
-    one['found'][0]['bbox'], other['found'][1]['bbox'] = [0., 0., 5., 5.], [0., 0., 5., 5.]
+    one['found'][0]['bbox'], other['found'][1]['bbox'] = [0.0, 0.0, 5.0, 5.0], [0.0, 0.0, 5.0, 5.0]
     found = tool.compare([one, other])
     assert found['AP'][0] == pytest.approx(found['AP'][1])
     assert found['difference'] == pytest.approx(100)

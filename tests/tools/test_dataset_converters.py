@@ -1,4 +1,5 @@
 """tools/dataset_converters: detection sets into COCO jsons, checked on the way."""
+
 import importlib.util
 import json
 import runpy
@@ -9,28 +10,27 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hsakd_mm.datasets import coco_json
-from hsakd_mm.datasets.box_checks import image_size
+from hsakd_mm.datasets.boxes import coco_json
+from hsakd_mm.datasets.boxes.checks import image_size
 
 from .box_files import assert_same_boxes, boxes_of, read, rows, write_voc, write_yolo
 from .commands import ROOT
 
 VEHICLES = ROOT.parent / 'shared' / 'data' / 'vehicles'
-needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None,
-                                 reason='mmdet is not installed')
+needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None, reason='mmdet is not installed')
 needs_vehicles = pytest.mark.skipif(not VEHICLES.is_dir(), reason='../shared/data is absent')
 
 
 @pytest.fixture
 def tool(tmp_path, monkeypatch, capsys):
     """Runs a converter in this process; what it printed, or the one sentence it ended with."""
+
     def run(name: str, *args) -> str:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
         code = 0
         try:
-            runpy.run_path(str(ROOT / 'tools/dataset_converters' / f'{name}.py'),
-                           run_name='__main__')
+            runpy.run_path(str(ROOT / 'tools/dataset_converters' / f'{name}.py'), run_name='__main__')
         except SystemExit as end:
             code = end.code
         shown = capsys.readouterr()
@@ -39,6 +39,7 @@ def tool(tmp_path, monkeypatch, capsys):
         errors = shown.err.splitlines()
         assert code == 2 and len(errors) == 1 and errors[0].startswith('error: '), shown
         return errors[0]
+
     return run
 
 
@@ -58,6 +59,7 @@ def scenes(demo_data, tmp_path) -> tuple:
 @needs_mmdet
 def test_both_of_mmdets_readers_see_the_same_boxes(scenes, tool, tmp_path) -> None:
     from mmdet.datasets import CocoDataset, VOCDataset
+
     coco, images = scenes
     for number, box in enumerate(coco['annotations']):
         box['iscrowd'] = int(number % 3 == 0)
@@ -69,14 +71,19 @@ def test_both_of_mmdets_readers_see_the_same_boxes(scenes, tool, tmp_path) -> No
     tool('voc_to_coco', 'VOC2007', '--image-sets', 'train', '--classes', *classes, '--out', 'out')
 
     options = dict(metainfo=dict(classes=classes), pipeline=[])
-    voc = VOCDataset(ann_file=str(tmp_path / 'VOC2007/ImageSets/Main/train.txt'),
-                     data_prefix=dict(sub_data_root=str(tmp_path / 'VOC2007/')), **options)
-    ours = CocoDataset(ann_file=str(tmp_path / 'out/train.json'),
-                       data_prefix=dict(img=str(tmp_path / 'VOC2007/JPEGImages/')), **options)
+    voc = VOCDataset(
+        ann_file=str(tmp_path / 'VOC2007/ImageSets/Main/train.txt'),
+        data_prefix=dict(sub_data_root=str(tmp_path / 'VOC2007/')),
+        **options,
+    )
+    ours = CocoDataset(
+        ann_file=str(tmp_path / 'out/train.json'),
+        data_prefix=dict(img=str(tmp_path / 'VOC2007/JPEGImages/')),
+        **options,
+    )
     assert len(voc) == len(ours) == len(coco['images'])
     flags = set()
-    for theirs, converted in zip(map(voc.get_data_info, range(len(voc))),
-                                 map(ours.get_data_info, range(len(ours)))):
+    for theirs, converted in zip(map(voc.get_data_info, range(len(voc))), map(ours.get_data_info, range(len(ours)))):
         for key in ('img_path', 'width', 'height', 'instances'):
             assert converted[key] == theirs[key]
         flags |= {box['ignore_flag'] for box in converted['instances']}
@@ -87,6 +94,7 @@ def test_both_of_mmdets_readers_see_the_same_boxes(scenes, tool, tmp_path) -> No
 def test_a_difficult_box_is_neither_found_nor_missed(scenes, tool, tmp_path) -> None:
     import numpy as np
     from mmdet.evaluation import CocoMetric
+
     coco, images = scenes
     for box in coco['annotations']:
         box['iscrowd'] = int(box['image_id'] > 4)
@@ -97,13 +105,19 @@ def test_a_difficult_box_is_neither_found_nor_missed(scenes, tool, tmp_path) -> 
     metric = CocoMetric(ann_file=str(tmp_path / 'train.json'))
     metric.dataset_meta = dict(classes=[entry['name'] for entry in converted['categories']])
     for image in converted['images']:  # finds all that is not difficult, and nothing else
-        found = [box for box in converted['annotations']
-                 if box['image_id'] == image['id'] and not box['iscrowd']]
+        found = [box for box in converted['annotations'] if box['image_id'] == image['id'] and not box['iscrowd']]
         xywh = np.array([box['bbox'] for box in found], float).reshape(-1, 4)
-        metric.results.append((dict(width=128, height=128, img_id=image['id']), dict(
-            img_id=image['id'], bboxes=np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]]),
-            labels=np.array([labels[box['category_id']] for box in found], int),
-            scores=np.ones(len(found)))))
+        metric.results.append(
+            (
+                dict(width=128, height=128, img_id=image['id']),
+                dict(
+                    img_id=image['id'],
+                    bboxes=np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]]),
+                    labels=np.array([labels[box['category_id']] for box in found], int),
+                    scores=np.ones(len(found)),
+                ),
+            )
+        )
     assert metric.evaluate(size=len(converted['images']))['coco/bbox_mAP'] == 1
 
 
@@ -124,8 +138,7 @@ def test_there_and_back(scenes, tool, tmp_path) -> None:
     assert rows(out)['images'] == len(coco['images'])
 
     (tmp_path / 'names.txt').write_text('\n'.join('0123456789'))
-    tool('yolo_to_coco', '--images', 'yolo/images/train', '--classes', 'names.txt',
-         '--out', 'folders.json')
+    tool('yolo_to_coco', '--images', 'yolo/images/train', '--classes', 'names.txt', '--out', 'folders.json')
     assert read(tmp_path / 'folders.json') == converted
 
 
@@ -150,12 +163,22 @@ def test_what_is_wrong_in_voc_is_refused_then_dropped_and_counted(scenes, tool, 
 
     def box(name, *corners) -> str:
         tags = zip(('xmin', 'ymin', 'xmax', 'ymax'), corners)
-        return f'<object><name>{name}</name><bndbox>' + ''.join(
-            f'<{tag}>{value}</{tag}>' for tag, value in tags) + '</bndbox></object>'
+        return (
+            f'<object><name>{name}</name><bndbox>'
+            + ''.join(f'<{tag}>{value}</{tag}>' for tag, value in tags)
+            + '</bndbox></object>'
+        )
 
-    xml[0].write_text('<annotation>' + box('3', 0, 1, 129, 60) + box('3', 5, 5, 5, 9)
-                      + box('3', 300, 1, 310, 20) + box('3', 60, 60, 160, 90)
-                      + box('cat', 1, 1, 9, 9) + box('3', 1, 'x', 9, 9) + '</annotation>')
+    xml[0].write_text(
+        '<annotation>'
+        + box('3', 0, 1, 129, 60)
+        + box('3', 5, 5, 5, 9)
+        + box('3', 300, 1, 310, 20)
+        + box('3', 60, 60, 160, 90)
+        + box('cat', 1, 1, 9, 9)
+        + box('3', 1, 'x', 9, 9)
+        + '</annotation>'
+    )
     xml[1].write_text(xml[1].read_text().replace('<width>128', '<width>640'))
     xml[2].unlink()
     xml[3].write_text('<annotation>')
@@ -164,13 +187,22 @@ def test_what_is_wrong_in_voc_is_refused_then_dropped_and_counted(scenes, tool, 
     with open(tmp_path / 'voc/ImageSets/Main/train.txt', 'a') as file:
         file.write(f'\n{xml[6].stem}\n')
 
-    command = ('voc_to_coco', 'voc', '--image-sets', 'train', '--classes', *'0123456789',
-               '--out', 'train.json')
+    command = ('voc_to_coco', 'voc', '--image-sets', 'train', '--classes', *'0123456789', '--out', 'train.json')
     said = tool(*command)
-    for reason in ('zero area', 'outside the image', 'reaches far outside the image',
-                   "000001.xml, object 5 'cat'", 'malformed annotation', 'missing image file',
-                   'unreadable image file', 'missing annotation file', 'duplicate image',
-                   'says 640x128, the image has 128x128', '--skip-bad', 'nothing was written'):
+    for reason in (
+        'zero area',
+        'outside the image',
+        'reaches far outside the image',
+        "000001.xml, object 5 'cat'",
+        'malformed annotation',
+        'missing image file',
+        'unreadable image file',
+        'missing annotation file',
+        'duplicate image',
+        'says 640x128, the image has 128x128',
+        '--skip-bad',
+        'nothing was written',
+    ):
         assert reason in said
     assert not (tmp_path / 'train.json').exists()
 
@@ -179,11 +211,22 @@ def test_what_is_wrong_in_voc_is_refused_then_dropped_and_counted(scenes, tool, 
     assert len(written['images']) == counts['images'] == 3
     assert boxes_of(written)[0] == (('000001.jpg', 128, 128), '3', 0, 0, 0, 128, 59)
     assert counts['clipped boxes'] == 1
-    for reason in ('missing image file', 'unreadable image file', 'missing annotation file',
-                   'duplicate image', 'size disagrees with the image', 'malformed annotation'):
+    for reason in (
+        'missing image file',
+        'unreadable image file',
+        'missing annotation file',
+        'duplicate image',
+        'size disagrees with the image',
+        'malformed annotation',
+    ):
         assert counts[f'wrong images: {reason}'] == 1
-    for reason in ('zero area', 'outside the image', 'reaches far outside the image',
-                   'unknown category', 'malformed annotation'):
+    for reason in (
+        'zero area',
+        'outside the image',
+        'reaches far outside the image',
+        'unknown category',
+        'malformed annotation',
+    ):
         assert counts[f'wrong boxes: {reason}'] == 1
     assert tool(*command, '--skip-bad', '--force', '--clip', '1').count('reaches far') == 0
 
@@ -192,19 +235,28 @@ def test_what_is_wrong_in_yolo(scenes, tool, tmp_path) -> None:
     coco, images = scenes
     write_yolo(coco, images, tmp_path / 'yolo', 'train')
     labels = sorted((tmp_path / 'yolo/labels/train').iterdir())
-    labels[0].write_text('10 .5 .5 .1 .1\n1 .5 .5 .1\n1.5 .5 .5 .1 .1\n1 .5 .5 -.1 .1\n'
-                         '1 64 64 12 12\n1 .5 .5 .004 .1\n1 nan .5 .1 .1\n'
-                         '2 .25 .25 .75 .25 .5 .75\n\n')
+    labels[0].write_text(
+        '10 .5 .5 .1 .1\n1 .5 .5 .1\n1.5 .5 .5 .1 .1\n1 .5 .5 -.1 .1\n'
+        '1 64 64 12 12\n1 .5 .5 .004 .1\n1 nan .5 .1 .1\n'
+        '2 .25 .25 .75 .25 .5 .75\n\n'
+    )
     labels[1].unlink()  # no objects
     shutil.copy(images / '000003.jpg', images / '000003.jpeg')
     (labels[0].parent / 'gone.txt').write_text('1 .5 .5 .1 .1')
     (labels[0].parent / 'classes.txt').write_text('one\ntwo\n')
     command = ('yolo_to_coco', '--data', 'yolo/data.yaml', '--out', 'json')
     said = tool(*command)
-    for reason in ("1 box (unknown category", "000001.txt, line 1 'class 10'",
-                   '3 boxes (malformed annotation', '1 box (zero area', '1 box (outside the image',
-                   '1 box (thinner than 1 pixel', '1 image (missing image file', 'gone.txt',
-                   '1 image (duplicate image'):
+    for reason in (
+        '1 box (unknown category',
+        "000001.txt, line 1 'class 10'",
+        '3 boxes (malformed annotation',
+        '1 box (zero area',
+        '1 box (outside the image',
+        '1 box (thinner than 1 pixel',
+        '1 image (missing image file',
+        'gone.txt',
+        '1 image (duplicate image',
+    ):
         assert reason in said
     tool(*command, '--skip-bad')
     written = read(tmp_path / 'json/train.json')
@@ -223,8 +275,11 @@ def test_subset_by_class_size_and_number(demo_data, tool, tmp_path) -> None:
 
     assert {**coco, 'info': 0} == {**subset(), 'info': 0}
     chosen = subset('--classes', '3', '7', '--min-area', 200, '--max-area', 900)
-    wanted = [box for box in coco['annotations'] if box['category_id'] in (4, 8)
-              and 200 <= box['bbox'][2] * box['bbox'][3] <= 900]
+    wanted = [
+        box
+        for box in coco['annotations']
+        if box['category_id'] in (4, 8) and 200 <= box['bbox'][2] * box['bbox'][3] <= 900
+    ]
     assert wanted and chosen['annotations'] == wanted
     assert [entry['name'] for entry in chosen['categories']] == ['3', '7']
     assert chosen['images'] == coco['images']
@@ -250,19 +305,35 @@ def test_what_is_wrong_in_a_coco_json(demo_data, tool, tmp_path) -> None:
     coco, part = read(demo_data / 'scenes/train.json'), demo_data / 'scenes/train'
     boxes, images = coco['annotations'], coco['images']
     extra = len(boxes)
-    for number, changes in enumerate((
-            dict(category_id=99), dict(image_id=99), dict(bbox=[1, 1, 0, 5]), dict(bbox=[1, 1]),
-            dict(id=1), dict(bbox=[-1, 100, 50, 28.5], segmentation=[[0, 0, 1, 1, 0, 1]], area=7))):
+    for number, changes in enumerate(
+        (
+            dict(category_id=99),
+            dict(image_id=99),
+            dict(bbox=[1, 1, 0, 5]),
+            dict(bbox=[1, 1]),
+            dict(id=1),
+            dict(bbox=[-1, 100, 50, 28.5], segmentation=[[0, 0, 1, 1, 0, 1]], area=7),
+        )
+    ):
         boxes.append({**boxes[0], 'id': extra + number + 1, **changes})
-    images += [dict(images[0], id=50), dict(images[0], id=51, file_name='gone.png'),
-               dict(images[0], id=52, file_name=str(demo_data / 'scenes/test/000001.png'),
-                    width=64)]
+    images += [
+        dict(images[0], id=50),
+        dict(images[0], id=51, file_name='gone.png'),
+        dict(images[0], id=52, file_name=str(demo_data / 'scenes/test/000001.png'), width=64),
+    ]
     (tmp_path / 'coco.json').write_text(json.dumps(coco))
     command = ('coco_subset', 'coco.json', '--images', part, '--out', 'part.json')
     said = tool(*command)
-    for reason in ('image (duplicate image', 'image (missing image file', 'image (size disagrees',
-                   'box (unknown category', 'box (of an image that is not listed',
-                   'box (zero area', 'box (malformed annotation', 'box (duplicate id'):
+    for reason in (
+        'image (duplicate image',
+        'image (missing image file',
+        'image (size disagrees',
+        'box (unknown category',
+        'box (of an image that is not listed',
+        'box (zero area',
+        'box (malformed annotation',
+        'box (duplicate id',
+    ):
         assert f'1 {reason}' in said
     assert not (tmp_path / 'part.json').exists()
     assert rows(tool(*command, '--skip-bad'))['clipped boxes'] == 1
@@ -280,27 +351,23 @@ def test_mistakes_end_in_a_sentence_and_leave_all_as_it_was(scenes, tool, tmp_pa
     (tmp_path / 'old.json').write_text('as it was')
     (tmp_path / 'list.json').write_text('[]')
     for said, *command in (
-            ('--force', 'voc_to_coco', 'voc', '--out', 'old.json'),
-            ('there is none of them: add', 'yolo_to_coco', '--data', 'empty.yaml', '--out', 'x'),
-            ('cannot be read', 'yolo_to_coco', '--data', 'none.yaml', '--out', 'x'),
-            ('give one of the two', 'yolo_to_coco', '--out', 'x'),
-            ('--splits names val', 'yolo_to_coco', '--data', 'yolo/data.yaml', '--splits', 'val',
-             '--out', 'x'),
-            ('name it with --img-subdir', 'voc_to_coco', 'voc', '--img-subdir', 'no',
-             '--out', 'x'),
-            ('name a list', 'voc_to_coco', 'voc', '--image-sets', 'val', '--out', 'x'),
-            ('name a folder', 'voc_to_coco', 'voc', '--image-sets', 'train', 'val',
-             '--out', 'x.json'),
-            ('--clip takes', 'voc_to_coco', 'voc', '--clip', '3', '--out', 'x'),
-            ('names cat', 'coco_subset', 'coco.json', '--classes', 'cat', '--out', 'x'),
-            ('use one of them', 'coco_subset', 'coco.json', '--max-images', '1', '--fraction',
-             '0.5', '--out', 'x'),
-            ('--fraction takes', 'coco_subset', 'coco.json', '--fraction', '1.5', '--out', 'x'),
-            ('cannot be read', 'coco_subset', 'old.json', '--out', 'x'),
-            ('no list "images"', 'coco_subset', 'list.json', '--out', 'x'),
-            ('no image is left', 'coco_subset', 'coco.json', '--min-area', '1e9', '--drop-empty',
-             '--out', 'x'),
-            ('could not be written', 'coco_subset', 'coco.json', '--out', 'old.json/x')):
+        ('--force', 'voc_to_coco', 'voc', '--out', 'old.json'),
+        ('there is none of them: add', 'yolo_to_coco', '--data', 'empty.yaml', '--out', 'x'),
+        ('cannot be read', 'yolo_to_coco', '--data', 'none.yaml', '--out', 'x'),
+        ('give one of the two', 'yolo_to_coco', '--out', 'x'),
+        ('--splits names val', 'yolo_to_coco', '--data', 'yolo/data.yaml', '--splits', 'val', '--out', 'x'),
+        ('name it with --img-subdir', 'voc_to_coco', 'voc', '--img-subdir', 'no', '--out', 'x'),
+        ('name a list', 'voc_to_coco', 'voc', '--image-sets', 'val', '--out', 'x'),
+        ('name a folder', 'voc_to_coco', 'voc', '--image-sets', 'train', 'val', '--out', 'x.json'),
+        ('--clip takes', 'voc_to_coco', 'voc', '--clip', '3', '--out', 'x'),
+        ('names cat', 'coco_subset', 'coco.json', '--classes', 'cat', '--out', 'x'),
+        ('use one of them', 'coco_subset', 'coco.json', '--max-images', '1', '--fraction', '0.5', '--out', 'x'),
+        ('--fraction takes', 'coco_subset', 'coco.json', '--fraction', '1.5', '--out', 'x'),
+        ('cannot be read', 'coco_subset', 'old.json', '--out', 'x'),
+        ('no list "images"', 'coco_subset', 'list.json', '--out', 'x'),
+        ('no image is left', 'coco_subset', 'coco.json', '--min-area', '1e9', '--drop-empty', '--out', 'x'),
+        ('could not be written', 'coco_subset', 'coco.json', '--out', 'old.json/x'),
+    ):
         (tmp_path / 'empty.yaml').write_text('names: [a]')
         assert said in tool(*command)
     assert not (tmp_path / 'x').exists() and not (tmp_path / 'x.json').exists()
@@ -310,8 +377,7 @@ def test_mistakes_end_in_a_sentence_and_leave_all_as_it_was(scenes, tool, tmp_pa
     assert not list(tmp_path.rglob('*.new*')) and not list(tmp_path.rglob('*.tmp'))
 
 
-def test_one_file_that_cannot_be_written_leaves_the_others_unwritten(scenes, tool, tmp_path,
-                                                                      monkeypatch) -> None:
+def test_one_file_that_cannot_be_written_leaves_the_others_unwritten(scenes, tool, tmp_path, monkeypatch) -> None:
     coco, images = scenes
     write_voc(coco, images, tmp_path / 'voc')
     main = tmp_path / 'voc/ImageSets/Main'
@@ -325,6 +391,7 @@ def test_one_file_that_cannot_be_written_leaves_the_others_unwritten(scenes, too
 @pytest.mark.skipif(importlib.util.find_spec('cv2') is None, reason='OpenCV is not installed')
 def test_a_size_is_the_one_opencv_reads(scenes, tmp_path) -> None:
     import cv2
+
     with Image.open(scenes[1] / '000001.jpg') as image:
         image = image.crop((0, 0, 100, 60))
     for orientation in range(1, 9):

@@ -1,4 +1,5 @@
 """dist_train.sh and dist_test.sh on two gloo processes, and the launcher's own refusals."""
+
 import json
 import socket
 
@@ -25,31 +26,35 @@ def test_two_processes_train_as_one_does(tmp_path, port):
     """Twice 4 images a step and once 8: the same weights, metrics over all images once."""
     two = bash('dist_train.sh', TINY, 2, '--work-dir', 'two words', cwd=tmp_path, PORT=port)
     assert two.returncode == 0, two.stderr
-    one = python(ROOT / 'tools' / 'train.py', TINY, '--work-dir', 'one', '--cfg-options',
-                 'train_dataloader.batch_size=8', cwd=tmp_path)
+    one = python(
+        ROOT / 'tools' / 'train.py',
+        TINY,
+        '--work-dir',
+        'one',
+        '--cfg-options',
+        'train_dataloader.batch_size=8',
+        cwd=tmp_path,
+    )
     assert one.returncode == 0, one.stderr
     ours = weights(tmp_path / 'two words' / 'epoch_2.pth')
     theirs = weights(tmp_path / 'one' / 'epoch_2.pth')
     for key in theirs:
         torch.testing.assert_close(ours[key], theirs[key], rtol=1e-5, atol=1e-6)
 
-    done = bash('dist_test.sh', TINY, tmp_path / 'two words/epoch_2.pth', 2, '--out', 'm.json',
-                cwd=tmp_path, PORT=port)
+    done = bash('dist_test.sh', TINY, tmp_path / 'two words/epoch_2.pth', 2, '--out', 'm.json', cwd=tmp_path, PORT=port)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / 'm.json').read_text())['metrics']['tiny/images'] == 16
     assert done.stdout.count('tiny/images: ') == 1
 
 
 def test_all_ranks_failing_alike_say_it_once(tmp_path, port):
-    done = bash('dist_train.sh', TINY, 2, '--cfg-options', 'model.clases=4', cwd=tmp_path,
-                PORT=port)
+    done = bash('dist_train.sh', TINY, 2, '--cfg-options', 'model.clases=4', cwd=tmp_path, PORT=port)
     assert_sentence(done, 'clases')
     assert 'ChildFailedError' not in done.stderr
 
 
 def test_a_rank_failing_alone_is_heard(tmp_path, port):
-    done = bash('dist_train.sh', TINY, 2, '--cfg-options', 'train_dataloader.dataset.broken=1',
-                cwd=tmp_path, PORT=port)
+    done = bash('dist_train.sh', TINY, 2, '--cfg-options', 'train_dataloader.dataset.broken=1', cwd=tmp_path, PORT=port)
     assert_sentence(done, 'sample 1 cannot be read', '(rank 1)')
 
 
@@ -76,15 +81,31 @@ def test_distillation_in_two_processes(tmp_path, demo_data, port):
     with DefaultScope.overwrite_default_scope('hsakd_mm'):
         teacher = MODELS.build(narrow)
     torch.save(dict(state_dict=teacher.state_dict()), tmp_path / 'teacher.pth')
-    options = ['default_hooks.distillation.check=False',
-               'default_hooks.distillation.checkpoint=teacher.pth', 'train_cfg.max_epochs=1',
-               'train_dataloader.batch_size=4', 'train_dataloader.dataset.indices=16']
-    options += [f'{part}.backbone.channels=[8,8,16,16]'
-                for part in ('model', 'default_hooks.distillation.teacher')]
-    options += [f'{part}_dataloader.{name}' for part in ('train', 'val', 'test')
-                for name in (f'dataset.data_root={demo_data / "digits"}', 'num_workers=0')]
-    done = bash('dist_train.sh', config, 2, '--no-validate', '--work-dir', 'run', '--cfg-options',
-                *options, cwd=tmp_path, PORT=port)
+    options = [
+        'default_hooks.distillation.check=False',
+        'default_hooks.distillation.checkpoint=teacher.pth',
+        'train_cfg.max_epochs=1',
+        'train_dataloader.batch_size=4',
+        'train_dataloader.dataset.indices=16',
+    ]
+    options += [f'{part}.backbone.channels=[8,8,16,16]' for part in ('model', 'default_hooks.distillation.teacher')]
+    options += [
+        f'{part}_dataloader.{name}'
+        for part in ('train', 'val', 'test')
+        for name in (f'dataset.data_root={demo_data / "digits"}', 'num_workers=0')
+    ]
+    done = bash(
+        'dist_train.sh',
+        config,
+        2,
+        '--no-validate',
+        '--work-dir',
+        'run',
+        '--cfg-options',
+        *options,
+        cwd=tmp_path,
+        PORT=port,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('lr is for 32 images a step and this run has 8') == 1
     with DefaultScope.overwrite_default_scope('hsakd_mm'):

@@ -1,4 +1,5 @@
 """The figures that ``papers.md`` 1.4 gives for the authors' own networks."""
+
 import pytest
 from mmengine.config import Config
 
@@ -20,8 +21,10 @@ def total(costs: list, what: str) -> int:
 
 def test_the_papers_pair_on_imagenet(tool) -> None:
     costs = tool.measure(Config.fromfile(REPO / 'configs/hsakd/imagenet_r34_r18.py'), 224)
-    for net, params, aux, macs, with_aux in ((costs['nets'][0], 11.690, 47.555, 1.814, 4.751),
-                                             (costs['teachers'][0], 21.798, 76.474, 3.664, 9.838)):
+    for net, params, aux, macs, with_aux in (
+        (costs['nets'][0], 11.690, 47.555, 1.814, 4.751),
+        (costs['teachers'][0], 21.798, 76.474, 3.664, 9.838),
+    ):
         branches = net.designs['TailBranches']
         assert net.backbone.params / 1e6 == pytest.approx(params, abs=5e-4)
         assert total(branches, 'params') / 1e6 == pytest.approx(aux, abs=5e-4)
@@ -39,21 +42,33 @@ SMALL = dict(type='TimmBackbone', model_name='resnet18', num_classes=5, channels
 
 
 def test_two_networks_are_reported_each(tool) -> None:
-    cfg = Config(dict(model=dict(type='HSSAKDOnline', nets=[dict(backbone=SMALL), dict(
-        backbone=dict(SMALL, model_name='resnet34'), branches=dict(type='TailBranches'))])))
+    cfg = Config(
+        dict(
+            model=dict(
+                type='HSSAKDOnline',
+                nets=[
+                    dict(backbone=SMALL),
+                    dict(backbone=dict(SMALL, model_name='resnet34'), branches=dict(type='TailBranches')),
+                ],
+            )
+        )
+    )
     costs = tool.measure(cfg, 32)
     first, second = costs['nets']
     assert second.backbone.macs > first.backbone.macs
     assert costs['training']['LightBranches'] == 4 * 3 * sum(
-        total([net.backbone, *net.designs['LightBranches']], 'macs') for net in (first, second))
+        total([net.backbone, *net.designs['LightBranches']], 'macs') for net in (first, second)
+    )
     text = tool.table(costs)
     assert 'HSSAKDOnline net1, resnet18' in text and 'net2, resnet34' in text
 
 
 def test_what_does_not_learn_has_no_backward(tool) -> None:
     model = dict(type='HSAKDTeacher', backbone=SMALL, branches=dict(type='LightBranches'))
-    joint, frozen = (tool.measure(Config(dict(model=dict(model, **more))), 32) for more in (
-        {}, dict(frozen_backbone=True, checkpoint='unused')))
+    joint, frozen = (
+        tool.measure(Config(dict(model=dict(model, **more))), 32)
+        for more in ({}, dict(frozen_backbone=True, checkpoint='unused'))
+    )
     assert joint['own'] == 'LightBranches'
     for design, macs in joint['training'].items():
         assert macs - frozen['training'][design] == 4 * 2 * joint['nets'][0].backbone.macs
@@ -68,6 +83,7 @@ def test_without_branches(tool) -> None:
 def test_a_tail_that_cannot_be_built_is_said(tool, monkeypatch) -> None:
     def refuse(*_):
         raise tool.UserError('the last stage cannot be copied')
+
     monkeypatch.setattr('hsakd_mm.models.backbones.TimmBackbone.fresh_tail', refuse)
     model = dict(type='HSAKD', backbone=SMALL, branches=dict(type='LightBranches'))
     costs = tool.measure(Config(dict(model=model)), 32)
@@ -77,16 +93,17 @@ def test_a_tail_that_cannot_be_built_is_said(tool, monkeypatch) -> None:
     assert 'LightBranches (this config)' in text.splitlines()[2]
 
 
-@pytest.mark.parametrize('config, size', [
-    ('configs/hsakd/imagenet_r34_r18.py', 224), ('configs/demo/hsakd.py', 32)])
+@pytest.mark.parametrize('config, size', [('configs/hsakd/imagenet_r34_r18.py', 224), ('configs/demo/hsakd.py', 32)])
 def test_the_size_is_the_configs(tool, config, size) -> None:
     assert tool.train_size(Config.fromfile(REPO / config)) == size
 
 
 def test_from_the_command_line(tool, tmp_path, monkeypatch, capsys) -> None:
     config = str(REPO / 'configs' / 'baselines' / 'imagenet_r18.py')
-    monkeypatch.setattr('sys.argv', ['get_flops.py', config, '--shape', '64', '--cfg-options',
-                                     'model.backbone.model_name=test_efficientnet'])
+    monkeypatch.setattr(
+        'sys.argv',
+        ['get_flops.py', config, '--shape', '64', '--cfg-options', 'model.backbone.model_name=test_efficientnet'],
+    )
     tool.main()
     said = capsys.readouterr().out
     assert 'Classifier, test_efficientnet' in said and '64 x 64 pixels' in said
@@ -94,8 +111,9 @@ def test_from_the_command_line(tool, tmp_path, monkeypatch, capsys) -> None:
     assert_sentence(refused, 'sets no model')
 
 
-@pytest.mark.parametrize('model', [
-    dict(type='RSKD', backbone=SMALL), dict(type='DML', nets=[dict(backbone=SMALL)] * 2)])
+@pytest.mark.parametrize(
+    'model', [dict(type='RSKD', backbone=SMALL), dict(type='DML', nets=[dict(backbone=SMALL)] * 2)]
+)
 def test_no_cost_is_made_up_for_what_runs_more(tool, model) -> None:
     costs = tool.measure(Config(dict(model=model)), 32)
     assert len(costs['nets']) == (2 if model['type'] == 'DML' else 1)

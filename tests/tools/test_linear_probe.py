@@ -1,4 +1,5 @@
 """tools/linear_probe.py, in this process: a probe, its continuation, its test, its neighbours."""
+
 import json
 import runpy
 import sys
@@ -56,14 +57,18 @@ def test_probe_resume_and_test(place, capsys) -> None:
     run('linear_probe.py', 'probe.py', 'a.pth', '--resume', '--out', 'out/result.json')
     result = json.loads((place / 'out' / 'result.json').read_text())
     assert result['epochs'] == 3
-    assert result['metrics']['top1_best'] >= max(result['metrics']['top1_last'],
-                                                 first['metrics']['top1_best'])
+    assert result['metrics']['top1_best'] >= max(result['metrics']['top1_last'], first['metrics']['top1_best'])
     assert 'out/result.json: top1_last' in capsys.readouterr().out
 
     # Saved before its last validation, as by a run that was stopped there: measured all the same.
     for log in (place / 'work_dirs' / 'probe').glob('*/vis_data/scalars.json'):
-        log.write_text(''.join(line for line in log.read_text().splitlines(keepends=True)
-                               if not ('accuracy' in line and '"step": 3' in line)))
+        log.write_text(
+            ''.join(
+                line
+                for line in log.read_text().splitlines(keepends=True)
+                if not ('accuracy' in line and '"step": 3' in line)
+            )
+        )
     run('linear_probe.py', 'probe.py', 'a.pth', '--resume')
     again = json.loads((place / 'work_dirs/probe/linear_probe.json').read_text())
     assert again['metrics']['top1_last'] == pytest.approx(result['metrics']['top1_last'])

@@ -1,4 +1,5 @@
 """Which exceptions become a sentence, and which keep their traceback."""
+
 import errno
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 from mmengine.registry import DefaultScope
 
 from hsakd_mm.engine.launch import user_errors
-from hsakd_mm.engine.mistakes import as_sentence
+from hsakd_mm.engine.user_messages import user_message
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import HOOKS, MODELS
 from tests.tools.tiny import TinySet
@@ -25,63 +26,84 @@ def test_user_error_is_found_where_it_was_wrapped():
         except UserError as error:
             raise RuntimeError('something failed') from error
 
-    assert as_sentence(UserError('put it right.')) == 'put it right.'
-    assert as_sentence(caught(wrapped)) == 'put it right.'
+    assert user_message(UserError('put it right.')) == 'put it right.'
+    assert user_message(caught(wrapped)) == 'put it right.'
 
 
 def test_user_error_of_a_dataloader_worker_comes_without_its_traceback():
-    text = ('Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent '
-            'call last):\n  File "a.py", line 3\nhsakd_mm.errors.UserError: put it right.\n')
-    assert as_sentence(UserError(text)) == 'put it right.'
+    text = (
+        'Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent '
+        'call last):\n  File "a.py", line 3\nhsakd_mm.errors.UserError: put it right.\n'
+    )
+    assert user_message(UserError(text)) == 'put it right.'
 
 
-@pytest.mark.parametrize('error', [
-    ValueError('a bug'), KeyError('a bug'), OSError(errno.EIO, 'Input/output error'),
-    TypeError("f() got an unexpected keyword argument 'x'"),
-    TypeError("A.__init__() got an unexpected keyword argument 'x'"),
-    RuntimeError('CUDA error: device-side assert triggered'), ImportError('cannot import name x')])
+@pytest.mark.parametrize(
+    'error',
+    [
+        ValueError('a bug'),
+        KeyError('a bug'),
+        OSError(errno.EIO, 'Input/output error'),
+        TypeError("f() got an unexpected keyword argument 'x'"),
+        TypeError("A.__init__() got an unexpected keyword argument 'x'"),
+        RuntimeError('CUDA error: device-side assert triggered'),
+        ImportError('cannot import name x'),
+    ],
+)
 def test_a_bug_is_a_bug(error):
-    assert as_sentence(error) is None
+    assert user_message(error) is None
     with pytest.raises(type(error)), user_errors():
         raise error
 
 
-@pytest.mark.parametrize('error', [
-    OSError(errno.ENOSPC, 'No space left on device', 'epoch_3.pth'),
-    OSError('Caught OSError in DataLoader worker: No space left on device'),
-    RuntimeError('[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0'),
-    RuntimeError('PytorchStreamWriter failed writing file data/0: file write failed')])
+@pytest.mark.parametrize(
+    'error',
+    [
+        OSError(errno.ENOSPC, 'No space left on device', 'epoch_3.pth'),
+        OSError('Caught OSError in DataLoader worker: No space left on device'),
+        RuntimeError('[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0'),
+        RuntimeError('PytorchStreamWriter failed writing file data/0: file write failed'),
+    ],
+)
 def test_full_disk(error):
-    sentence = as_sentence(error)
+    sentence = user_message(error)
     assert sentence.startswith('the disk is full') and '--resume' in sentence
     if getattr(error, 'filename', None):
         assert 'epoch_3.pth' in sentence
 
 
-@pytest.mark.parametrize('error, word', [
-    (torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB'), '--amp'),
-    (RuntimeError('CUDA error: out of memory'), 'batch_size'),
-    (RuntimeError('DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that '
-                  "dataloader's workers are out of shared memory."), '/dev/shm'),
-    (RuntimeError('unable to write to file </torch_7_1>: No space left on device (28)'),
-     '--shm-size')])
+@pytest.mark.parametrize(
+    'error, word',
+    [
+        (torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB'), '--amp'),
+        (RuntimeError('CUDA error: out of memory'), 'batch_size'),
+        (
+            RuntimeError(
+                'DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that '
+                "dataloader's workers are out of shared memory."
+            ),
+            '/dev/shm',
+        ),
+        (RuntimeError('unable to write to file </torch_7_1>: No space left on device (28)'), '--shm-size'),
+    ],
+)
 def test_full_memory(error, word):
-    assert word in as_sentence(error) and 'disk' not in as_sentence(error)
+    assert word in user_message(error) and 'disk' not in user_message(error)
 
 
 def test_misspelt_type_names_the_nearest():
     DefaultScope.get_instance('test_mistakes', scope_name='hsakd_mm')
     with DefaultScope.overwrite_default_scope('hsakd_mm'):
-        sentence = as_sentence(caught(MODELS.build, dict(type='TinyModle')))
+        sentence = user_message(caught(MODELS.build, dict(type='TinyModle')))
     assert 'TinyModle' in sentence and 'TinyModel' in sentence and 'custom_imports' in sentence
 
 
 def test_wrong_argument_from_a_config_but_not_from_code():
-    sentence = as_sentence(caught(MODELS.build, dict(type='TinyModel', clases=4)))
+    sentence = user_message(caught(MODELS.build, dict(type='TinyModel', clases=4)))
     assert 'TinyModel' in sentence and 'clases' in sentence
-    sentence = as_sentence(caught(HOOKS.build, dict(type='LoggerHook', intervall=1)))
+    sentence = user_message(caught(HOOKS.build, dict(type='LoggerHook', intervall=1)))
     assert 'intervall' in sentence
-    sentence = as_sentence(caught(HOOKS.build, dict(type='EarlyStoppingHook')))
+    sentence = user_message(caught(HOOKS.build, dict(type='EarlyStoppingHook')))
     assert 'EarlyStoppingHook' in sentence and 'monitor' in sentence
 
     @MODELS.register_module(force=True)
@@ -89,15 +111,18 @@ def test_wrong_argument_from_a_config_but_not_from_code():
         def __init__(self, classes):
             TinySet(numbr=classes)
 
-    assert as_sentence(caught(MODELS.build, dict(type='HasBug', classes=4))) is None
+    assert user_message(caught(MODELS.build, dict(type='HasBug', classes=4))) is None
 
 
 def test_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     told = ModuleNotFoundError('mmdet is not installed, please install mmdet manually')
-    for error in (told, ModuleNotFoundError("No module named 'mmdet'", name='mmdet.models'),
-                  KeyError('mmdet.FasterRCNN is not in the mmdet::model registry. Please')):
-        assert "hsakd_mm[det]" in as_sentence(error)
+    for error in (
+        told,
+        ModuleNotFoundError("No module named 'mmdet'", name='mmdet.models'),
+        KeyError('mmdet.FasterRCNN is not in the mmdet::model registry. Please'),
+    ):
+        assert 'hsakd_mm[det]' in user_message(error)
 
 
 @pytest.mark.parametrize('error, status', [(UserError('x'), 2), (KeyboardInterrupt(), 130)])
@@ -130,6 +155,6 @@ def test_another_rank_waits_for_its_turn(monkeypatch, capsys):
 def test_a_misspelt_option_is_of_the_class_in_the_config_and_the_nearest_is_named():
     """HSAKD hands what it does not know to its bases; the last of these refuses it."""
     backbone = dict(type='CifarResNet', depth=8, num_classes=3)
-    sentence = as_sentence(caught(MODELS.build, dict(type='HSAKD', backbone=backbone, kl_rotate=0)))
+    sentence = user_message(caught(MODELS.build, dict(type='HSAKD', backbone=backbone, kl_rotate=0)))
     assert 'gives HSAKD the argument kl_rotate' in sentence
     assert 'did you mean kl_rotated' in sentence

@@ -1,4 +1,5 @@
 """tools/model_converters/hsakd.py: there and back, bit for bit, or a sentence and no file."""
+
 import argparse
 import runpy
 import sys
@@ -9,14 +10,14 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from hsakd_mm.checkpoint import load_checkpoint, load_strict
+from hsakd_mm.checkpoints.export import export_backbone
+from hsakd_mm.checkpoints.loading import load_checkpoint, load_strict
+from hsakd_mm.checkpoints.upstream import to_upstream
 from hsakd_mm.registry import MODELS
-from hsakd_mm.transfer.export import export_backbone
-from hsakd_mm.upstream import to_upstream
 
 from .commands import ROOT
 
-PREPROCESSOR = dict(type='ImagePreprocessor', mean=[1., 2., 3.], std=[4., 5., 6.])
+PREPROCESSOR = dict(type='ImagePreprocessor', mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
 RESNET = dict(type='CifarResNet', depth=8, num_classes=5)
 WRN = dict(type='WideResNet', depth=10, widen_factor=1, num_classes=5)
 MOBILENET = dict(type='CifarMobileNetV2', width_mult=0.25, num_classes=5)
@@ -36,17 +37,20 @@ class Odd:
 @pytest.fixture
 def convert(tmp_path, monkeypatch, capsys):
     """Runs the tool in this process; '' or the sentence that it ends with."""
+
     def run(*args) -> str:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, 'argv', ['hsakd.py', *map(str, args)])
         try:
             runpy.run_path(str(ROOT / 'tools/model_converters/hsakd.py'), run_name='__main__')
         except SystemExit as end:
-            assert end.code == 2
-            errors = capsys.readouterr().err.splitlines()
-            assert len(errors) == 1 and errors[0].startswith('error: ')
-            return errors[0]
-        return ''
+            status = end.code
+        else:
+            return ''
+        errors = capsys.readouterr().err.splitlines()
+        assert status == 2 and len(errors) == 1 and errors[0].startswith('error: ')
+        return errors[0]
+
     return run
 
 
@@ -59,8 +63,12 @@ def write_config(folder, name: str) -> Config:
 def their_weights(cfg: Config) -> OrderedDict:
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
-    return to_upstream({key: torch.randn_like(value) if value.is_floating_point() else value + 7
-                        for key, value in model.state_dict().items()})
+    return to_upstream(
+        {
+            key: torch.randn_like(value) if value.is_floating_point() else value + 7
+            for key, value in model.state_dict().items()
+        }
+    )
 
 
 def assert_same(weights, expected) -> None:
@@ -73,8 +81,10 @@ def assert_same(weights, expected) -> None:
 def test_there_and_back(name, convert, tmp_path) -> None:
     cfg = write_config(tmp_path, name)
     weights = their_weights(cfg)
-    torch.save(dict(net=weights, acc=np.float64(0.5), epoch=239,
-                    optimizer=dict(state={}, param_groups=[dict(lr=0.1)])), tmp_path / 'theirs.pth')
+    torch.save(
+        dict(net=weights, acc=np.float64(0.5), epoch=239, optimizer=dict(state={}, param_groups=[dict(lr=0.1)])),
+        tmp_path / 'theirs.pth',
+    )
 
     assert convert('theirs.pth', 'config.py', 'ours.pth') == ''
     content = load_checkpoint(str(tmp_path / 'ours.pth'))
@@ -90,12 +100,19 @@ def test_there_and_back(name, convert, tmp_path) -> None:
     assert_same(back['net'], weights)
 
 
-@pytest.mark.parametrize('content', [
-    lambda weights: dict(model=weights, epoch=240, best_acc=torch.tensor(70.),
-                         opt=argparse.Namespace(lr=0.05, lr_decay_epochs=[150, 180, 210])),
-    lambda weights: dict(state_dict=weights),
-    lambda weights: OrderedDict((f'module.{key}', value) for key, value in weights.items()),
-])
+@pytest.mark.parametrize(
+    'content',
+    [
+        lambda weights: dict(
+            model=weights,
+            epoch=240,
+            best_acc=torch.tensor(70.0),
+            opt=argparse.Namespace(lr=0.05, lr_decay_epochs=[150, 180, 210]),
+        ),
+        lambda weights: dict(state_dict=weights),
+        lambda weights: OrderedDict((f'module.{key}', value) for key, value in weights.items()),
+    ],
+)
 def test_plain_weights_of_repdistiller(content, convert, tmp_path) -> None:
     weights = their_weights(write_config(tmp_path, 'plain'))
     torch.save(content(weights), tmp_path / 'theirs.pth')
@@ -113,19 +130,20 @@ def test_refusals_write_nothing(convert, tmp_path) -> None:
     weights = their_weights(cfg)
     torch.save(dict(net=weights), tmp_path / 'theirs.pth')
     torch.save(dict(net=weights, best=Odd()), tmp_path / 'odd.pth')
-    torch.save(dict(net={}, acc=1.), tmp_path / 'empty.pth')
+    torch.save(dict(net={}, acc=1.0), tmp_path / 'empty.pth')
     (tmp_path / 'cut.pth').write_bytes((tmp_path / 'theirs.pth').read_bytes()[:1000])
     (tmp_path / 'out.pth').write_text('as it was')
     others = dict(MODEL_CONFIGS['plain'], backbone=dict(VGG, num_classes=6))
     Config(dict(model=dict(others, data_preprocessor=PREPROCESSOR))).dump(tmp_path / 'other.py')
 
     for file, config, said in (
-            ('none.pth', 'config.py', 'there is none'),
-            ('theirs.pth', 'other.py', 'of another shape: backbone.classifier.weight'),
-            ('odd.pth', 'config.py', 'save its weights alone'),
-            ('empty.pth', 'config.py', 'a state dict was expected'),
-            ('cut.pth', 'config.py', 'may be truncated'),
-            ('theirs.pth', 'none.py', 'there is no such file')):
+        ('none.pth', 'config.py', 'there is none'),
+        ('theirs.pth', 'other.py', 'of another shape: backbone.classifier.weight'),
+        ('odd.pth', 'config.py', 'save its weights alone'),
+        ('empty.pth', 'config.py', 'a state dict was expected'),
+        ('cut.pth', 'config.py', 'may be truncated'),
+        ('theirs.pth', 'none.py', 'there is no such file'),
+    ):
         assert said in convert(file, config, 'out.pth')
     assert 'would replace the file' in convert('theirs.pth', 'config.py', 'theirs.pth')
     assert (tmp_path / 'out.pth').read_text() == 'as it was'
@@ -138,8 +156,7 @@ def test_other_branches_have_no_name_there(convert, tmp_path) -> None:
         def __init__(self, backbone, num_outputs) -> None:
             super().__init__([torch.nn.Linear(backbone.num_features, num_outputs)])
 
-    cfg = Config(dict(model=dict(type='HSAKDTeacher', backbone=RESNET,
-                                 branches=dict(type='OddBranches'))))
+    cfg = Config(dict(model=dict(type='HSAKDTeacher', backbone=RESNET, branches=dict(type='OddBranches'))))
     cfg.dump(tmp_path / 'config.py')
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / 'ours.pth')
     assert 'OddBranches' in convert('--reverse', 'ours.pth', 'config.py', 'theirs.pth')

@@ -1,4 +1,5 @@
 """What is refused before a run starts."""
+
 import argparse
 import os
 import shutil
@@ -11,11 +12,18 @@ from mmengine.runner import Runner
 
 from hsakd_mm.engine import optim, preflight
 from hsakd_mm.engine.launch import Options, prepare_launcher
-from hsakd_mm.engine.mistakes import as_sentence
 from hsakd_mm.engine.optim import AutocastOptimWrapper, check_amp, use_amp
-from hsakd_mm.engine.preflight import (check_disk, find_resume, last_checkpoint, load_config,
-                                       load_into, prepare_work_dir, require_same_start,
-                                       say_if_lr_is_for_another_batch)
+from hsakd_mm.engine.preflight import (
+    check_disk,
+    find_resume,
+    last_checkpoint,
+    load_config,
+    load_into,
+    prepare_work_dir,
+    require_same_start,
+    say_if_lr_is_for_another_batch,
+)
+from hsakd_mm.engine.user_messages import user_message
 from hsakd_mm.errors import UserError
 from tests.tools.commands import TINY
 from tests.tools.tiny import TinyModel
@@ -28,10 +36,15 @@ def test_config_not_found_names_the_nearest(tmp_path):
         load_config(str(tmp_path / 'nowhere' / 'a.py'))
 
 
-@pytest.mark.parametrize('text, word', [
-    ('model = dict(', 'SyntaxError'), ('model = undefined', 'undefined'),
-    ("_base_ = './missing.py'", 'missing.py'),
-    ("custom_imports = dict(imports=['no_such_module'])", 'no_such_module')])
+@pytest.mark.parametrize(
+    'text, word',
+    [
+        ('model = dict(', 'SyntaxError'),
+        ('model = undefined', 'undefined'),
+        ("_base_ = './missing.py'", 'missing.py'),
+        ("custom_imports = dict(imports=['no_such_module'])", 'no_such_module'),
+    ],
+)
 def test_config_that_cannot_be_read(tmp_path, text, word):
     path = tmp_path / 'broken.py'
     path.write_text(text + '\n')
@@ -55,8 +68,7 @@ def test_config_of_a_package_that_is_absent(tmp_path, monkeypatch):
 
 
 def test_options():
-    cfg = load_config(str(TINY), {'optim_wrapper.optimizer.lr': 0.5, 'find_unused_parameters': True,
-                                  'model.new': 1})
+    cfg = load_config(str(TINY), {'optim_wrapper.optimizer.lr': 0.5, 'find_unused_parameters': True, 'model.new': 1})
     assert cfg.optim_wrapper.optimizer.lr == 0.5 and cfg.find_unused_parameters
     with pytest.raises(UserError, match='did you mean optim_wrapper'):
         load_config(str(TINY), {'optim_wraper.optimizer.lr': 0.5})
@@ -69,9 +81,16 @@ def test_option_that_comes_too_late(tmp_path):
     path.write_text('width = 4\nmodel = dict(width=width)\n')
     with pytest.raises(UserError, match='width is a variable of the config file'):
         load_config(str(path), {'width': 8})
-    early = {'data_preprocessor.mean': [2], 'custom_imports.imports': ['json'],
-             'auto_scale_lr.enable': True, 'default_hooks.logger.interval': 1, 'load_from': 'a',
-             'env_cfg.cudnn_benchmark': True, 'visualizer.name': 'x', 'work_dir': 'y'}
+    early = {
+        'data_preprocessor.mean': [2],
+        'custom_imports.imports': ['json'],
+        'auto_scale_lr.enable': True,
+        'default_hooks.logger.interval': 1,
+        'load_from': 'a',
+        'env_cfg.cudnn_benchmark': True,
+        'visualizer.name': 'x',
+        'work_dir': 'y',
+    }
     assert load_config(str(path), early).data_preprocessor.mean == [2]  # the model has none
     path.write_text('model = dict(data_preprocessor=dict(mean=[1]))\n')
     with pytest.raises(UserError, match='set the place.*model.data_preprocessor'):
@@ -79,10 +98,15 @@ def test_option_that_comes_too_late(tmp_path):
 
 
 def test_loader_without_workers():
-    cfg = load_config(str(TINY), {'train_dataloader.persistent_workers': True,
-                                  'train_dataloader.prefetch_factor': 4,
-                                  'val_dataloader.persistent_workers': True,
-                                  'val_dataloader.num_workers': 1})
+    cfg = load_config(
+        str(TINY),
+        {
+            'train_dataloader.persistent_workers': True,
+            'train_dataloader.prefetch_factor': 4,
+            'val_dataloader.persistent_workers': True,
+            'val_dataloader.num_workers': 1,
+        },
+    )
     assert not cfg.train_dataloader.persistent_workers
     assert 'prefetch_factor' not in cfg.train_dataloader
     assert cfg.val_dataloader.persistent_workers
@@ -229,7 +253,7 @@ def test_wrong_argument_of_a_loop(runner):
     runner._train_loop['max_epoch'] = 4
     with pytest.raises(TypeError) as info:
         runner.train()
-    assert 'max_epoch,' in as_sentence(info.value)
+    assert 'max_epoch,' in user_message(info.value)
 
 
 def test_disk(runner, monkeypatch):
@@ -280,8 +304,7 @@ def test_amp_on_this_machine():
 
 def test_scaling_wrapper_without_a_gpu(monkeypatch):
     monkeypatch.setattr(optim, 'get_device', lambda: 'cpu')
-    cfg = load_config(str(TINY), {'optim_wrapper.type': 'AmpOptimWrapper',
-                                  'optim_wrapper.loss_scale': 'dynamic'})
+    cfg = load_config(str(TINY), {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.loss_scale': 'dynamic'})
     with pytest.raises(UserError, match='add --amp'):
         check_amp(cfg)
     use_amp(cfg)

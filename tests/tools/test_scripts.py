@@ -1,4 +1,5 @@
 """Shell scripts: usage, quoting, which Python, set-up; and what a wheel holds."""
+
 import os
 import shutil
 import subprocess
@@ -29,20 +30,46 @@ def test_usage(script, tmp_path):
 def test_slurm(tmp_path):
     make_command(tmp_path / 'bin', 'srun', 'echo "port $MASTER_PORT"; printf "<%s>\\n" "$@"')
     path = f'{tmp_path / "bin"}:{os.environ["PATH"]}'
-    done = bash('slurm_train.sh', 'part', 'job', 'my config.py', 'my dir', '--amp', cwd=tmp_path,
-                PATH=path, GPUS=4, PORT=1234, SRUN_ARGS='--time 1 --qos=x')
+    done = bash(
+        'slurm_train.sh',
+        'part',
+        'job',
+        'my config.py',
+        'my dir',
+        '--amp',
+        cwd=tmp_path,
+        PATH=path,
+        GPUS=4,
+        PORT=1234,
+        SRUN_ARGS='--time 1 --qos=x',
+    )
     assert done.returncode == 0, done.stderr
     words = done.stdout.splitlines()
     assert words[0] == 'port 1234'
-    for word in ('--ntasks=4', '--gres=gpu:4', '--kill-on-bad-exit=1', '--time', '--qos=x',
-                 'my config.py', 'my dir', '--amp'):
+    for word in (
+        '--ntasks=4',
+        '--gres=gpu:4',
+        '--kill-on-bad-exit=1',
+        '--time',
+        '--qos=x',
+        'my config.py',
+        'my dir',
+        '--amp',
+    ):
         assert f'<{word}>' in words
 
 
 def test_slurm_leaves_the_port_to_the_job(tmp_path):
     make_command(tmp_path / 'bin', 'srun', 'echo "port ${MASTER_PORT-unset}"')
-    done = bash('slurm_train.sh', 'part', 'job', 'config.py', 'dir', cwd=tmp_path,
-                PATH=f'{tmp_path / "bin"}:{os.environ["PATH"]}')
+    done = bash(
+        'slurm_train.sh',
+        'part',
+        'job',
+        'config.py',
+        'dir',
+        cwd=tmp_path,
+        PATH=f'{tmp_path / "bin"}:{os.environ["PATH"]}',
+    )
     assert done.stdout == 'port unset\n'
 
 
@@ -56,8 +83,9 @@ def test_which_python(tmp_path):
 
     def answer(**env):
         env = {'PATH': f'{tmp_path / "path"}:/usr/bin:/bin', **env}
-        return subprocess.run(['bash', tools / 'python.sh'], env=env, text=True, check=True,
-                              capture_output=True).stdout.split()
+        return subprocess.run(
+            ['bash', tools / 'python.sh'], env=env, text=True, check=True, capture_output=True
+        ).stdout.split()
 
     mine, active = str(tmp_path / 'mine' / 'python'), str(tmp_path / 'active')
     assert answer(PYTHON=mine, VIRTUAL_ENV=active) == ['mine', str(tools.parent)]
@@ -95,8 +123,9 @@ def test_set_up_with_a_python_that_is_too_old(clone):
 
 
 def test_set_up_with_a_python_without_venv(clone):
-    make_command(clone.parent / 'commands', 'python3',
-                 'case "$2" in *ensurepip*) exit 1;; *print*) echo python3.11;; esac')
+    make_command(
+        clone.parent / 'commands', 'python3', 'case "$2" in *ensurepip*) exit 1;; *print*) echo python3.11;; esac'
+    )
     assert_sentence(set_up(clone), 'python3.11-venv')
     assert not (clone / '.venv').exists()
 
@@ -122,20 +151,42 @@ def test_wheel_holds_configs_and_tools(tmp_path):
     source = tmp_path / 'source'
     source.mkdir()
     for name in ('hsakd_mm', 'configs', 'tools', 'requirements'):
-        shutil.copytree(ROOT / name, source / name,
-                        ignore=shutil.ignore_patterns('__pycache__', '.mim'))
-    for name in ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'model-index.yml', 'README.md',
-                 'LICENSE', 'requirements.txt'):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns('__pycache__', '.mim'))
+    for name in (
+        'setup.py',
+        'pyproject.toml',
+        'MANIFEST.in',
+        'model-index.yml',
+        'README.md',
+        'LICENSE',
+        'requirements.txt',
+    ):
         shutil.copy(ROOT / name, source)
-    done = run(sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation',
-               '--no-index', '-w', tmp_path, source, cwd=tmp_path)
+    done = run(
+        sys.executable,
+        '-m',
+        'pip',
+        'wheel',
+        '--no-deps',
+        '--no-build-isolation',
+        '--no-index',
+        '-w',
+        tmp_path,
+        source,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(next(tmp_path.glob('*.whl'))) as wheel:
         names = set(wheel.namelist())
         metadata = next(name for name in names if name.endswith('METADATA'))
         text = wheel.read(metadata).decode()
-    for name in ('model-index.yml', 'tools/train.py', 'tools/dist_train.sh',
-                 'configs/hsakd/imagenet_r34_r18.py', 'configs/hsakd/metafile.yml'):
+    for name in (
+        'model-index.yml',
+        'tools/train.py',
+        'tools/dist_train.sh',
+        'configs/hsakd/imagenet_r34_r18.py',
+        'configs/hsakd/metafile.yml',
+    ):
         assert f'hsakd_mm/.mim/{name}' in names
     assert not [name for name in names if name.startswith('tests')]
     for extra in ('det', 'demo', 'tests', 'docs', 'all'):

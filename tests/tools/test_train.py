@@ -1,4 +1,5 @@
 """train.py and test.py as a user runs them."""
+
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ TRAIN, TEST = ROOT / 'tools' / 'train.py', ROOT / 'tools' / 'test.py'
 
 def weights(path) -> dict:
     import hsakd_mm  # noqa: F401  lets torch read mmengine's checkpoints
+
     return torch.load(path, weights_only=True)['state_dict']
 
 
@@ -33,16 +35,28 @@ def test_config_not_found(tmp_path):
 
 def test_bad_sample_in_a_worker(tmp_path):
     assert_sentence(
-        python(TRAIN, TINY, '--cfg-options', 'train_dataloader.num_workers=1',
-               'train_dataloader.dataset.broken=5', cwd=tmp_path), 'sample 5 cannot be read')
+        python(
+            TRAIN,
+            TINY,
+            '--cfg-options',
+            'train_dataloader.num_workers=1',
+            'train_dataloader.dataset.broken=5',
+            cwd=tmp_path,
+        ),
+        'sample 5 cannot be read',
+    )
 
 
 def test_interrupt_and_resume(trained, tmp_path):
     os.mkfifo(tmp_path / 'gate')
     process = subprocess.Popen(
-        [sys.executable, TRAIN, TINY, '--amp', '--cfg-options',
-         f'train_dataloader.dataset.gate={tmp_path / "gate"}'], cwd=tmp_path, env=environment(),
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        [sys.executable, TRAIN, TINY, '--amp', '--cfg-options', f'train_dataloader.dataset.gate={tmp_path / "gate"}'],
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     first = tmp_path / 'work_dirs' / 'tiny_config' / 'last_checkpoint'
     for line in process.stdout:
         if 'Epoch(val) [1]' in line:  # saved, validated, and now it waits at the gate
@@ -73,14 +87,12 @@ def test_metrics_as_json(trained, tmp_path):
 
 
 def test_load_from_is_strict(trained, tmp_path):
-    done = python(TRAIN, TINY, '--cfg-options', f'load_from={trained / "epoch_2.pth"}',
-                  'model.classes=5', cwd=tmp_path)
+    done = python(TRAIN, TINY, '--cfg-options', f'load_from={trained / "epoch_2.pth"}', 'model.classes=5', cwd=tmp_path)
     assert_sentence(done, 'of another shape', 'epoch_2.pth')
 
 
 def test_preflight_of_hooks_comes_first(tmp_path):
-    done = python(TRAIN, TINY, '--cfg-options', 'default_hooks.refusing.type=Refusing',
-                  cwd=tmp_path)
+    done = python(TRAIN, TINY, '--cfg-options', 'default_hooks.refusing.type=Refusing', cwd=tmp_path)
     assert_sentence(done, 'nothing to learn from')
 
 
@@ -90,13 +102,11 @@ def test_disk_that_is_full(tmp_path):
         pytest.skip('mounting a small tmpfs needs root')
     disk = tmp_path / 'disk'
     disk.mkdir()
-    mount = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk],
-                           capture_output=True, text=True)
+    mount = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk], capture_output=True, text=True)
     if mount.returncode:
         pytest.skip(f'no tmpfs can be mounted here: {mount.stderr.strip()}')
     try:
-        done = python(TRAIN, TINY, '--work-dir', disk, '--cfg-options', 'model.classes=4000',
-                      cwd=tmp_path)
+        done = python(TRAIN, TINY, '--work-dir', disk, '--cfg-options', 'model.classes=4000', cwd=tmp_path)
         assert_sentence(done, 'are free')
     finally:
         subprocess.run(['umount', '-l', disk], check=False)

@@ -1,5 +1,7 @@
 """A model of 15 parameters, its data and its metric: what the tools need to run in seconds."""
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from mmengine.evaluator import BaseMetric
@@ -34,7 +36,7 @@ class TinySet:
     ``gate`` is a FIFO that is read before the second epoch: without a writer that waits for ever.
     """
 
-    metainfo = {}
+    metainfo: ClassVar[dict] = {}
 
     def __init__(self, broken: int | None = None, gate: str | None = None) -> None:
         self.broken, self.gate, self.read = broken, gate, 0

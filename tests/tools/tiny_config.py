@@ -7,7 +7,8 @@ train_dataloader = dict(
     num_workers=0,
     dataset=dict(type='TinySet'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'))
+    collate_fn=dict(type='default_collate'),
+)
 val_dataloader = train_dataloader
 test_dataloader = train_dataloader
 val_evaluator = dict(type='TinyMetric')
@@ -19,6 +20,6 @@ val_cfg = dict()
 test_cfg = dict()
 auto_scale_lr = dict(base_batch_size=8)
 default_hooks = dict(
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
-    logger=dict(type='LoggerHook', interval=1))
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2), logger=dict(type='LoggerHook', interval=1)
+)
 randomness = dict(seed=0)

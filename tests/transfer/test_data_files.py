@@ -1,4 +1,5 @@
 """What is said about the detector's data before training starts."""
+
 import json
 
 import pytest
@@ -66,7 +67,7 @@ def test_an_annotation_file_of_another_kind(scenes) -> None:
 
 def test_categories(scenes) -> None:
     scenes.change('train', lambda content: content['categories'].append(dict(id=99, name='letter')))
-    note, = check_data(scenes)
+    (note,) = check_data(scenes)
     assert note.endswith('train.json also has letter, which the detector is not trained on.')
     scenes.change('test', lambda content: content['categories'].pop(3))
     with pytest.raises(UserError, match='the classes 3 were expected in .*test.json'):
@@ -85,12 +86,15 @@ def test_without_metainfo_the_datasets_own_classes_count(scenes) -> None:
         check_data(scenes)
 
 
-@pytest.mark.parametrize('base, keys', [
-    ('faster_rcnn/faster-rcnn_r50_fpn_1x_coco', ['roi_head.bbox_head']),
-    ('retinanet/retinanet_r50_fpn_1x_coco', ['bbox_head']),
-    ('mask_rcnn/mask-rcnn_r50_fpn_1x_coco', ['roi_head.bbox_head', 'roi_head.mask_head']),
-    ('cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco', ['roi_head.bbox_head.0', 'roi_head.bbox_head.2']),
-])
+@pytest.mark.parametrize(
+    'base, keys',
+    [
+        ('faster_rcnn/faster-rcnn_r50_fpn_1x_coco', ['roi_head.bbox_head']),
+        ('retinanet/retinanet_r50_fpn_1x_coco', ['bbox_head']),
+        ('mask_rcnn/mask-rcnn_r50_fpn_1x_coco', ['roi_head.bbox_head', 'roi_head.mask_head']),
+        ('cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco', ['roi_head.bbox_head.0', 'roi_head.bbox_head.2']),
+    ],
+)
 def test_heads_that_count_other_classes(base, keys, scenes) -> None:
     cfg = Config.fromstring(f"_base_ = 'mmdet::{base}.py'", '.py')
     for part in ('train', 'val'):

@@ -1,4 +1,5 @@
 """Faster R-CNN of the demo on the stand-in operators: loss, gradients, predictions."""
+
 import sys
 
 import pytest
@@ -11,9 +12,9 @@ from hsakd_mm.transfer.operators import NAME, StandIn
 from tests.conftest import REPO
 
 pytest.importorskip('mmdet.models', reason='mmdet is not installed')
-from mmdet.registry import MODELS  # noqa: E402
-from mmdet.structures import DetDataSample  # noqa: E402
-from mmengine.structures import InstanceData  # noqa: E402
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 
 
 def build(**roi_layer):
@@ -31,14 +32,14 @@ def build(**roi_layer):
 
 def batch() -> dict:
     generator = torch.Generator().manual_seed(1)
-    images = [torch.randint(0, 256, (3, 96, 96), dtype=torch.uint8, generator=generator)
-              for _ in range(2)]
+    images = [torch.randint(0, 256, (3, 96, 96), dtype=torch.uint8, generator=generator) for _ in range(2)]
     samples = []
     for _ in images:
-        boxes = torch.tensor([[10., 12., 40., 50.], [50., 40., 90., 88.]])
+        boxes = torch.tensor([[10.0, 12.0, 40.0, 50.0], [50.0, 40.0, 90.0, 88.0]])
         sample = DetDataSample(
             gt_instances=InstanceData(bboxes=boxes, labels=torch.tensor([3, 7])),
-            metainfo=dict(img_shape=(96, 96), ori_shape=(96, 96), scale_factor=(1., 1.)))
+            metainfo=dict(img_shape=(96, 96), ori_shape=(96, 96), scale_factor=(1.0, 1.0)),
+        )
         samples.append(sample)
     return dict(inputs=images, data_samples=samples)
 
@@ -46,7 +47,7 @@ def batch() -> dict:
 def loss_and_gradients(model) -> tuple:
     torch.manual_seed(2)  # the samplers of proposals draw
     data = model.data_preprocessor(batch(), True)
-    losses, log = model.parse_losses(model(**data, mode='loss'))
+    losses, _ = model.parse_losses(model(**data, mode='loss'))
     losses.backward()
     return losses.detach(), {name: value.grad for name, value in model.named_parameters()}
 

@@ -1,4 +1,5 @@
 """Every weight of a detector's backbone comes from the file, or nothing starts."""
+
 import logging
 
 import pytest
@@ -8,11 +9,11 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
-from hsakd_mm.checkpoint import sha256
+from hsakd_mm.checkpoints.backbone_file import read_backbone
+from hsakd_mm.checkpoints.export import export_backbone
+from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.errors import UserError
 from hsakd_mm.transfer import BackboneArrivedHook
-from hsakd_mm.transfer.backbone_file import read_backbone
-from hsakd_mm.transfer.export import export_backbone
 from tests.conftest import REPO
 
 models = pytest.importorskip('mmdet.models', reason='mmdet is not installed')
@@ -37,8 +38,7 @@ def resnet(checkpoint, **kwargs):
 
 def timm_resnet(checkpoint, **kwargs):
     init_cfg = dict(type='hsakd_mm.StrictPretrained', checkpoint=str(checkpoint))
-    return MODELS.build(dict(dict(type='hsakd_mm.TimmDetBackbone', model_name='resnet18',
-                                  init_cfg=init_cfg), **kwargs))
+    return MODELS.build(dict(dict(type='hsakd_mm.TimmDetBackbone', model_name='resnet18', init_cfg=init_cfg), **kwargs))
 
 
 def detector(checkpoint, config: str = 'transfer/faster-rcnn_r18_fpn_1x_coco'):
@@ -75,7 +75,7 @@ def test_the_whole_detector_keeps_what_was_loaded(file, log) -> None:
     holds(model.backbone, weights)
     assert not model.backbone.layer1[0].conv1.weight.requires_grad
     assert model.backbone.layer2[0].conv1.weight.requires_grad
-    line, = [line for line in log if line.startswith('StrictPretrained: ')]
+    (line,) = [line for line in log if line.startswith('StrictPretrained: ')]
     assert '120 of 120 tensors' in line and sha256(file) in line
     assert 'trained on RGB, mean [10.0, 20.0, 30.0], std [40.0, 50.0, 60.0]' in line
 
@@ -101,7 +101,7 @@ def test_children_with_initializers_of_their_own_do_not_overwrite(file) -> None:
 
 
 def test_a_training_checkpoint_needs_its_prefix(full_width, file) -> None:
-    path, net = full_width
+    path, _ = full_width
     init_cfg = dict(type='hsakd_mm.StrictPretrained', checkpoint=str(path), prefix='backbone.')
     model = resnet(path, init_cfg=init_cfg)
     model.init_weights()
@@ -111,8 +111,7 @@ def test_a_training_checkpoint_needs_its_prefix(full_width, file) -> None:
 
 
 def half_of_the_stages(weights):
-    return {key: value for key, value in weights.items() if 'layer3' not in key
-            and 'layer4' not in key}
+    return {key: value for key, value in weights.items() if 'layer3' not in key and 'layer4' not in key}
 
 
 def one_other_shape(weights):
@@ -132,33 +131,49 @@ def refused(model, sentence) -> None:
 
 
 @pytest.mark.parametrize('build', [resnet, timm_resnet])
-@pytest.mark.parametrize('change, sentence', [
-    (lambda weights: {f'backbone.{key}': value for key, value in weights.items()},
-     r'100 missing: conv1\.weight, bn1\.weight, bn1\.bias, bn1\.running_mean, bn1\.running_var, '
-     r'layer1\.0\.conv1\.weight, \.\.\.; 120 left over: backbone\.conv1\.weight'),
-    (lambda weights: {key.removeprefix('layer'): value for key, value in weights.items()},
-     r'95 missing: layer1\.0\.conv1\.weight, .*114 left over: 1\.0\.conv1\.weight'),
-    (half_of_the_stages, r'50 missing: layer3\.0\.conv1\.weight, layer3\.0\.bn1\.weight'),
-    (one_other_shape, r'1 of another shape: conv1\.weight \(here \[64, 3, 7, 7\], in the file '
-                      r'\[64, 1, 7, 7\]\)'),
-    (with_branches, r'1 left over: branches\.0\.fc\.weight'),
-])
+@pytest.mark.parametrize(
+    'change, sentence',
+    [
+        (
+            lambda weights: {f'backbone.{key}': value for key, value in weights.items()},
+            r'100 missing: conv1\.weight, bn1\.weight, bn1\.bias, bn1\.running_mean, bn1\.running_var, '
+            r'layer1\.0\.conv1\.weight, \.\.\.; 120 left over: backbone\.conv1\.weight',
+        ),
+        (
+            lambda weights: {key.removeprefix('layer'): value for key, value in weights.items()},
+            r'95 missing: layer1\.0\.conv1\.weight, .*114 left over: 1\.0\.conv1\.weight',
+        ),
+        (half_of_the_stages, r'50 missing: layer3\.0\.conv1\.weight, layer3\.0\.bn1\.weight'),
+        (
+            one_other_shape,
+            r'1 of another shape: conv1\.weight \(here \[64, 3, 7, 7\], in the file '
+            r'\[64, 1, 7, 7\]\)',
+        ),
+        (with_branches, r'1 left over: branches\.0\.fc\.weight'),
+    ],
+)
 def test_a_partial_fit_is_refused(build, file, tmp_path, change, sentence) -> None:
     torch.save(change(torch.load(file)), tmp_path / 'changed.pth')
     refused(build(tmp_path / 'changed.pth'), sentence)
 
 
-@pytest.mark.parametrize('build, kwargs, sentence', [
-    (resnet, dict(depth=34), r'80 missing: layer1\.2\.conv1\.weight'),
-    (resnet, dict(depth=50), r'of another shape: layer1\.0\.conv1\.weight'),
-    (resnet, dict(base_channels=32), r'of another shape: conv1\.weight \(here \[32, 3, 7, 7\]'),
-    (resnet, dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2)),
-     r'30 left over: layer4\.0\.conv1\.weight'),
-    (timm_resnet, dict(model_name='resnet34'), r'80 missing: layer1\.2\.conv1\.weight'),
-    (timm_resnet, dict(model_name='resnet50'), r'of another shape: layer1\.0\.conv1\.weight'),
-    (timm_resnet, dict(channels=(32, 32, 64, 64)), r'of another shape: layer1\.0\.conv1'),
-    (timm_resnet, dict(model_name='regnetx_002'), r'missing: stem\.conv\.weight.*left over: conv1'),
-])
+@pytest.mark.parametrize(
+    'build, kwargs, sentence',
+    [
+        (resnet, dict(depth=34), r'80 missing: layer1\.2\.conv1\.weight'),
+        (resnet, dict(depth=50), r'of another shape: layer1\.0\.conv1\.weight'),
+        (resnet, dict(base_channels=32), r'of another shape: conv1\.weight \(here \[32, 3, 7, 7\]'),
+        (
+            resnet,
+            dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2)),
+            r'30 left over: layer4\.0\.conv1\.weight',
+        ),
+        (timm_resnet, dict(model_name='resnet34'), r'80 missing: layer1\.2\.conv1\.weight'),
+        (timm_resnet, dict(model_name='resnet50'), r'of another shape: layer1\.0\.conv1\.weight'),
+        (timm_resnet, dict(channels=(32, 32, 64, 64)), r'of another shape: layer1\.0\.conv1'),
+        (timm_resnet, dict(model_name='regnetx_002'), r'missing: stem\.conv\.weight.*left over: conv1'),
+    ],
+)
 def test_another_network_is_refused(build, file, kwargs, sentence) -> None:
     refused(build(file, **kwargs), sentence)
 
@@ -175,8 +190,7 @@ def test_stages_that_a_timm_backbone_does_not_use_may_be_there_or_not(file, tmp_
     assert '60 tensors behind the last stage in use (layer3.0.conv1.weight, ' in said[1]
 
     torch.save({**weights, 'layer3.2.conv1.weight': torch.zeros(2)}, tmp_path / 'deeper.pth')
-    refused(timm_resnet(tmp_path / 'deeper.pth', out_indices=(0, 1)),
-            r'1 left over: layer3\.2\.conv1\.weight')
+    refused(timm_resnet(tmp_path / 'deeper.pth', out_indices=(0, 1)), r'1 left over: layer3\.2\.conv1\.weight')
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path) -> None:
@@ -205,20 +219,22 @@ def test_the_hook_catches_what_came_over_the_weights(build, file) -> None:
         hook.before_train(FakeRunner(model))
 
 
-@pytest.mark.parametrize('change, said', [
-    (dict(), None),
-    (dict(bgr_to_rgb=False), 'feeds it BGR with mean .10.0, 20.0, 30.0.'),
-    (dict(mean=[30., 20., 10.]), 'feeds it RGB with mean .30.0, 20.0, 10.0.'),
-    (dict(std=[58.395, 57.12, 57.375]), r'std \[58.395, 57.12, 57.375\]: set .*std=\[40.0, 50.0'),
-    (dict(mean=None, std=None), None),  # a transform may do it
-])
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        (dict(), None),
+        (dict(bgr_to_rgb=False), 'feeds it BGR with mean .10.0, 20.0, 30.0.'),
+        (dict(mean=[30.0, 20.0, 10.0]), 'feeds it RGB with mean .30.0, 20.0, 10.0.'),
+        (dict(std=[58.395, 57.12, 57.375]), r'std \[58.395, 57.12, 57.375\]: set .*std=\[40.0, 50.0'),
+        (dict(mean=None, std=None), None),  # a transform may do it
+    ],
+)
 def test_the_hook_compares_the_normalisation(file, change, said) -> None:
     model = torch.nn.Module()
     model.backbone = resnet(file)
     model.backbone.init_weights()
-    own = dict(mean=[10., 20., 30.], std=[40., 50., 60.], bgr_to_rgb=True)
-    model.data_preprocessor = MODELS.build(
-        {'type': 'DetDataPreprocessor', **own, **change})
+    own = dict(mean=[10.0, 20.0, 30.0], std=[40.0, 50.0, 60.0], bgr_to_rgb=True)
+    model.data_preprocessor = MODELS.build({'type': 'DetDataPreprocessor', **own, **change})
     hook = BackboneArrivedHook(file)
     if said is None:
         hook.before_train(FakeRunner(model))

@@ -1,4 +1,5 @@
 """The stand-in for mmcv._ext against torchvision, and against operators written out plainly."""
+
 import importlib.util
 import subprocess
 import sys
@@ -15,7 +16,7 @@ pytest.importorskip('mmcv', reason='mmcv is not installed')
 if not isinstance(sys.modules.get(NAME), StandIn):
     pytest.skip('compiled mmcv is installed, and its operators are used', allow_module_level=True)
 
-from mmcv import ops  # noqa: E402
+from mmcv import ops
 
 
 def boxes(count: int = 60, seed: int = 0) -> tuple:
@@ -50,7 +51,7 @@ def test_nms_is_greedy_suppression(offset, threshold) -> None:
 
 
 def test_the_offset_matters_and_is_that_of_inclusive_pixels() -> None:
-    corners = torch.tensor([[0., 0., 9., 9.], [0., 5., 9., 14.]])  # 10 pixels high, 5 shared
+    corners = torch.tensor([[0.0, 0.0, 9.0, 9.0], [0.0, 5.0, 9.0, 14.0]])  # 10 pixels high, 5 shared
     scores = torch.tensor([0.9, 0.8])
     between = (1 / 3 + (4 * 9) / (2 * 81 - 36)) / 2  # offset 1: IoU 1/3, offset 0: 0.286
     assert len(ops.nms(corners, scores, between, offset=0)[1]) == 2
@@ -82,15 +83,14 @@ def test_roi_align_equals_torchvision_with_gradients(aligned, sampling_ratio) ->
 
 
 def test_roi_align_gradient_in_float64() -> None:
-    rois = torch.tensor([[0., 1.2, 1.7, 9.1, 8.3]], dtype=torch.float64)
+    rois = torch.tensor([[0.0, 1.2, 1.7, 9.1, 8.3]], dtype=torch.float64)
     features = torch.rand(1, 2, 6, 6, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(
-        lambda x: ops.roi_align(x, rois, 3, 0.5, 2, 'avg', True), features)
+    assert torch.autograd.gradcheck(lambda x: ops.roi_align(x, rois, 3, 0.5, 2, 'avg', True), features)
 
 
 def test_roi_align_under_autocast_keeps_its_type() -> None:
     features = torch.rand(1, 2, 8, 8).bfloat16().requires_grad_()
-    rois = torch.tensor([[0., 1., 1., 6., 6.]]).bfloat16()
+    rois = torch.tensor([[0.0, 1.0, 1.0, 6.0, 6.0]]).bfloat16()
     with torch.autocast('cpu', torch.bfloat16):
         out = ops.roi_align(features, rois, 2)
     out.float().sum().backward()
@@ -113,11 +113,12 @@ def test_a_missing_operator_names_itself_and_the_remedy() -> None:
     assert '--no-build-isolation --no-cache-dir' in str(told.value)
     assert isinstance(told.value, UserError)  # tools print the sentence, not a traceback
     with pytest.raises(NotImplementedError, match=r"roi_align_forward with pool_mode='max'"):
-        ops.roi_align(torch.rand(1, 1, 4, 4), torch.zeros(1, 5), 2, 1., 0, 'max')
+        ops.roi_align(torch.rand(1, 1, 4, 4), torch.zeros(1, 5), 2, 1.0, 0, 'max')
 
 
 def test_the_stand_in_is_a_module_that_reports_can_look_up() -> None:
     from mmcv.utils.ext_loader import check_ops_exist
+
     assert importlib.util.find_spec(NAME).name == NAME
     assert not check_ops_exist()
     assert not hasattr(sys.modules[NAME], '__path__')
@@ -130,14 +131,15 @@ def test_compiled_operators_are_left_alone(tmp_path) -> None:
     package.mkdir()
     (package / '__init__.py').touch()
     (package / '_ext.py').write_text('compiled = True')  # what the import system would find
-    code = ('import hsakd_mm, mmcv._ext; assert mmcv._ext.compiled; '
-            'from hsakd_mm.transfer.operators import provide_operators as p; assert not p()')
-    subprocess.run([sys.executable, '-c', f'import sys; sys.path.insert(0, {str(tmp_path)!r})\n'
-                    + code], check=True)
+    code = (
+        'import hsakd_mm, mmcv._ext; assert mmcv._ext.compiled; '
+        'from hsakd_mm.transfer.operators import provide_operators as p; assert not p()'
+    )
+    subprocess.run([sys.executable, '-c', f'import sys; sys.path.insert(0, {str(tmp_path)!r})\n' + code], check=True)
 
 
 def test_pretraining_imports_neither_mmdet_nor_mmcv() -> None:
-    code = '''
+    code = """
 import sys
 class Blocker:
     def find_spec(self, name, path=None, target=None):
@@ -145,8 +147,8 @@ class Blocker:
             raise ModuleNotFoundError(f'{name} is blocked', name=name)
 sys.meta_path.insert(0, Blocker())
 import hsakd_mm, hsakd_mm.models, hsakd_mm.engine, hsakd_mm.transfer
-import hsakd_mm.transfer.export, hsakd_mm.transfer.report, hsakd_mm.transfer.run
-'''
+import hsakd_mm.checkpoints.export, hsakd_mm.reports.metrics, hsakd_mm.experiments.detector_run
+"""
     with_blocker = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert with_blocker.returncode == 0, with_blocker.stderr
 
@@ -165,5 +167,5 @@ def test_focal_loss_and_its_gradient(reduction) -> None:
     theirs = {'mean': theirs.sum() / 12, 'sum': theirs.sum(), 'none': theirs}[reduction]
     torch.testing.assert_close(ours, theirs)
     for loss in (ours, theirs):
-        (loss * torch.arange(1., 1. + loss.numel()).reshape(loss.shape)).sum().backward()
+        (loss * torch.arange(1.0, 1.0 + loss.numel()).reshape(loss.shape)).sum().backward()
     torch.testing.assert_close(logits.grad, twin.grad)

@@ -1,4 +1,5 @@
 """A stranger's MMDetection project: a folder of its own, and nothing but installed packages."""
+
 import json
 import os
 import re
@@ -8,9 +9,9 @@ import sys
 import pytest
 import torch
 
-from hsakd_mm.checkpoint import sha256
+from hsakd_mm.checkpoints.export import export_backbone
+from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.models.backbones import TimmBackbone
-from hsakd_mm.transfer.export import export_backbone
 
 pytest.importorskip('mmdet', reason='mmdet is not installed')
 
@@ -60,11 +61,19 @@ def project(folder, data) -> dict:
     """Writes it; returns the weights in the backbone file that the stranger was given."""
     torch.manual_seed(0)
     net = TimmBackbone(**{key: value for key, value in NETWORK.items() if key != 'type'})
-    model = dict(type='HSAKD', backbone=NETWORK, data_preprocessor=dict(
-        type='ImagePreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]))
+    model = dict(
+        type='HSAKD',
+        backbone=NETWORK,
+        data_preprocessor=dict(type='ImagePreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
+    )
     checkpoint = folder / 'student.pth'
-    torch.save(dict(meta=dict(cfg=f'model = {model}', epoch=1), state_dict={
-        f'backbone.{key}': value for key, value in net.state_dict().items()}), checkpoint)
+    torch.save(
+        dict(
+            meta=dict(cfg=f'model = {model}', epoch=1),
+            state_dict={f'backbone.{key}': value for key, value in net.state_dict().items()},
+        ),
+        checkpoint,
+    )
     file = export_backbone(str(checkpoint), str(folder / 'student_backbone.pth')).pth
     checkpoint.unlink()
     (folder / 'mine.py').write_text(CONFIG.format(data=data / 'scenes'))
@@ -75,8 +84,14 @@ def project(folder, data) -> dict:
 def stranger(folder, *command) -> subprocess.CompletedProcess:
     """Runs Python there; nothing on its path but what is installed."""
     env = {key: value for key, value in os.environ.items() if not key.startswith('PYTHON')}
-    return subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True,
-                          env=dict(env, OMP_NUM_THREADS='1'), timeout=300)
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=dict(env, OMP_NUM_THREADS='1'),
+        timeout=300,
+    )
 
 
 def test_one_backbone_line_trains_and_evaluates(tmp_path, demo_data) -> None:
@@ -88,24 +103,24 @@ def test_one_backbone_line_trains_and_evaluates(tmp_path, demo_data) -> None:
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-3000:]
     digest = sha256(str(tmp_path / 'student_backbone.pth'))
-    found = re.search(r'StrictPretrained: (\d+) of (\d+) tensors of TimmDetBackbone loaded from '
-                      rf'student_backbone\.pth, SHA-256 {digest}; left over: 2 tensors behind the '
-                      r'last stage in use \(conv_head\.weight, conv_head\.bias\)', said)
+    found = re.search(
+        r'StrictPretrained: (\d+) of (\d+) tensors of TimmDetBackbone loaded from '
+        rf'student_backbone\.pth, SHA-256 {digest}; left over: 2 tensors behind the '
+        r'last stage in use \(conv_head\.weight, conv_head\.bias\)',
+        said,
+    )
     assert found and int(found[1]) == int(found[2]) == len(weights) - 2
 
-    scalars, = (tmp_path / 'work_dirs' / 'mine').glob('*/vis_data/scalars.json')
+    (scalars,) = (tmp_path / 'work_dirs' / 'mine').glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in scalars.read_text().splitlines()]
     losses = [line['loss'] for line in lines if 'loss' in line]
     assert len(losses) == 2 and all(0 < loss < 100 for loss in losses)
     assert 0 <= lines[-1]['coco/bbox_mAP'] <= 1
 
-    trained = torch.load(tmp_path / 'work_dirs' / 'mine' / 'epoch_1.pth',
-                         weights_only=False)['state_dict']
-    own = {key.removeprefix('backbone.'): value for key, value in trained.items()
-           if key.startswith('backbone.')}
+    trained = torch.load(tmp_path / 'work_dirs' / 'mine' / 'epoch_1.pth', weights_only=False)['state_dict']
+    own = {key.removeprefix('backbone.'): value for key, value in trained.items() if key.startswith('backbone.')}
     assert own.keys() == {key for key in weights if not key.startswith('conv_head')}
     changed = {key for key in own if not torch.equal(own[key], weights[key])}
     assert 'blocks.5.0.conv.weight' in changed and 'blocks.1.0.conv_pw.weight' in changed
-    still = [key for key in changed if key.startswith(('conv_stem', 'bn1', 'blocks.0.'))
-             or 'running' in key]
+    still = [key for key in changed if key.startswith(('conv_stem', 'bn1', 'blocks.0.')) or 'running' in key]
     assert not still  # the stem, the first stage, and every running statistic

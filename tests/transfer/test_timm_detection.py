@@ -1,4 +1,5 @@
 """A timm CNN as a detector's backbone: its maps, what is frozen, what is recomputed."""
+
 import pytest
 import timm
 import torch
@@ -8,10 +9,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import hsakd_mm  # noqa: F401
+from hsakd_mm.checkpoints.export import export_backbone
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.backbones import TimmBackbone
-from hsakd_mm.transfer.export import export_backbone
-from tests.transfer.conftest import NARROW
+from tests.trained_backbones import NARROW
 
 NETWORKS = {  # name: (arguments that make it small, tensors that detection does not use)
     'resnet18': (dict(channels=NARROW), 0),
@@ -23,8 +24,7 @@ NETWORKS = {  # name: (arguments that make it small, tensors that detection does
 
 
 def build(name: str, **kwargs) -> nn.Module:
-    return MODELS.build(dict(NETWORKS[name][0], type='hsakd_mm.TimmDetBackbone', model_name=name,
-                             **kwargs))
+    return MODELS.build(dict(NETWORKS[name][0], type='hsakd_mm.TimmDetBackbone', model_name=name, **kwargs))
 
 
 @pytest.fixture(scope='module')
@@ -39,8 +39,11 @@ def files(tmp_path_factory) -> dict:
             for value in (*net.parameters(), *net.buffers()):
                 if value.is_floating_point() and value.dim() == 1:
                     value.copy_(torch.rand_like(value) + 0.5)
-        model = dict(type='HSAKD', backbone=network,
-                     data_preprocessor=dict(type='ImagePreprocessor', mean=[1.] * 3, std=[2.] * 3))
+        model = dict(
+            type='HSAKD',
+            backbone=network,
+            data_preprocessor=dict(type='ImagePreprocessor', mean=[1.0] * 3, std=[2.0] * 3),
+        )
         path = tmp_path_factory.mktemp(name) / 'epoch_1.pth'
         state_dict = {f'backbone.{key}': value for key, value in net.state_dict().items()}
         torch.save(dict(meta=dict(cfg=f'model = {model}', epoch=1), state_dict=state_dict), path)
@@ -66,8 +69,7 @@ def test_maps_are_those_of_timm_with_the_exported_weights(name, files) -> None:
     assert all(torch.equal(own[key], weights[key]) for key in own)
     assert len(weights) - len(own) == NETWORKS[name][1]
     reference = timm.create_model(name, features_only=True, **NETWORKS[name][0])
-    indices = [index for index, stride in enumerate(reference.feature_info.reduction())
-               if stride >= 4]
+    indices = [index for index, stride in enumerate(reference.feature_info.reduction()) if stride >= 4]
     # Where timm flattens a network, a dot of its keys becomes an underscore.
     theirs = {key.replace('.', '_'): key for key in reference.state_dict()}
     reference.load_state_dict({theirs[key.replace('.', '_')]: own[key] for key in own})
@@ -94,9 +96,10 @@ def test_every_weight_that_is_kept_takes_part(name, files) -> None:
 
 def frozen(net: nn.Module) -> tuple:
     """Parameters without gradient, and norms in eval mode."""
-    return ({key for key, value in net.named_parameters() if not value.requires_grad},
-            {key for key, module in net.named_modules()
-             if isinstance(module, _BatchNorm) and not module.training})
+    return (
+        {key for key, value in net.named_parameters() if not value.requires_grad},
+        {key for key, module in net.named_modules() if isinstance(module, _BatchNorm) and not module.training},
+    )
 
 
 @pytest.mark.parametrize('norm_eval', [False, True])
@@ -133,11 +136,11 @@ def test_checkpointing_changes_nothing_but_memory(name, files, frozen_stages) ->
         torch.manual_seed(1)  # blocks are dropped, the same ones when they are run again
         saved = []
         with torch.autograd.graph.saved_tensors_hooks(
-                lambda value: saved.append(value.numel()) or value, lambda value: value):
+            lambda value: saved.append(value.numel()) or value, lambda value: value
+        ):
             loss = sum(features.square().mean() for features in net.train()(images))
         loss.backward()
-        steps.append((sum(saved), {key: value.grad for key, value in net.named_parameters()},
-                      net.state_dict()))
+        steps.append((sum(saved), {key: value.grad for key, value in net.named_parameters()}, net.state_dict()))
     (plain, grads, state), (less, other_grads, other_state) = steps
     assert less < 0.85 * plain  # the stem, which is kept, is wide in this ResNet
     for key, grad in grads.items():
@@ -147,8 +150,7 @@ def test_checkpointing_changes_nothing_but_memory(name, files, frozen_stages) ->
 
 def test_checkpointing_rests_while_measuring(files) -> None:
     net = load('resnet18', files, with_cp=True).eval()
-    assert torch.equal(net(torch.ones(1, 3, 64, 64))[3],
-                       load('resnet18', files).eval()(torch.ones(1, 3, 64, 64))[3])
+    assert torch.equal(net(torch.ones(1, 3, 64, 64))[3], load('resnet18', files).eval()(torch.ones(1, 3, 64, 64))[3])
 
 
 def test_memory_format_and_sync_bn(name, files) -> None:
@@ -172,34 +174,39 @@ def test_timms_own_weights_by_name(monkeypatch) -> None:
         return create(name, **kwargs)
 
     monkeypatch.setattr('timm.create_model', offline)
-    net = build('mobilenetv3_small_050', init_cfg=dict(
-        type='hsakd_mm.StrictPretrained', checkpoint='timm://mobilenetv3_small_050.lamb_in1k'))
+    net = build(
+        'mobilenetv3_small_050',
+        init_cfg=dict(type='hsakd_mm.StrictPretrained', checkpoint='timm://mobilenetv3_small_050.lamb_in1k'),
+    )
     assert not any(asked)  # nothing is fetched by building it
     net.init_weights()
     assert asked[-1] is True
 
 
-@pytest.mark.parametrize('kwargs, said', [
-    (dict(out_indices=(0, 4)), r'stages 0 to 3, .* are \(0, 4\)'),
-    (dict(out_indices=(-1,)), 'stages 0 to 3'),
-    (dict(out_indices=(2, 1)), 'ascending'),
-    (dict(out_indices=()), r'are \(\)'),
-    (dict(out_indices=3), 'are 3'),
-    (dict(frozen_stages=5), r'up to 4 .*is 5'),
-    (dict(out_indices=(0, 1), frozen_stages=3), r'up to 2 .*is 3'),
-    (dict(pretrained=True), 'checkpoint=.timm://resnet18.'),
-    (dict(num_classes=10), 'given num_classes=10'),
-    (dict(widht=2), 'widht'),
-])
+@pytest.mark.parametrize(
+    'kwargs, said',
+    [
+        (dict(out_indices=(0, 4)), r'stages 0 to 3, .* are \(0, 4\)'),
+        (dict(out_indices=(-1,)), 'stages 0 to 3'),
+        (dict(out_indices=(2, 1)), 'ascending'),
+        (dict(out_indices=()), r'are \(\)'),
+        (dict(out_indices=3), 'are 3'),
+        (dict(frozen_stages=5), r'up to 4 .*is 5'),
+        (dict(out_indices=(0, 1), frozen_stages=3), r'up to 2 .*is 3'),
+        (dict(pretrained=True), 'checkpoint=.timm://resnet18.'),
+        (dict(num_classes=10), 'given num_classes=10'),
+        (dict(widht=2), 'widht'),
+    ],
+)
 def test_refuses_what_is_not_there(kwargs, said) -> None:
     with pytest.raises(UserError, match=said):
         build('resnet18', **kwargs)
 
 
-@pytest.mark.parametrize('model_name, said', [
-    ('maxvit_pico_rw_256', 'does not run on 64 x 96 pixels'),
-    ('efficientformerv2_s0', 'has several classifiers'),
-])
+@pytest.mark.parametrize(
+    'model_name, said',
+    [('maxvit_pico_rw_256', 'does not run on 64 x 96 pixels'), ('efficientformerv2_s0', 'has several classifiers')],
+)
 def test_refuses_networks_that_cannot_serve_a_detector(model_name, said) -> None:
     with pytest.raises(UserError, match=said):
         MODELS.build(dict(type='hsakd_mm.TimmDetBackbone', model_name=model_name))

@@ -10,6 +10,7 @@ measure the checkpoint on the images that the config validates on; AP is compute
 detections in full precision. The exit status is 1 if that of a class differs by more than 1e-4
 percent, and 2 after a mistake.
 """
+
 import argparse
 import copy
 import json
@@ -22,24 +23,24 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, ROOT)
 
-import hsakd_mm  # noqa: E402,F401  mends what it must before mmengine and mmcv are used
-import numpy as np  # noqa: E402
-from mmengine.config import Config  # noqa: E402
+import numpy as np
+from mmengine.config import Config
 
-from hsakd_mm.checkpoint import load_checkpoint, sha256  # noqa: E402
-from hsakd_mm.engine.launch import Options, user_errors  # noqa: E402
-from hsakd_mm.engine.preflight import load_config  # noqa: E402
-from hsakd_mm.errors import UserError  # noqa: E402
-from hsakd_mm.files import replace  # noqa: E402
-from hsakd_mm.transfer.average_precision import Matches  # noqa: E402
-from hsakd_mm.transfer.child import run_child  # noqa: E402
-from hsakd_mm.transfer.detector import record_detections, to_measure  # noqa: E402
-from hsakd_mm.transfer.records import read_record  # noqa: E402
-from hsakd_mm.transfer.report import provenance  # noqa: E402
-from hsakd_mm.transfer.run import write_config  # noqa: E402
+import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are used
+from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
+from hsakd_mm.engine.launch import Options, user_errors
+from hsakd_mm.engine.preflight import load_config
+from hsakd_mm.errors import UserError
+from hsakd_mm.evaluation.average_precision import Matches
+from hsakd_mm.evaluation.detection_records import read_record
+from hsakd_mm.experiments.child import run_child
+from hsakd_mm.experiments.detector_run import write_config
+from hsakd_mm.experiments.provenance import provenance
+from hsakd_mm.files import replace
+from hsakd_mm.transfer.detector import record_detections, to_measure
 
 TOLERANCE = 1e-4
-ASK = '''
+ASK = """
 import json
 import hsakd_mm
 from hsakd_mm.transfer.operators import provide_operators
@@ -48,7 +49,7 @@ import mmcv.ops, mmdet, torch, torchvision
 print(json.dumps(dict(operators='stand-in' if stand_in else 'compiled', mmcv=mmcv.__version__,
                       mmdet=mmdet.__version__, torch=torch.__version__,
                       torchvision=torchvision.__version__)))
-'''
+"""
 
 
 def parse_args() -> argparse.Namespace:
@@ -57,8 +58,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='of the detector')
     parser.add_argument('other_python', help='interpreter of the other installation')
     parser.add_argument('--out', metavar='FILE', help='write the result as JSON')
-    parser.add_argument('--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE',
-                        help='change the config')
+    parser.add_argument('--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE', help='change the config')
     return parser.parse_args()
 
 
@@ -72,19 +72,28 @@ def installations(pythons: list) -> list:
     found = []
     for python in pythons:
         try:
-            done = subprocess.run([python, '-W', 'ignore', '-c', ASK], capture_output=True,
-                                  text=True, env={**os.environ, 'PYTHONPATH': path}, check=True)
+            done = subprocess.run(
+                [python, '-W', 'ignore', '-c', ASK],
+                capture_output=True,
+                text=True,
+                env={**os.environ, 'PYTHONPATH': path},
+                check=True,
+            )
             found.append(json.loads(done.stdout.splitlines()[-1]))
         except (OSError, subprocess.CalledProcessError, IndexError, ValueError) as error:
             said = (getattr(error, 'stderr', None) or str(error)).strip().splitlines()
-            raise UserError(f'{python} should be the Python of an environment with torch, mmcv '
-                            f'and mmdet, and could not import them ({said[-1] if said else error}):'
-                            f' name another, or install what it lacks.') from error
+            raise UserError(
+                f'{python} should be the Python of an environment with torch, mmcv '
+                f'and mmdet, and could not import them ({said[-1] if said else error}):'
+                f' name another, or install what it lacks.'
+            ) from error
     kinds = [each['operators'] for each in found]
     if len(set(kinds)) < 2:
-        raise UserError(f'one of {" and ".join(pythons)} should have compiled mmcv and the other '
-                        f'mmcv-lite, and the operators of both are {kinds[0]}: name another '
-                        f'interpreter.')
+        raise UserError(
+            f'one of {" and ".join(pythons)} should have compiled mmcv and the other '
+            f'mmcv-lite, and the operators of both are {kinds[0]}: name another '
+            f'interpreter.'
+        )
     return found
 
 
@@ -99,11 +108,11 @@ def measure(python: str, cfg: Config, checkpoint: str, folder: str) -> dict:
     record_detections(cfg, out)
     write_config(to_measure(cfg), path)
     tools = os.path.join(ROOT, 'tools')
-    status = run_child([python, os.path.join(tools, 'test.py'), path, checkpoint,
-                        '--work-dir', folder], tools)
+    status = run_child([python, os.path.join(tools, 'test.py'), path, checkpoint, '--work-dir', folder], tools)
     if status:
-        raise UserError(f'{python} was expected to measure {checkpoint}, and ended with status '
-                        f'{status}: what it said stands above.')
+        raise UserError(
+            f'{python} was expected to measure {checkpoint}, and ended with status {status}: what it said stands above.'
+        )
     return read_record(out)
 
 
@@ -119,39 +128,49 @@ def compare(records: list) -> dict:
     """
     one, other = records
     if any(one[part] != other[part] for part in ('classes', 'images', 'truth')):
-        raise UserError('both installations should have measured the same images, classes and '
-                        'objects, and did not: compare on one machine, with one data set.')
+        raise UserError(
+            'both installations should have measured the same images, classes and '
+            'objects, and did not: compare on one machine, with one data set.'
+        )
     aps = [100 * Matches(record).per_class().mean(1) for record in records]
     known = ~np.isnan(aps[0])  # a class without objects has no AP by either
     if not known.any():
-        raise UserError('the images that were measured should have objects to find, and have '
-                        'none: name a config that validates on others.')
+        raise UserError(
+            'the images that were measured should have objects to find, and have '
+            'none: name a config that validates on others.'
+        )
     return dict(
         AP=[float(each[known].mean()) for each in aps],
-        per_class={name: [float(each[label]) for each in aps]
-                   for label, name in enumerate(one['classes']) if known[label]},
+        per_class={
+            name: [float(each[label]) for each in aps] for label, name in enumerate(one['classes']) if known[label]
+        },
         difference=float(np.abs(aps[0] - aps[1])[known].max()),
-        detections=[len(record['found']) for record in records])
+        detections=[len(record['found']) for record in records],
+    )
 
 
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args.config, args.cfg_options, needs=('model', 'val_dataloader',
-                                                            'val_evaluator'))
+    cfg = load_config(args.config, args.cfg_options, needs=('model', 'val_dataloader', 'val_evaluator'))
     load_checkpoint(args.checkpoint)  # says what is wrong with it before anything takes long
     pythons = [sys.executable, args.other_python]
     found = installations(pythons)
     with tempfile.TemporaryDirectory() as folder:
-        records = [measure(python, cfg, args.checkpoint, os.path.join(folder, str(number)))
-                   for number, python in enumerate(pythons)]
+        records = [
+            measure(python, cfg, args.checkpoint, os.path.join(folder, str(number)))
+            for number, python in enumerate(pythons)
+        ]
     result = dict(
-        compare(records), installations=found, images=len(records[0]['images']),
-        config=args.config, checkpoint_sha256=sha256(args.checkpoint),
-        **provenance(shlex.join(['python', *sys.argv]), None))
+        compare(records),
+        installations=found,
+        images=len(records[0]['images']),
+        config=args.config,
+        checkpoint_sha256=sha256(args.checkpoint),
+        **provenance(shlex.join(['python', *sys.argv]), None),
+    )
     for each, value, count in zip(found, result['AP'], result['detections']):
-        print(f'{each["operators"]} operators, mmcv {each["mmcv"]}: AP {value:.6f}, '
-              f'{count} detections')
-    print(f'largest difference of a class\'s AP: {result["difference"]:.6f}')
+        print(f'{each["operators"]} operators, mmcv {each["mmcv"]}: AP {value:.6f}, {count} detections')
+    print(f"largest difference of a class's AP: {result['difference']:.6f}")
     if args.out:
         replace(args.out, lambda file: file.write((json.dumps(result, indent=1) + '\n').encode()))
     raise SystemExit(int(result['difference'] > TOLERANCE))

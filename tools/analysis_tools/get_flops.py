@@ -1,7 +1,8 @@
 """Parameters and multiply-adds of a config's networks and branches, and what an image costs.
 
-    python tools/analysis_tools/get_flops.py configs/hsakd/imagenet_r34_r18.py
+python tools/analysis_tools/get_flops.py configs/hsakd/imagenet_r34_r18.py
 """
+
 import argparse
 import os
 import sys
@@ -10,17 +11,17 @@ from types import SimpleNamespace
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-import torch  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-import hsakd_mm  # noqa: E402,F401
-from hsakd_mm.engine.launch import Options, user_errors  # noqa: E402
-from hsakd_mm.engine.preflight import load_config  # noqa: E402
-from hsakd_mm.errors import UserError  # noqa: E402
-from hsakd_mm.models.backbones import StagedBackbone  # noqa: E402
-from hsakd_mm.registry import MODELS  # noqa: E402
+import hsakd_mm  # noqa: F401
+from hsakd_mm.engine.launch import Options, user_errors
+from hsakd_mm.engine.preflight import load_config
+from hsakd_mm.errors import UserError
+from hsakd_mm.models.backbones import StagedBackbone
+from hsakd_mm.registry import MODELS
 
 DESIGNS = ('TailBranches', 'LightBranches')
 # Whose training runs the networks and branches that are listed, and nothing else.
@@ -78,26 +79,30 @@ def measure(cfg: Config, size: int) -> dict:
     nets = _costs(model, size, views)
     teachers = _costs(teacher, size, views) if teacher else []
     training = {}
-    for design in (nets[0].designs if branched else [None]):
+    for design in nets[0].designs if branched else [None]:
         parts = []
         for net in [*nets, *teachers]:
             branches = net.designs.get(design, []) if branched else []
-            parts.append(None if isinstance(branches, str) else
-                         sum(cost.in_training for cost in [net.backbone, *branches]))
+            parts.append(
+                None if isinstance(branches, str) else sum(cost.in_training for cost in [net.backbone, *branches])
+            )
         training[design] = None if None in parts else views * sum(parts)
     if type(model).__name__ not in COUNTED:
         training = {}
-    return dict(size=size, views=views, own=own, nets=nets, teachers=teachers, training=training,
-                method=type(model).__name__)
+    return dict(
+        size=size, views=views, own=own, nets=nets, teachers=teachers, training=training, method=type(model).__name__
+    )
 
 
 def _build(cfg: dict) -> nn.Module:
     model = MODELS.build(dict(cfg))
     nets = _nets(model)
     if not nets or not isinstance(getattr(nets[0], 'backbone', None), StagedBackbone):
-        raise UserError(f'a config that trains a classification network was expected, and its '
-                        f'model is {type(model).__name__}, without a staged backbone: name one of '
-                        f'configs/baselines, configs/hsakd or configs/hssakd.')
+        raise UserError(
+            f'a config that trains a classification network was expected, and its '
+            f'model is {type(model).__name__}, without a staged backbone: name one of '
+            f'configs/baselines, configs/hsakd or configs/hssakd.'
+        )
     return model
 
 
@@ -109,8 +114,15 @@ def _nets(model: nn.Module) -> list:
 
 def _costs(model: nn.Module, size: int, views: int) -> list:
     nets = _nets(model)
-    return [_cost(net, f'{type(model).__name__}{f" net{number}" if len(nets) > 1 else ""}, '
-                  f'{_title(net.backbone)}', size, views) for number, net in enumerate(nets, 1)]
+    return [
+        _cost(
+            net,
+            f'{type(model).__name__}{f" net{number}" if len(nets) > 1 else ""}, {_title(net.backbone)}',
+            size,
+            views,
+        )
+        for number, net in enumerate(nets, 1)
+    ]
 
 
 def _title(backbone: nn.Module) -> str:
@@ -126,19 +138,27 @@ def _cost(net: nn.Module, name: str, size: int, views: int) -> NetCost:
         learns = any(parameter.requires_grad for parameter in net.branches.parameters())
         for design in dict.fromkeys((*DESIGNS, own)):
             try:
-                branches[design] = net.branches if design == own else MODELS.build(dict(
-                    type=design, backbone=backbone,
-                    num_outputs=backbone.num_classes * views)).requires_grad_(learns)
+                branches[design] = (
+                    net.branches
+                    if design == own
+                    else MODELS.build(
+                        dict(type=design, backbone=backbone, num_outputs=backbone.num_classes * views)
+                    ).requires_grad_(learns)
+                )
             except UserError as error:  # not every network has a tail that can be copied
                 branches[design] = str(error)
     images = torch.empty(1, 3, size, size, device='meta')
     cost = _module_cost(backbone, images)
     with torch.no_grad():
         taps = backbone.forward_taps(images)
-    return NetCost(name, cost, {
-        design: made if isinstance(made, str) else
-        [_module_cost(branch, tap) for branch, tap in zip(made, taps)]
-        for design, made in branches.items()})
+    return NetCost(
+        name,
+        cost,
+        {
+            design: made if isinstance(made, str) else [_module_cost(branch, tap) for branch, tap in zip(made, taps)]
+            for design, made in branches.items()
+        },
+    )
 
 
 def _module_cost(module: nn.Module, given: Tensor) -> Cost:
@@ -152,21 +172,27 @@ def _module_cost(module: nn.Module, given: Tensor) -> Cost:
 
 def table(costs: dict) -> str:
     """The measured costs as text."""
-    lines = [f'Images of {costs["size"]} x {costs["size"]} pixels. In millions: parameters, and '
-             f'multiply-adds of one forward in convolutions and matrix products.', '']
+    lines = [
+        f'Images of {costs["size"]} x {costs["size"]} pixels. In millions: parameters, and '
+        f'multiply-adds of one forward in convolutions and matrix products.',
+        '',
+    ]
     for net in [*costs['nets'], *costs['teachers']]:
         lines += _net_rows(net, costs['own'])
     views = costs['views']
     if not costs['training']:
-        return '\n'.join([*lines, f'What one training image costs is not counted for '
-                                  f'{costs["method"]}.'])
-    lines.append(f'One training image: {views} view{"s"[:views != 1]}, forward, and backward (= 2 '
-                 f'forwards) of what learns{", forward of the teacher" * bool(costs["teachers"])}')
+        return '\n'.join([*lines, f'What one training image costs is not counted for {costs["method"]}.'])
+    lines.append(
+        f'One training image: {views} view{"s"[: views != 1]}, forward, and backward (= 2 '
+        f'forwards) of what learns{", forward of the teacher" * bool(costs["teachers"])}'
+    )
     plain = 3 * costs['nets'][0].backbone.macs
     for design, macs in costs['training'].items():
-        said = 'cannot be built' if macs is None else (
-            f'{macs / 1e9:10.3f} G multiply-adds, {macs / plain:.1f} x plain training of the first '
-            f'backbone')
+        said = (
+            'cannot be built'
+            if macs is None
+            else (f'{macs / 1e9:10.3f} G multiply-adds, {macs / plain:.1f} x plain training of the first backbone')
+        )
         lines.append(f'  {_label(design, costs["own"]):28}{said}')
     return '\n'.join(lines)
 
@@ -180,17 +206,14 @@ def _net_rows(net: NetCost, own: str | None) -> list:
     made = {design: costs for design, costs in net.designs.items() if not isinstance(costs, str)}
     rows.append(['  backbone = all of inference'] + [_numbers([net.backbone])] * (len(made) or 1))
     for index in range(max(map(len, made.values()), default=0)):
-        rows.append([f'  branch {index + 1}'] + [_numbers(costs[index:index + 1])
-                                                for costs in made.values()])
+        rows.append([f'  branch {index + 1}'] + [_numbers(costs[index : index + 1]) for costs in made.values()])
     if made:
         rows.append(['  branches'] + [_numbers(costs) for costs in made.values()])
-        rows.append(['  backbone and branches'] + [_numbers([net.backbone, *costs])
-                                                   for costs in made.values()])
+        rows.append(['  backbone and branches'] + [_numbers([net.backbone, *costs]) for costs in made.values()])
     rows[0][1:] = [cell for cell in rows[0][1:] if cell.split()[0] in made] or ['']
     refused = [f'  {design}: {why}' for design, why in net.designs.items() if design not in made]
     width = max(len(row[0]) for row in rows) + 2
-    return [row[0].ljust(width) + '  '.join(f'{cell:>32}' for cell in row[1:])
-            for row in rows] + refused + ['']
+    return [row[0].ljust(width) + '  '.join(f'{cell:>32}' for cell in row[1:]) for row in rows] + refused + ['']
 
 
 def _numbers(costs: list) -> str:
@@ -208,10 +231,16 @@ def train_size(cfg: Config) -> int:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file of a training run')
-    parser.add_argument('--shape', type=int, metavar='PIXELS',
-                        help='height and width of an image; default: as the config trains')
-    parser.add_argument('--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE',
-                        help='change the config: model.backbone.model_name=resnet50')
+    parser.add_argument(
+        '--shape', type=int, metavar='PIXELS', help='height and width of an image; default: as the config trains'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=Options,
+        metavar='KEY=VALUE',
+        help='change the config: model.backbone.model_name=resnet50',
+    )
     return parser.parse_args()
 
 
@@ -219,8 +248,10 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options, needs=('model',))
     if args.shape is not None and args.shape < 32:
-        raise UserError(f'--shape is the height and width of an image in pixels, at least 32, and '
-                        f'it is {args.shape}: give 224, for example.')
+        raise UserError(
+            f'--shape is the height and width of an image in pixels, at least 32, and '
+            f'it is {args.shape}: give 224, for example.'
+        )
     print(table(measure(cfg, args.shape or train_size(cfg))))
 
 

@@ -11,6 +11,7 @@ the images of a class are numbered by the SHA-256 of their pixels, not in the or
 and ``--per-class`` takes the first of that order. ``OUT/manifest.json`` has one SHA-256 over all
 pixels and names, by which two slices can be compared. "val" is CIFAR-100's test set.
 """
+
 import argparse
 import glob
 import hashlib
@@ -25,28 +26,33 @@ from PIL import Image
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from hsakd_mm.datasets.images import unreadable  # noqa: E402
-from hsakd_mm.engine.launch import user_errors  # noqa: E402
-from hsakd_mm.errors import UserError  # noqa: E402
+from hsakd_mm.datasets.images import unreadable
+from hsakd_mm.engine.launch import user_errors
+from hsakd_mm.errors import UserError
 
 SPLITS = dict(train='train', val='test')  # ours: CIFAR-100's
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', help='folder of cifar-100-python, or of the mosaics')
     parser.add_argument('--out', default='data/cifar100_slice', help='default: %(default)s')
-    parser.add_argument('--classes', nargs='+', default=['0-9'], metavar='CLASS',
-                        help='names, numbers by name, or ranges of such (default: 0-9)')
-    parser.add_argument('--per-class', type=int, metavar='N',
-                        help='training images a class (default: all 500)')
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        default=['0-9'],
+        metavar='CLASS',
+        help='names, numbers by name, or ranges of such (default: 0-9)',
+    )
+    parser.add_argument('--per-class', type=int, metavar='N', help='training images a class (default: all 500)')
     args = parser.parse_args()
     with user_errors('interrupted: nothing was written; run the same command again.'):
         manifest = convert(args.source, args.out, args.classes, args.per_class)
-        print(f'{manifest["train"]} training and {manifest["val"]} validation images of '
-              f'{len(manifest["classes"])} classes in {args.out}; SHA-256 of their pixels '
-              f'{manifest["content_sha256"]}')
+        print(
+            f'{manifest["train"]} training and {manifest["val"]} validation images of '
+            f'{len(manifest["classes"])} classes in {args.out}; SHA-256 of their pixels '
+            f'{manifest["content_sha256"]}'
+        )
 
 
 def convert(source: str, out: str, classes: list, per_class: int | None = None) -> dict:
@@ -58,8 +64,9 @@ def convert(source: str, out: str, classes: list, per_class: int | None = None) 
     if per_class is not None and per_class < 1:
         raise UserError(f'--per-class takes a number of 1 or more, and it is {per_class}.')
     if os.path.lexists(out) and not (os.path.isdir(out) and not os.listdir(out)):
-        raise UserError(f'a new folder was expected at {out}, and there is something: delete it or '
-                        f'choose another with --out.')
+        raise UserError(
+            f'a new folder was expected at {out}, and there is something: delete it or choose another with --out.'
+        )
     read = _original if os.path.isdir(os.path.join(source, 'cifar-100-python')) else _mosaics
     parent = os.path.dirname(os.path.abspath(out))
     os.makedirs(parent, exist_ok=True)
@@ -80,12 +87,13 @@ def choose(wanted: list, names: list) -> list:
         first, dash, last = word.partition('-')
         if word in names:
             chosen.add(word)
-        elif first.isdecimal() and (last.isdecimal() or not dash) and (
-                int(first) <= int(last or first) < len(names)):
-            chosen.update(names[int(first):int(last or first) + 1])
+        elif first.isdecimal() and (last.isdecimal() or not dash) and (int(first) <= int(last or first) < len(names)):
+            chosen.update(names[int(first) : int(last or first) + 1])
         else:
-            raise UserError(f'--classes takes names of CIFAR-100 (such as {names[0]}), numbers of '
-                            f'0 to {len(names) - 1}, or ranges of them, and {word!r} is none.')
+            raise UserError(
+                f'--classes takes names of CIFAR-100 (such as {names[0]}), numbers of '
+                f'0 to {len(names) - 1}, or ranges of them, and {word!r} is none.'
+            )
     return [name for name in names if name in chosen]
 
 
@@ -96,8 +104,7 @@ def _write(folder: str, names: list, images_of, wanted: list, per_class: int | N
         counts[split] = 0
         for name in chosen:
             # The pixels decide the order, since each source has its own.
-            images = sorted(images_of(theirs, name), key=lambda image: hashlib.sha256(
-                image.tobytes()).digest())
+            images = sorted(images_of(theirs, name), key=lambda image: hashlib.sha256(image.tobytes()).digest())
             images = images[:per_class] if split == 'train' else images
             os.makedirs(os.path.join(folder, split, name))
             for number, image in enumerate(images):
@@ -105,8 +112,7 @@ def _write(folder: str, names: list, images_of, wanted: list, per_class: int | N
                 Image.fromarray(image).save(os.path.join(folder, path))
                 content.update(f'{path}\0'.encode() + image.tobytes())
             counts[split] += len(images)
-    manifest = dict(set='CIFAR-100', classes=chosen, per_class=per_class, **counts,
-                    content_sha256=content.hexdigest())
+    manifest = dict(set='CIFAR-100', classes=chosen, per_class=per_class, **counts, content_sha256=content.hexdigest())
     with open(os.path.join(folder, 'manifest.json'), 'w') as file:
         json.dump(manifest, file, indent=1)
     return manifest
@@ -114,11 +120,14 @@ def _write(folder: str, names: list, images_of, wanted: list, per_class: int | N
 
 def _original(source: str) -> tuple:
     from torchvision.datasets import CIFAR100
+
     try:
         sets = {split: CIFAR100(source, train=split == 'train') for split in SPLITS.values()}
     except RuntimeError as error:  # a file is missing or is not the one of the checksum
-        raise UserError(f'CIFAR-100 as it is distributed was expected in {source}/cifar-100-python,'
-                        f' and a file is missing or changed: unpack it anew.') from error
+        raise UserError(
+            f'CIFAR-100 as it is distributed was expected in {source}/cifar-100-python,'
+            f' and a file is missing or changed: unpack it anew.'
+        ) from error
     names = sets['train'].classes
 
     def images_of(split: str, name: str) -> np.ndarray:
@@ -128,13 +137,19 @@ def _original(source: str) -> tuple:
 
 
 def _mosaics(source: str) -> tuple:
-    files = {split: {os.path.basename(path).partition('_')[2].removesuffix('.webp'): path
-                     for path in sorted(glob.glob(os.path.join(source, split, '*_*.webp')))}
-             for split in SPLITS.values()}
+    files = {
+        split: {
+            os.path.basename(path).partition('_')[2].removesuffix('.webp'): path
+            for path in sorted(glob.glob(os.path.join(source, split, '*_*.webp')))
+        }
+        for split in SPLITS.values()
+    }
     if not files['train'] or list(files['train']) != list(files['test']):
-        raise UserError(f'cifar-100-python, or train and test with the same mosaics NN_name.webp, '
-                        f'were expected in {source}, and there is neither: name the folder that '
-                        f'holds them.')
+        raise UserError(
+            f'cifar-100-python, or train and test with the same mosaics NN_name.webp, '
+            f'were expected in {source}, and there is neither: name the folder that '
+            f'holds them.'
+        )
 
     def images_of(split: str, name: str) -> np.ndarray:
         path = files[split][name]
@@ -143,8 +158,10 @@ def _mosaics(source: str) -> tuple:
         except Exception as error:  # a decoder has many ways to fail on bad bytes
             raise unreadable(path, error) from error
         if mosaic.shape[1] != 800 or mosaic.shape[0] % 32:
-            raise UserError(f'tiles of 32x32 pixels in rows of 25 were expected in {path}, and it '
-                            f'has {mosaic.shape[1]}x{mosaic.shape[0]} pixels: fetch it anew.')
+            raise UserError(
+                f'tiles of 32x32 pixels in rows of 25 were expected in {path}, and it '
+                f'has {mosaic.shape[1]}x{mosaic.shape[0]} pixels: fetch it anew.'
+            )
         tiles = mosaic.reshape(-1, 32, 25, 32, 3).swapaxes(1, 2)
         return tiles.reshape(-1, 32, 32, 3)
 

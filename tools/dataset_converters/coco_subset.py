@@ -13,35 +13,34 @@ categories stay as they were, as does what else the file says of them.
 The whole file is checked before. Where something is wrong (see README.md beside this file),
 nothing is written unless with ``--skip-bad``. Image files are looked at only with ``--images``.
 """
+
 import argparse
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from hsakd_mm.datasets.box_checks import refuse_bad  # noqa: E402
-from hsakd_mm.datasets.coco_files import add_options, check_options, finish, targets  # noqa: E402
-from hsakd_mm.datasets.coco_json import read_classes  # noqa: E402
-from hsakd_mm.datasets.coco_subset import Choice, checked, read_coco, subset  # noqa: E402
-from hsakd_mm.engine.launch import user_errors  # noqa: E402
+from hsakd_mm.datasets.boxes.checks import refuse_bad
+from hsakd_mm.datasets.boxes.coco_files import add_options, check_options, finish, targets
+from hsakd_mm.datasets.boxes.coco_json import read_classes
+from hsakd_mm.datasets.boxes.subset import Choice, checked, read_coco, subset
+from hsakd_mm.engine.launch import user_errors
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', help='the COCO json')
     parser.add_argument('--out', required=True, help='the new json, or a folder for it')
-    parser.add_argument('--classes', nargs='+', metavar='CLASS',
-                        help='names, or a file with one a line (default: all)')
+    parser.add_argument('--classes', nargs='+', metavar='CLASS', help='names, or a file with one a line (default: all)')
     parser.add_argument('--min-area', type=float, metavar='PIXELS', help='of a box, included')
     parser.add_argument('--max-area', type=float, metavar='PIXELS', help='of a box, included')
-    parser.add_argument('--drop-empty', action='store_true',
-                        help='drop images without boxes (default: keep them)')
+    parser.add_argument('--drop-empty', action='store_true', help='drop images without boxes (default: keep them)')
     parser.add_argument('--max-images', type=int, metavar='N', help='at most so many images')
     parser.add_argument('--fraction', type=float, metavar='PART', help='this part of the images')
     parser.add_argument('--seed', type=int, default=0, help='of the draw (default: %(default)s)')
-    parser.add_argument('--images', metavar='DIR',
-                        help='folder of the images: check that they are there, and their sizes')
+    parser.add_argument(
+        '--images', metavar='DIR', help='folder of the images: check that they are there, and their sizes'
+    )
     add_options(parser)
     args = parser.parse_args()
     with user_errors('interrupted: nothing was written; run the same command again.'):
@@ -51,8 +50,15 @@ def main() -> None:
 def write_subset(args: argparse.Namespace) -> None:
     """Read, check, choose, write."""
     check_options(args)
-    choice = Choice(read_classes(args.classes), args.min_area, args.max_area, args.drop_empty,
-                    args.max_images, args.fraction, args.seed)
+    choice = Choice(
+        read_classes(args.classes),
+        args.min_area,
+        args.max_area,
+        args.drop_empty,
+        args.max_images,
+        args.fraction,
+        args.seed,
+    )
     split = os.path.splitext(os.path.basename(args.source))[0]
     paths = targets(args.out, [split], args.force)
     content, findings = checked(read_coco(args.source), args.images, args.clip)

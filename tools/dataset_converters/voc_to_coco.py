@@ -12,39 +12,44 @@ XML file is taken, into one json with the name of ROOT. Boxes are those that MMD
 ``XMLDataset`` reads: whole pixels, from 0 instead of 1. 'difficult' becomes ``iscrowd=1``, which
 ``CocoDataset`` hands on as ``ignore_flag=1`` and ``CocoMetric`` counts neither as found nor as
 missed, and never ``ignore``, by which ``CocoDataset`` would leave the box out and ``CocoMetric``
-count it as missed; see ``hsakd_mm/datasets/coco_json.py``.
+count it as missed; see ``hsakd_mm/datasets/boxes/coco_json.py``.
 
 Where something is wrong (see README.md beside this file), nothing is written unless with
 ``--skip-bad``.
 """
+
 import argparse
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from hsakd_mm.datasets.coco_files import add_options, check_options, finish, targets  # noqa: E402
-from hsakd_mm.datasets.coco_json import collect, read_classes, to_coco  # noqa: E402
-from hsakd_mm.datasets.voc_xml import VOC_CLASSES, found_classes, voc_samples  # noqa: E402
-from hsakd_mm.engine.launch import user_errors  # noqa: E402
+from hsakd_mm.datasets.boxes.coco_files import add_options, check_options, finish, targets
+from hsakd_mm.datasets.boxes.coco_json import collect, read_classes, to_coco
+from hsakd_mm.datasets.boxes.voc_xml import VOC_CLASSES, found_classes, voc_samples
+from hsakd_mm.engine.launch import user_errors
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('root', help='such as VOCdevkit/VOC2007')
-    parser.add_argument('--out', required=True,
-                        help='folder for <split>.json, or a .json file for one split')
-    parser.add_argument('--image-sets', nargs='+', metavar='SET',
-                        help='names in ImageSets/Main, or files with one image id a line')
-    parser.add_argument('--classes', nargs='+', metavar='CLASS',
-                        help="names in their order, a file with one a line, or 'voc' for Pascal's "
-                        "20; another name is an unknown category (default: all names that occur, "
-                        "by the alphabet)")
+    parser.add_argument('--out', required=True, help='folder for <split>.json, or a .json file for one split')
+    parser.add_argument(
+        '--image-sets', nargs='+', metavar='SET', help='names in ImageSets/Main, or files with one image id a line'
+    )
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='CLASS',
+        help="names in their order, a file with one a line, or 'voc' for Pascal's "
+        '20; another name is an unknown category (default: all names that occur, '
+        'by the alphabet)',
+    )
     parser.add_argument('--img-subdir', default='JPEGImages', help='default: %(default)s')
     parser.add_argument('--ann-subdir', default='Annotations', help='default: %(default)s')
-    parser.add_argument('--from-zero', action='store_true',
-                        help='the XML files count pixels from 0: subtract nothing, keep fractions')
+    parser.add_argument(
+        '--from-zero', action='store_true', help='the XML files count pixels from 0: subtract nothing, keep fractions'
+    )
     add_options(parser)
     args = parser.parse_args()
     with user_errors('interrupted: nothing was written; run the same command again.'):
@@ -60,12 +65,15 @@ def convert(args: argparse.Namespace) -> None:
     classes = VOC_CLASSES if args.classes == ['voc'] else read_classes(args.classes)
     splits = {}
     for split, image_set in sets.items():
-        samples = voc_samples(args.root, image_set, args.img_subdir, args.ann_subdir,
-                              args.from_zero)
+        samples = voc_samples(args.root, image_set, args.img_subdir, args.ann_subdir, args.from_zero)
         splits[split] = collect(samples, classes, args.clip, split)
     classes = classes or found_classes(splits.values())
-    finish({split: to_coco(content, classes) for split, content in splits.items()},
-           {split: content.findings for split, content in splits.items()}, paths, args.skip_bad)
+    finish(
+        {split: to_coco(content, classes) for split, content in splits.items()},
+        {split: content.findings for split, content in splits.items()},
+        paths,
+        args.skip_bad,
+    )
     images = os.path.normpath(os.path.join(args.root, args.img_subdir))
     for path in paths.values():
         print(f"{path}: its images lie in data_prefix=dict(img='{images}/')")

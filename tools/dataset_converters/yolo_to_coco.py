@@ -14,32 +14,30 @@ without an image is something wrong.
 Where something is wrong (see README.md beside this file), nothing is written unless with
 ``--skip-bad``.
 """
+
 import argparse
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from hsakd_mm.datasets.coco_files import add_options, check_options, finish, targets  # noqa: E402
-from hsakd_mm.datasets.coco_json import collect, read_classes, to_coco  # noqa: E402
-from hsakd_mm.datasets.yolo_txt import read_data_yaml, yolo_samples  # noqa: E402
-from hsakd_mm.engine.launch import user_errors  # noqa: E402
-from hsakd_mm.errors import UserError  # noqa: E402
+from hsakd_mm.datasets.boxes.coco_files import add_options, check_options, finish, targets
+from hsakd_mm.datasets.boxes.coco_json import collect, read_classes, to_coco
+from hsakd_mm.datasets.boxes.yolo_txt import read_data_yaml, yolo_samples
+from hsakd_mm.engine.launch import user_errors
+from hsakd_mm.errors import UserError
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', metavar='YAML', help='data.yaml of the set')
-    parser.add_argument('--splits', nargs='+', metavar='SPLIT',
-                        help='which splits of --data (default: all it has)')
+    parser.add_argument('--splits', nargs='+', metavar='SPLIT', help='which splits of --data (default: all it has)')
     parser.add_argument('--images', metavar='DIR', help='instead of --data: folder of one split')
-    parser.add_argument('--labels', metavar='DIR',
-                        help='with --images (default: where YOLO looks for them)')
-    parser.add_argument('--classes', nargs='+', metavar='CLASS',
-                        help='with --images: names in their order, or a file with one a line')
-    parser.add_argument('--out', required=True,
-                        help='folder for <split>.json, or a .json file for one split')
+    parser.add_argument('--labels', metavar='DIR', help='with --images (default: where YOLO looks for them)')
+    parser.add_argument(
+        '--classes', nargs='+', metavar='CLASS', help='with --images: names in their order, or a file with one a line'
+    )
+    parser.add_argument('--out', required=True, help='folder for <split>.json, or a .json file for one split')
     add_options(parser)
     args = parser.parse_args()
     with user_errors('interrupted: nothing was written; run the same command again.'):
@@ -55,8 +53,12 @@ def convert(args: argparse.Namespace) -> None:
     for split, where in places.items():
         samples, folders[split] = yolo_samples(where, names, args.labels)
         splits[split] = collect(samples, names, args.clip, split)
-    finish({split: to_coco(content, names) for split, content in splits.items()},
-           {split: content.findings for split, content in splits.items()}, paths, args.skip_bad)
+    finish(
+        {split: to_coco(content, names) for split, content in splits.items()},
+        {split: content.findings for split, content in splits.items()},
+        paths,
+        args.skip_bad,
+    )
     for split, path in paths.items():
         print(f"{path}: its images lie in data_prefix=dict(img='{folders[split]}/')")
 
@@ -64,22 +66,25 @@ def convert(args: argparse.Namespace) -> None:
 def _source(args: argparse.Namespace) -> tuple:
     """Class names, and folders or list files by split."""
     if bool(args.data) == bool(args.images):
-        raise UserError('the set is named either by --data or by --images (with --classes): give '
-                        'one of the two.')
+        raise UserError('the set is named either by --data or by --images (with --classes): give one of the two.')
     if args.images:
         if not args.classes or args.splits:
-            raise UserError('--images takes the names of the classes with --classes, and no '
-                            '--splits: correct the command, or name a data.yaml with --data.')
-        return read_classes(args.classes), {os.path.basename(os.path.abspath(args.images)):
-                                            [args.images]}
+            raise UserError(
+                '--images takes the names of the classes with --classes, and no '
+                '--splits: correct the command, or name a data.yaml with --data.'
+            )
+        return read_classes(args.classes), {os.path.basename(os.path.abspath(args.images)): [args.images]}
     if args.classes or args.labels:
-        raise UserError('--data says itself which classes there are and where labels lie: leave '
-                        '--classes and --labels out, or use --images.')
+        raise UserError(
+            '--data says itself which classes there are and where labels lie: leave '
+            '--classes and --labels out, or use --images.'
+        )
     names, places = read_data_yaml(args.data)
     absent = [split for split in args.splits or () if split not in places]
     if absent:
-        raise UserError(f'{args.data} has the splits {", ".join(places)}, and --splits names '
-                        f'{", ".join(absent)}: correct it.')
+        raise UserError(
+            f'{args.data} has the splits {", ".join(places)}, and --splits names {", ".join(absent)}: correct it.'
+        )
     return names, {split: places[split] for split in args.splits or places}
 
 

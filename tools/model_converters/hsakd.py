@@ -1,8 +1,9 @@
 """Turn a file of the HSAKD authors, or of RepDistiller, into a training checkpoint, or back.
 
-    python tools/model_converters/hsakd.py FILE CONFIG OUT
-    python tools/model_converters/hsakd.py --reverse CHECKPOINT CONFIG OUT
+python tools/model_converters/hsakd.py FILE CONFIG OUT
+python tools/model_converters/hsakd.py --reverse CHECKPOINT CONFIG OUT
 """
+
 import argparse
 import os
 import sys
@@ -11,27 +12,31 @@ from collections.abc import Mapping
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-import hsakd_mm  # noqa: E402,F401  mends what it must before mmengine is used
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+import numpy as np
+import torch
+from torch import Tensor, nn
 
-from hsakd_mm.checkpoint import load_checkpoint, load_strict, sha256  # noqa: E402
-from hsakd_mm.engine.launch import user_errors  # noqa: E402
-from hsakd_mm.engine.preflight import load_config  # noqa: E402
-from hsakd_mm.errors import UserError  # noqa: E402
-from hsakd_mm.models.branches import TailBranches  # noqa: E402
-from hsakd_mm.registry import MODELS  # noqa: E402
-from hsakd_mm.files import replace  # noqa: E402
-from hsakd_mm.upstream import from_upstream, to_upstream  # noqa: E402
+import hsakd_mm  # noqa: F401  mends what it must before mmengine is used
+from hsakd_mm.checkpoints.loading import load_checkpoint, load_strict, sha256
+from hsakd_mm.checkpoints.upstream import from_upstream, to_upstream
+from hsakd_mm.engine.launch import user_errors
+from hsakd_mm.engine.preflight import load_config
+from hsakd_mm.errors import UserError
+from hsakd_mm.files import replace
+from hsakd_mm.models.branches import TailBranches
+from hsakd_mm.registry import MODELS
 
 # Where a file keeps its weights, and what its ``epoch`` lacks to the number of epochs it was
 # trained for: winycg/HSAKD counts from 0, RepDistiller from 1.
 PLACES = {'net': 1, 'model': 0, 'state_dict': 0}
 # Besides tensors their files hold accuracies, as numpy's numbers, and the command line's arguments.
-HARMLESS = [Namespace, np.dtype, *(type(np.dtype(name)) for name in ('f4', 'f8', 'i4', 'i8')),
-            (np.float64(0).__reduce__()[0], 'numpy.core.multiarray.scalar'),
-            (np.float64(0).__reduce__()[0], 'numpy._core.multiarray.scalar')]
+HARMLESS = [
+    Namespace,
+    np.dtype,
+    *(type(np.dtype(name)) for name in ('f4', 'f8', 'i4', 'i8')),
+    (np.float64(0).__reduce__()[0], 'numpy.core.multiarray.scalar'),
+    (np.float64(0).__reduce__()[0], 'numpy._core.multiarray.scalar'),
+]
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,8 +51,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     if os.path.realpath(args.file) == os.path.realpath(args.out):
-        raise UserError(f'the conversion would replace the file it is made from, {args.file}: give '
-                        f'OUT another name.')
+        raise UserError(f'the conversion would replace the file it is made from, {args.file}: give OUT another name.')
     cfg = load_config(args.config, needs=('model',))
     content, tensors = (reverse if args.reverse else convert)(args.file, args.config, cfg)
     replace(args.out, lambda file: torch.save(content, file))
@@ -79,8 +83,7 @@ def reverse(path: str, config: str, cfg) -> tuple[dict, int]:
 def read(path: str) -> tuple[dict, int | None]:
     """Weights and epochs trained for (None where it does not say) of a file of theirs."""
     if not os.path.isfile(path):
-        raise UserError(f'a file of weights was expected at {path}, and there is none: check the '
-                        f'path.')
+        raise UserError(f'a file of weights was expected at {path}, and there is none: check the path.')
     try:
         # The context takes back what it allowed, also what was allowed before.
         allowed = torch.serialization.get_safe_globals()
@@ -91,19 +94,28 @@ def read(path: str) -> tuple[dict, int | None]:
             raise UserError(
                 f'{path} holds more than tensors and plain values, and reading such a file can run '
                 f'any code; if you trust where it comes from, save its weights alone, as in python '
-                f'-c "import torch; torch.save(torch.load({path!r}, weights_only=False)[\'net\'], '
-                f'\'weights.pth\')", and convert weights.pth.') from error
+                f"-c \"import torch; torch.save(torch.load({path!r}, weights_only=False)['net'], "
+                f"'weights.pth')\", and convert weights.pth."
+            ) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f'a file of weights was expected at {path}, and it cannot be read as one '
-                        f'({reason[:160]}): it may be truncated; copy it again.') from error
-    place = next((name for name in PLACES if isinstance(content, Mapping) and isinstance(
-        content.get(name), Mapping)), None)
+        raise UserError(
+            f'a file of weights was expected at {path}, and it cannot be read as one '
+            f'({reason[:160]}): it may be truncated; copy it again.'
+        ) from error
+    place = next(
+        (name for name in PLACES if isinstance(content, Mapping) and isinstance(content.get(name), Mapping)), None
+    )
     weights = content[place] if place else content
-    if not isinstance(weights, Mapping) or not weights or not all(
-            isinstance(value, Tensor) for value in weights.values()):
-        raise UserError(f'a state dict was expected in {path}, by itself or under '
-                        f'{", ".join(PLACES)}, and there is none: name a file of winycg/HSAKD or '
-                        f'RepDistiller.')
+    if (
+        not isinstance(weights, Mapping)
+        or not weights
+        or not all(isinstance(value, Tensor) for value in weights.values())
+    ):
+        raise UserError(
+            f'a state dict was expected in {path}, by itself or under '
+            f'{", ".join(PLACES)}, and there is none: name a file of winycg/HSAKD or '
+            f'RepDistiller.'
+        )
     epoch = content.get('epoch') if place else None
     return weights, None if epoch is None else int(epoch) + PLACES[place]
 
@@ -112,8 +124,10 @@ def require_tails(model: nn.Module, config: str) -> None:
     for module in model.modules():
         branches = getattr(module, 'branches', None)
         if branches is not None and not isinstance(branches, TailBranches):
-            raise UserError(f'winycg/HSAKD knows one kind of branches, TailBranches, and {config} '
-                            f'has {type(branches).__name__}: it has no name for their weights.')
+            raise UserError(
+                f'winycg/HSAKD knows one kind of branches, TailBranches, and {config} '
+                f'has {type(branches).__name__}: it has no name for their weights.'
+            )
 
 
 if __name__ == '__main__':

@@ -1,4 +1,5 @@
 """Transforms of a sample's dict; importing this registers them all."""
+
 from .build import build_transforms
 from .formatting import PackInputs
 from .loading import LoadImage

@@ -1,4 +1,5 @@
 """Pipelines from configs, with a sentence for a name or an argument that does not exist."""
+
 import difflib
 from collections.abc import Callable, Sequence
 
@@ -25,12 +26,15 @@ def _build(config: dict) -> Callable:
     name = config.get('type')
     if isinstance(name, str) and not _usable(name):
         known = TRANSFORMS.module_dict
-        near = difflib.get_close_matches(name, known, n=3) or [
-            each for each in known if each.rpartition('/')[2] == name] or ['LoadImage']
-        raise UserError(f'there is no transform {name!r}: did you mean '
-                        f'{" or ".join(map(repr, near))}?')
+        near = (
+            difflib.get_close_matches(name, known, n=3)
+            or [each for each in known if each.rpartition('/')[2] == name]
+            or ['LoadImage']
+        )
+        raise UserError(f'there is no transform {name!r}: did you mean {" or ".join(map(repr, near))}?')
     try:
         return TRANSFORMS.build(config)
     except (TypeError, ValueError) as error:
-        raise UserError(f'the transform {name!r} cannot be built with the arguments given '
-                        f'({error}): correct them in the pipeline.') from error
+        raise UserError(
+            f'the transform {name!r} cannot be built with the arguments given ({error}): correct them in the pipeline.'
+        ) from error

@@ -1,4 +1,5 @@
 """The end of a pipeline: what the collate function stacks."""
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,9 +32,11 @@ class PackInputs:
             image = torch.from_numpy(np.array(image))
             image = image.permute(2, 0, 1) if image.ndim == 3 else image[None]
         if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != 3:
-            raise UserError(f'PackInputs expects a uint8 image of 3 channels, and the pipeline '
-                            f'gave it {image.dtype} {list(image.shape)}: leave out transforms '
-                            f'that normalise the image or change its channels.')
+            raise UserError(
+                f'PackInputs expects a uint8 image of 3 channels, and the pipeline '
+                f'gave it {image.dtype} {list(image.shape)}: leave out transforms '
+                f'that normalise the image or change its channels.'
+            )
         packed = dict(inputs=image.contiguous(), labels=results['gt_label'])
         if self.with_index:
             packed['indices'] = results['sample_idx']

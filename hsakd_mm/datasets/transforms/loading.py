@@ -1,4 +1,5 @@
 """Image files into the pipeline."""
+
 from hsakd_mm.datasets.images import read_rgb
 from hsakd_mm.registry import TRANSFORMS
 

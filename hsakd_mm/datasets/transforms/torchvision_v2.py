@@ -3,6 +3,7 @@
 They act on ``results['img']``; the arguments are torchvision's, with an interpolation given by its
 name ('bicubic') and inner ``transforms`` as configs.
 """
+
 import inspect
 
 from torchvision.transforms import InterpolationMode, v2
@@ -21,8 +22,7 @@ class TorchvisionTransform:
         if isinstance(kwargs.get('interpolation'), str):
             kwargs['interpolation'] = InterpolationMode(kwargs['interpolation'])
         if 'transforms' in kwargs:  # RandomApply, RandomChoice, …
-            kwargs['transforms'] = [getattr(each, 'transform', each)
-                                    for each in build_transforms(kwargs['transforms'])]
+            kwargs['transforms'] = [getattr(each, 'transform', each) for each in build_transforms(kwargs['transforms'])]
         self.transform = self.wrapped(*args, **kwargs)
 
     def __call__(self, results: dict) -> dict:
@@ -35,5 +35,7 @@ class TorchvisionTransform:
 
 for _name, _wrapped in inspect.getmembers(v2, inspect.isclass):
     if issubclass(_wrapped, v2.Transform):
-        TRANSFORMS.register_module(f'torchvision/{_name}', module=type(
-            _name, (TorchvisionTransform,), dict(wrapped=_wrapped, __module__=__name__)))
+        TRANSFORMS.register_module(
+            f'torchvision/{_name}',
+            module=type(_name, (TorchvisionTransform,), dict(wrapped=_wrapped, __module__=__name__)),
+        )

@@ -1,16 +1,17 @@
 """The teacher's life: built, loaded, checked, frozen, attached, never saved."""
+
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import nn
 
-from hsakd_mm.checkpoint import load_checkpoint, load_strict, sha256
+from hsakd_mm.checkpoints.loading import load_checkpoint, load_strict, sha256
+from hsakd_mm.checkpoints.pretrained import check_input, load_backbone
+from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.teacher_check import measure_teacher
-from hsakd_mm.pretrained import check_input, load_backbone
-from hsakd_mm.randomness import undisturbed
+from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import HOOKS, MODELS
-from hsakd_mm.work_dir import find_checkpoint
 
 
 @HOOKS.register_module()
@@ -42,8 +43,7 @@ class DistillationHook(Hook):
 
     priority = 'VERY_HIGH'  # before hooks that look at the model, such as EMAHook
 
-    def __init__(self, teacher: dict, checkpoint: str, ramp_up_epochs: float = 0.,
-                 check: bool = True) -> None:
+    def __init__(self, teacher: dict, checkpoint: str, ramp_up_epochs: float = 0.0, check: bool = True) -> None:
         self.teacher_cfg = teacher
         self.checkpoint = checkpoint
         self.ramp_up_epochs = ramp_up_epochs
@@ -57,10 +57,12 @@ class DistillationHook(Hook):
         # Not before_run: that happens before a mere test as well, which needs no teacher.
         student = _unwrap(runner.model)
         if not hasattr(student, 'attach_teacher'):
-            raise UserError(f'DistillationHook needs a model that takes a teacher, and '
-                            f'{type(student).__name__} does not: remove the hook, or use a '
-                            f'method such as HSAKD.')
-        with undisturbed('teacher'):  # with and without a teacher, the same images in the same order
+            raise UserError(
+                f'DistillationHook needs a model that takes a teacher, and '
+                f'{type(student).__name__} does not: remove the hook, or use a '
+                f'method such as HSAKD.'
+            )
+        with isolated_rng('teacher'):  # with and without a teacher, the same images in the same order
             teacher = self._load_teacher(student, runner.logger)
             student.attach_teacher(teacher)
             self._check(teacher, runner)
@@ -95,15 +97,17 @@ class DistillationHook(Hook):
             return
         measured = measure_teacher(teacher, runner.val_dataloader)
         for what, accuracy in measured.items():
-            runner.logger.info(f'Teacher: {what} {accuracy.share:.2%} on {accuracy.count} '
-                               f'validation images, {accuracy.chance:.2%} by the best guess')
+            runner.logger.info(
+                f'Teacher: {what} {accuracy.share:.2%} on {accuracy.count} '
+                f'validation images, {accuracy.chance:.2%} by the best guess'
+            )
             accuracy.require_better_than_chance(what, self.checkpoint)
         runner.message_hub.update_info('teacher_top1', measured['top-1'].share)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         if self.ramp_up_epochs:
             epochs = runner.iter / len(runner.train_dataloader)
-            _unwrap(runner.model).distill_weight = min(1., epochs / self.ramp_up_epochs)
+            _unwrap(runner.model).distill_weight = min(1.0, epochs / self.ramp_up_epochs)
 
 
 def _unwrap(model: nn.Module) -> nn.Module:

@@ -10,6 +10,16 @@ from .vgg import VGG
 from .wide_bottleneck import WideBottleneckResNet
 from .wide_resnet import WideResNet
 
-__all__ = ['CifarBackbone', 'CifarMobileNetV2', 'CifarResNet', 'CifarStemResNet', 'ShuffleNetV1',
-           'ShuffleNetV2', 'StagedBackbone', 'TimmBackbone', 'VGG', 'WideBottleneckResNet',
-           'WideResNet']
+__all__ = [
+    'VGG',
+    'CifarBackbone',
+    'CifarMobileNetV2',
+    'CifarResNet',
+    'CifarStemResNet',
+    'ShuffleNetV1',
+    'ShuffleNetV2',
+    'StagedBackbone',
+    'TimmBackbone',
+    'WideBottleneckResNet',
+    'WideResNet',
+]

@@ -4,6 +4,7 @@ Most CNNs of timm are chains: each module takes the one tensor that the module b
 image run through ``forward_features`` with hooks shows the chain, the stride after each of its
 points, and what lies inside a module. What is no chain is refused, saying where it breaks.
 """
+
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -72,22 +73,26 @@ def cut(net: nn.Module, image: Tensor) -> Cut:
     if not isinstance(features, Tensor):
         raise NotAChain(f'gives {len(features)} feature maps at once: parallel branches')
     if _stride(features.shape, image) is None:
-        raise NotAChain(f'gives features of shape {list(features.shape)} for images of '
-                        f'{list(image.shape)}: no maps at strides 4 to 32')
+        raise NotAChain(
+            f'gives features of shape {list(features.shape)} for images of '
+            f'{list(image.shape)}: no maps at strides 4 to 32'
+        )
     points = _expand(calls, image)
     strides = [_stride(call.gave, image) for call in points]
     missing = [stride for stride in STRIDES if stride not in strides]
     if missing:
-        raise NotAChain(f'has no feature map at stride {missing[0]}: along it the strides are '
-                        f'{sorted({stride for stride in strides if stride})}')
+        raise NotAChain(
+            f'has no feature map at stride {missing[0]}: along it the strides are '
+            f'{sorted({stride for stride in strides if stride})}'
+        )
     last = _last_of_child(points, strides)
     ends = [_last(strides, stride) for stride in STRIDES[:-1]] + [last]
-    if not all(_has_weights(points[start + 1:end + 1]) for start, end in pairwise(ends)):
+    if not all(_has_weights(points[start + 1 : end + 1]) for start, end in pairwise(ends)):
         ends = [strides.index(stride) for stride in STRIDES[:-1]] + [last]
     starts = [0, *(end + 1 for end in ends)]
-    stages = [points[start:end + 1] for start, end in zip(starts, ends)]
+    stages = [points[start : end + 1] for start, end in zip(starts, ends)]
     block, repeat = _repeatable(stages[-1])
-    stem, neck = _stem(stages[0]), points[last + 1:]
+    stem, neck = _stem(stages[0]), points[last + 1 :]
     names = [[call.name for call in part] for part in (stem, *stages, neck)]
     return Cut(names[0], names[1:-1], names[-1], block, repeat)
 
@@ -102,12 +107,14 @@ def _record(net: nn.Module, image: Tensor) -> tuple:
         def hook(module, args, kwargs):
             parent = stack[-1]
             single = len(args) == 1 and not kwargs and isinstance(args[0], Tensor)
-            call = Call(name, module, tuple(args[0].shape) if single else None, None,
-                        single and args[0] is latest[id(parent)])
+            call = Call(
+                name, module, tuple(args[0].shape) if single else None, None, single and args[0] is latest[id(parent)]
+            )
             parent.children.append(call)
             stack.append(call)
             given.append(args)  # alive until the end, so that no id is used twice
             latest[id(call)] = args[0] if single else None
+
         return hook
 
     def after(module, args, output):
@@ -119,8 +126,10 @@ def _record(net: nn.Module, image: Tensor) -> tuple:
     handles = []
     for name, module in net.named_modules():
         if module is not net:
-            handles += [module.register_forward_pre_hook(before(name), with_kwargs=True),
-                        module.register_forward_hook(after)]
+            handles += [
+                module.register_forward_pre_hook(before(name), with_kwargs=True),
+                module.register_forward_hook(after),
+            ]
     try:
         features = net.forward_features(image)
     finally:
@@ -138,8 +147,10 @@ def _break(call: Call) -> str:
     before = 'the image'
     for child in call.children:
         if not child.chained:
-            return (f'is not a chain of modules (it has parallel branches, or works between its '
-                    f'modules): {where}{child.name!r} does not take just what {before} gave')
+            return (
+                f'is not a chain of modules (it has parallel branches, or works between its '
+                f'modules): {where}{child.name!r} does not take just what {before} gave'
+            )
         before = repr(child.name)
     return f'is not a chain of modules: {where}something follows {before} outside of any module'
 
@@ -151,8 +162,9 @@ def _expand(calls: list, image: Tensor) -> list:
         start, end = _stride(call.given, image), _stride(call.gave, image)
         if call.given and call.gave is None:
             raise NotAChain(f'is not a chain of modules: {call.name!r} gives several tensors')
-        if (start and end and any(start < stride < end for stride in STRIDES)
-                and call.children):  # in a single layer there is no point between
+        if (
+            start and end and any(start < stride < end for stride in STRIDES) and call.children
+        ):  # in a single layer there is no point between
             if not call.is_chain:
                 raise NotAChain(_break(call))
             points += _expand(call.children, image)
@@ -176,8 +188,11 @@ def _last_of_child(points: list, strides: list) -> int:
     """The last point at stride 32 within that child of the network which gets there."""
     first = strides.index(STRIDES[-1])
     child = points[first].name.split('.')[0]
-    return max(index for index, (call, stride) in enumerate(zip(points, strides))
-               if stride == STRIDES[-1] and call.name.split('.')[0] == child)
+    return max(
+        index
+        for index, (call, stride) in enumerate(zip(points, strides))
+        if stride == STRIDES[-1] and call.name.split('.')[0] == child
+    )
 
 
 def _has_weights(calls: list) -> bool:
@@ -185,9 +200,10 @@ def _has_weights(calls: list) -> bool:
 
 
 def _stem(stage: list) -> list:
-    convolutions = [index for index, call in enumerate(stage)
-                    if any(weight.dim() == 4 for weight in call.module.parameters())]
-    return stage[:convolutions[1]] if len(convolutions) > 1 else stage
+    convolutions = [
+        index for index, call in enumerate(stage) if any(weight.dim() == 4 for weight in call.module.parameters())
+    ]
+    return stage[: convolutions[1]] if len(convolutions) > 1 else stage
 
 
 def _repeatable(stage: list) -> tuple:
@@ -200,8 +216,7 @@ def _repeatable(stage: list) -> tuple:
         blocks = [call for call in stage if _is_block(call)]
         for block in blocks:
             if block.given == block.gave == out:
-                return block.name, sum(type(other.module) is type(block.module)
-                                       for other in blocks)
+                return block.name, sum(type(other.module) is type(block.module) for other in blocks)
         stage = [child for call in stage if call.is_chain for child in call.children]
     return None, 0
 
@@ -209,8 +224,12 @@ def _repeatable(stage: list) -> tuple:
 def _is_block(call: Call) -> bool:
     """Several layers, a spatial convolution among them, that are not just a list."""
     kernels = (weight.shape[2:] for weight in call.module.parameters() if weight.dim() == 4)
-    return (not isinstance(call.module, nn.Sequential) and call.given is not None
-            and bool(call.children) and any(max(kernel) > 1 for kernel in kernels))
+    return (
+        not isinstance(call.module, nn.Sequential)
+        and call.given is not None
+        and bool(call.children)
+        and any(max(kernel) > 1 for kernel in kernels)
+    )
 
 
 def probe(net: nn.Module, sizes: tuple) -> tuple:
@@ -250,6 +269,8 @@ def _max(stride) -> int:
 
 def refuse(model_name: str, reason: str) -> UserError:
     """The sentence for a network that cannot be cut."""
-    return UserError(f'TimmBackbone needs a chain of modules with feature maps at strides 4, 8, '
-                     f'16 and 32, and {model_name!r} {reason}: choose a network that is one, such '
-                     f'as resnet18, regnetx_002, efficientnet_b0 or convnext_atto.')
+    return UserError(
+        f'TimmBackbone needs a chain of modules with feature maps at strides 4, 8, '
+        f'16 and 32, and {model_name!r} {reason}: choose a network that is one, such '
+        f'as resnet18, regnetx_002, efficientnet_b0 or convnext_atto.'
+    )

@@ -3,6 +3,7 @@
 A family names its layers as winycg/HSAKD and RepDistiller do (so their plain weights load strictly)
 and says how to make a fresh stage. Forward pass and branches follow from that.
 """
+
 from abc import abstractmethod
 from collections.abc import Iterable
 from itertools import accumulate
@@ -39,8 +40,9 @@ class CifarBackbone(StagedBackbone):
     head: str = 'fc'
     """Name of the classifier."""
 
-    def __init__(self, num_classes: int, stem_channels: int, channels: Iterable,
-                 num_features: int | None = None) -> None:
+    def __init__(
+        self, num_classes: int, stem_channels: int, channels: Iterable, num_features: int | None = None
+    ) -> None:
         super().__init__()
         self.channels = tuple(channels)
         self.strides = tuple(accumulate(self.stage_strides, mul))
@@ -91,9 +93,11 @@ class CifarBackbone(StagedBackbone):
         if stage == last:
             layers = self.build_stage(last, self.channels[last], stride=1)
         else:
-            layers = [layer for index in range(stage + 1, last + 1)
-                      for layer in self.build_stage(index, self.channels[index - 1],
-                                                    self.stage_strides[index])]
+            layers = [
+                layer
+                for index in range(stage + 1, last + 1)
+                for layer in self.build_stage(index, self.channels[index - 1], self.stage_strides[index])
+            ]
         return nn.Sequential(*layers, *self.build_neck())
 
 
@@ -124,8 +128,10 @@ def blocks_in_depth(family: str, depth: int, step: int, offset: int) -> int:
     """
     if not isinstance(depth, int) or depth <= offset or (depth - offset) % step:
         near = ', '.join(str(step * n + offset) for n in (1, 2, 3, 6))
-        raise UserError(f'{family} expects a depth of {step}n+{offset} with n >= 1, and depth is '
-                        f'{depth!r}: choose one such as {near}.')
+        raise UserError(
+            f'{family} expects a depth of {step}n+{offset} with n >= 1, and depth is '
+            f'{depth!r}: choose one such as {near}.'
+        )
     return (depth - offset) // step
 
 
@@ -133,6 +139,5 @@ def one_of(family: str, what: str, value, known: Iterable):
     """``value``, where it is among ``known``; otherwise a UserError that lists these."""
     known = list(known)
     if value not in known:
-        raise UserError(f'{family} expects {what} to be one of {known}, and it is {value!r}: '
-                        f'choose one of these.')
+        raise UserError(f'{family} expects {what} to be one of {known}, and it is {value!r}: choose one of these.')
     return value

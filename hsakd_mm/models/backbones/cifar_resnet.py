@@ -1,4 +1,5 @@
 """ResNets for CIFAR: a 3x3 stem without pooling and three stages (He et al., 2016, section 4.2)."""
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,8 +27,9 @@ class ResidualBlock(nn.Module):
         shortcut (str): Name of the projection; families call it differently.
     """
 
-    def __init__(self, in_channels: int, width: int, kernels: tuple, expansion: int, stride: int,
-                 shortcut: str) -> None:
+    def __init__(
+        self, in_channels: int, width: int, kernels: tuple, expansion: int, stride: int, shortcut: str
+    ) -> None:
         super().__init__()
         self.depth, self.shortcut_name = len(kernels), shortcut
         out_channels = width * expansion
@@ -39,8 +41,7 @@ class ResidualBlock(nn.Module):
             self.add_module(f'bn{index + 1}', norm)
         self.projects = stride != 1 or in_channels != out_channels
         if self.projects:
-            self.add_module(shortcut,
-                            nn.Sequential(*conv_bn(in_channels, out_channels, 1, stride)))
+            self.add_module(shortcut, nn.Sequential(*conv_bn(in_channels, out_channels, 1, stride)))
 
     def forward(self, x: Tensor) -> Tensor:
         out = x
@@ -52,8 +53,7 @@ class ResidualBlock(nn.Module):
         return F.relu(out, inplace=True)
 
 
-BLOCKS = {'basic': dict(kernels=(3, 3), expansion=1),
-          'bottleneck': dict(kernels=(1, 3, 1), expansion=4)}
+BLOCKS = {'basic': dict(kernels=(3, 3), expansion=1), 'bottleneck': dict(kernels=(1, 3, 1), expansion=4)}
 
 
 class ResidualStages(CifarBackbone):
@@ -70,8 +70,7 @@ class ResidualStages(CifarBackbone):
     stem = ('conv1', 'bn1', 'relu')
     shortcut = 'downsample'
 
-    def __init__(self, num_classes: int, stem_channels: int, widths: tuple, counts: tuple,
-                 block: str) -> None:
+    def __init__(self, num_classes: int, stem_channels: int, widths: tuple, counts: tuple, block: str) -> None:
         self.block, self.widths, self.counts = block, tuple(widths), tuple(counts)
         self.stem_channels = stem_channels
         expansion = BLOCKS[block]['expansion']
@@ -83,8 +82,9 @@ class ResidualStages(CifarBackbone):
     def build_stage(self, index: int, in_channels: int, stride: int) -> list:
         width, blocks = self.widths[index], []
         for _ in range(self.counts[index]):
-            blocks.append(ResidualBlock(in_channels, width, **BLOCKS[self.block], stride=stride,
-                                        shortcut=self.shortcut))
+            blocks.append(
+                ResidualBlock(in_channels, width, **BLOCKS[self.block], stride=stride, shortcut=self.shortcut)
+            )
             in_channels, stride = self.channels[index], 1
         return [nn.Sequential(*blocks)]
 
@@ -114,14 +114,14 @@ class CifarResNet(ResidualStages):
     stages = (('layer1',), ('layer2',), ('layer3',))
     stage_strides = (1, 2, 2)
 
-    def __init__(self, depth: int, num_classes: int, width: tuple = (16, 16, 32, 64),
-                 block: str = 'basic') -> None:
+    def __init__(self, depth: int, num_classes: int, width: tuple = (16, 16, 32, 64), block: str = 'basic') -> None:
         one_of('CifarResNet', 'block', block, BLOCKS)
-        count = blocks_in_depth(f'CifarResNet with {block} blocks', depth,
-                                step=6 if block == 'basic' else 9, offset=2)
+        count = blocks_in_depth(f'CifarResNet with {block} blocks', depth, step=6 if block == 'basic' else 9, offset=2)
         if len(width) != 4:
-            raise UserError(f'CifarResNet expects four widths, of stem and three stages, and '
-                            f'width is {tuple(width)}: write such as (16, 16, 32, 64).')
+            raise UserError(
+                f'CifarResNet expects four widths, of stem and three stages, and '
+                f'width is {tuple(width)}: write such as (16, 16, 32, 64).'
+            )
         super().__init__(num_classes, width[0], width[1:], (count,) * 3, block)
 
     def init_branch(self, branch: nn.Module) -> None:

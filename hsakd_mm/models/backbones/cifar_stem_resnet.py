@@ -1,4 +1,5 @@
 """ImageNet's ResNets behind a CIFAR stem: 3x3 at stride 1, no pooling."""
+
 from torch import nn
 
 from hsakd_mm.registry import MODELS
@@ -6,9 +7,13 @@ from hsakd_mm.registry import MODELS
 from .cifar import he_init, one_of
 from .cifar_resnet import ResidualStages
 
-DEPTHS = {18: ('basic', (2, 2, 2, 2)), 34: ('basic', (3, 4, 6, 3)),
-          50: ('bottleneck', (3, 4, 6, 3)), 101: ('bottleneck', (3, 4, 23, 3)),
-          152: ('bottleneck', (3, 8, 36, 3))}
+DEPTHS = {
+    18: ('basic', (2, 2, 2, 2)),
+    34: ('basic', (3, 4, 6, 3)),
+    50: ('bottleneck', (3, 4, 6, 3)),
+    101: ('bottleneck', (3, 4, 23, 3)),
+    152: ('bottleneck', (3, 8, 36, 3)),
+}
 
 
 @MODELS.register_module()

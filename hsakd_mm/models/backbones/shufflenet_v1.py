@@ -1,4 +1,5 @@
 """ShuffleNet (Zhang et al., 2018) for CIFAR: a 1x1 stem, then three stages of stride 2."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -67,14 +68,16 @@ class ShuffleNetV1(CifarBackbone):
         super().__init__(num_classes, STEM_CHANNELS, (240, 480, 960))
 
     def build_stem(self) -> list:
-        return [nn.Conv2d(3, STEM_CHANNELS, 1, bias=False), nn.BatchNorm2d(STEM_CHANNELS),
-                nn.ReLU(inplace=True)]
+        return [nn.Conv2d(3, STEM_CHANNELS, 1, bias=False), nn.BatchNorm2d(STEM_CHANNELS), nn.ReLU(inplace=True)]
 
     def build_stage(self, index: int, in_channels: int, stride: int) -> list:
         channels = self.channels[index]
-        return [nn.Sequential(Unit(in_channels, channels, stride),
-                              *(Unit(channels, channels, 1)
-                                for _ in range(self.counts[index] - 1)))]
+        return [
+            nn.Sequential(
+                Unit(in_channels, channels, stride),
+                *(Unit(channels, channels, 1) for _ in range(self.counts[index] - 1)),
+            )
+        ]
 
     def init_branch(self, branch: nn.Module) -> None:
         he_init(branch, linear='zero_bias')

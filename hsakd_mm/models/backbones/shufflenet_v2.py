@@ -1,4 +1,5 @@
 """ShuffleNetV2 (Ma et al., 2018) for CIFAR: a 1x1 stem, then three stages of stride 2."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,9 +10,14 @@ from .cifar import CifarBackbone, one_of
 from .shufflenet_v1 import STEM_CHANNELS, shuffle_channels
 
 # Channels of the stages and of the last 1x1 convolution, and units after each stage's first.
-SIZES = {0.2: ((40, 80, 160, 512), (3, 3, 3)), 0.3: ((40, 80, 160, 512), (3, 7, 3)),
-         0.5: ((48, 96, 192, 1024), (3, 7, 3)), 1: ((116, 232, 464, 1024), (3, 7, 3)),
-         1.5: ((176, 352, 704, 1024), (3, 7, 3)), 2: ((224, 488, 976, 2048), (3, 7, 3))}
+SIZES = {
+    0.2: ((40, 80, 160, 512), (3, 3, 3)),
+    0.3: ((40, 80, 160, 512), (3, 7, 3)),
+    0.5: ((48, 96, 192, 1024), (3, 7, 3)),
+    1: ((116, 232, 464, 1024), (3, 7, 3)),
+    1.5: ((176, 352, 704, 1024), (3, 7, 3)),
+    2: ((224, 488, 976, 2048), (3, 7, 3)),
+}
 
 
 def depthwise(channels: int, stride: int) -> nn.Conv2d:
@@ -88,9 +94,15 @@ class ShuffleNetV2(CifarBackbone):
 
     def build_stage(self, index: int, in_channels: int, stride: int) -> list:
         channels = self.channels[index]
-        return [nn.Sequential(DownUnit(in_channels, channels, stride),
-                              *(BasicUnit(channels) for _ in range(self.counts[index])))]
+        return [
+            nn.Sequential(
+                DownUnit(in_channels, channels, stride), *(BasicUnit(channels) for _ in range(self.counts[index]))
+            )
+        ]
 
     def build_neck(self) -> list:
-        return [pointwise(self.channels[-1], self.num_features), nn.BatchNorm2d(self.num_features),
-                nn.ReLU(inplace=True)]
+        return [
+            pointwise(self.channels[-1], self.num_features),
+            nn.BatchNorm2d(self.num_features),
+            nn.ReLU(inplace=True),
+        ]

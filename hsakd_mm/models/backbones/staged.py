@@ -3,6 +3,7 @@
 Branches are grown from the stages and the transfer reads their strides and channels, so a network
 that follows this protocol can be taught, can teach, and can be handed to a detector.
 """
+
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 

@@ -1,4 +1,5 @@
 """Networks of timm as staged backbones, under timm's (and torchvision's) own key names."""
+
 import difflib
 import inspect
 import sys
@@ -56,11 +57,11 @@ class TimmBackbone(StagedBackbone):
 
     strides = STRIDES
 
-    def __init__(self, model_name: str, num_classes: int, pretrained: bool = False,
-                 zero_init_last: bool = False, **kwargs) -> None:
+    def __init__(
+        self, model_name: str, num_classes: int, pretrained: bool = False, zero_init_last: bool = False, **kwargs
+    ) -> None:
         super().__init__()
-        self._arguments = dict(kwargs, model_name=model_name, num_classes=num_classes,
-                               zero_init_last=zero_init_last)
+        self._arguments = dict(kwargs, model_name=model_name, num_classes=num_classes, zero_init_last=zero_init_last)
         self.num_classes = num_classes
         net = self._create(pretrained)
         # One set of modules, two owners: ours gives it stages, timm's its head. The tuple keeps
@@ -111,21 +112,19 @@ class TimmBackbone(StagedBackbone):
         Raises:
             UserError: The last stage cannot be given stride 1.
         """
-        stages, neck = self._cut.stages[stage + 1:], self._cut.neck
+        stages, neck = self._cut.stages[stage + 1 :], self._cut.neck
         if stages:
             fresh = self._create()
             return nn.Sequential(*(_join(fresh, names) for names in stages), *_all(fresh, neck))
         if self._cut.block:
-            blocks = [self._create().get_submodule(self._cut.block)
-                      for _ in range(self._cut.repeat)]
+            blocks = [self._create().get_submodule(self._cut.block) for _ in range(self._cut.repeat)]
             last = nn.Sequential(*blocks)
             return nn.Sequential(last, *(_all(self._create(), neck) if neck else ()))
         fresh = self._create()
         tail = [single_stride(_join(fresh, self._cut.stages[-1])), *_all(fresh, neck)]
         before, last = self.channels[-2:]
         if before != last:
-            tail.insert(0, nn.Sequential(nn.Conv2d(last, before, 1, bias=False),
-                                         nn.BatchNorm2d(before)))
+            tail.insert(0, nn.Sequential(nn.Conv2d(last, before, 1, bias=False), nn.BatchNorm2d(before)))
         tail = nn.Sequential(*tail)
         self._check_last_tail(tail)
         return tail
@@ -163,22 +162,25 @@ class TimmBackbone(StagedBackbone):
             return create_timm_model(**self._arguments, pretrained=pretrained)
         except TypeError as error:
             if 'zero_init_last' not in str(error) or self._arguments.get('zero_init_last'):
-                raise UserError(f"TimmBackbone passes its arguments on to timm's {name!r}, which "
-                                f'says: {error}; correct or remove that argument.') from error
+                raise UserError(
+                    f"TimmBackbone passes its arguments on to timm's {name!r}, which "
+                    f'says: {error}; correct or remove that argument.'
+                ) from error
             del self._arguments['zero_init_last']  # this family always starts as it does
             return self._create(pretrained)
         except (OSError, RuntimeError) as error:
             if not pretrained:
                 raise
-            raise UserError(f"timm's weights of {name!r} were expected, and could not be had "
-                            f'({error}): set pretrained=False, or load a file.') from error
+            raise UserError(
+                f"timm's weights of {name!r} were expected, and could not be had "
+                f'({error}): set pretrained=False, or load a file.'
+            ) from error
 
     @torch.no_grad()
     def _find_stages(self) -> None:
         """Cut the network, and check that the pieces make the whole."""
         mode, net = self.training, self.timm
-        missing = [part for part in ('forward_features', 'forward_head', 'get_classifier')
-                   if not hasattr(net, part)]
+        missing = [part for part in ('forward_features', 'forward_head', 'get_classifier') if not hasattr(net, part)]
         if missing:
             raise NotAChain(f'has no {missing[0]}')
         if not isinstance(net.get_classifier(), nn.Module):
@@ -195,8 +197,9 @@ class TimmBackbone(StagedBackbone):
         if not torch.equal(features, net.forward_features(image)):
             raise NotAChain('computes something else than its modules do one after another')
         if not torch.equal(self.forward_head(taps[-1]), net(image)):
-            raise NotAChain('computes something else than its forward_head(pre_logits=True) and '
-                            'its classifier do one after another')
+            raise NotAChain(
+                'computes something else than its forward_head(pre_logits=True) and its classifier do one after another'
+            )
         if not all(map(torch.equal, taps, kept)):
             raise NotAChain('overwrites a feature map that branches would read')
         self.channels = tuple(tap.shape[1] for tap in taps)
@@ -219,9 +222,11 @@ class TimmBackbone(StagedBackbone):
         for buffer, before in zip(self.buffers(), buffers):
             buffer.copy_(before)
         if not torch.equal(ours, theirs):
-            raise UserError(f"timm's {self._arguments['model_name']!r} drops out between "
-                            f'forward_head(pre_logits=True) and its classifier, where '
-                            f'TimmBackbone does not: set drop_rate=0.')
+            raise UserError(
+                f"timm's {self._arguments['model_name']!r} drops out between "
+                f'forward_head(pre_logits=True) and its classifier, where '
+                f'TimmBackbone does not: set drop_rate=0.'
+            )
 
     def _check_last_tail(self, tail: nn.Sequential) -> None:
         """Run once: same resolution, same width."""
@@ -238,7 +243,8 @@ class TimmBackbone(StagedBackbone):
                 f'the last branch is the last stage of {self._arguments["model_name"]!r} once '
                 f'more at stride 1, and with its strides set to 1 it makes {shape} of '
                 f'{tuple(taps.shape)}: use branches=dict(type="LightBranches"), which need no '
-                f'copy of a stage.')
+                f'copy of a stage.'
+            )
 
 
 def _all(net: nn.Module, names: list) -> list:

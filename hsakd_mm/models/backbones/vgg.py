@@ -1,4 +1,5 @@
 """VGG for CIFAR: five blocks of 3x3 convolutions, one Linear instead of three."""
+
 from torch import Tensor, nn
 
 from hsakd_mm.registry import MODELS
@@ -6,8 +7,7 @@ from hsakd_mm.registry import MODELS
 from .cifar import CifarBackbone, he_init, one_of
 
 WIDTHS = (64, 128, 256, 512, 512)
-COUNTS = {8: (1, 1, 1, 1, 1), 11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3),
-          19: (2, 2, 4, 4, 4)}
+COUNTS = {8: (1, 1, 1, 1, 1), 11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
 
 @MODELS.register_module()
@@ -27,8 +27,12 @@ class VGG(CifarBackbone):
         UserError: No such depth.
     """
 
-    stages = (('block0', 'relu0'), ('pool0', 'block1', 'relu1'), ('pool1', 'block2', 'relu2'),
-              ('pool2', 'block3', 'relu3', 'block4', 'relu4'))
+    stages = (
+        ('block0', 'relu0'),
+        ('pool0', 'block1', 'relu1'),
+        ('pool1', 'block2', 'relu2'),
+        ('pool2', 'block3', 'relu3', 'block4', 'relu4'),
+    )
     stage_strides = (1, 2, 2, 2)
     head = 'classifier'
 
@@ -57,8 +61,7 @@ class VGG(CifarBackbone):
     def stage_names(self, images: Tensor) -> list:
         if images.shape[2] != 64:
             return super().stage_names(images)
-        return [*super().stage_names(images)[:3],
-                ('pool2', 'block3', 'relu3', 'pool3', 'block4', 'relu4')]
+        return [*super().stage_names(images)[:3], ('pool2', 'block3', 'relu3', 'pool3', 'block4', 'relu4')]
 
     def init_backbone(self) -> None:
         he_init(self, linear='small')

@@ -1,4 +1,5 @@
 """CSS's wide ResNets for CIFAR: bottlenecks that are wide inside and as ever outside."""
+
 from torch import nn
 
 from hsakd_mm.errors import UserError
@@ -42,14 +43,15 @@ class WideBottleneckResNet(CifarResNet):
 
     def __init__(self, depth: int, widen_factor: int, num_classes: int) -> None:
         if not isinstance(widen_factor, int) or widen_factor < 1:
-            raise UserError(f'WideBottleneckResNet expects widen_factor to be a whole number from '
-                            f'1, and it is {widen_factor!r}: choose such as 2 or 8.')
+            raise UserError(
+                f'WideBottleneckResNet expects widen_factor to be a whole number from '
+                f'1, and it is {widen_factor!r}: choose such as 2 or 8.'
+            )
         self.widen_factor = widen_factor
         super().__init__(depth, num_classes, block='bottleneck')
 
     def build_stage(self, index: int, in_channels: int, stride: int) -> list:
-        inside, out_channels, blocks = (self.widths[index] * self.widen_factor,
-                                        self.widths[index] * 4, [])
+        inside, out_channels, blocks = (self.widths[index] * self.widen_factor, self.widths[index] * 4, [])
         for _ in range(self.counts[index]):
             blocks.append(WideBottleneck(in_channels, inside, out_channels, stride))
             in_channels, stride = out_channels, 1

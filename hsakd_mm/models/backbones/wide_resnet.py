@@ -1,4 +1,5 @@
 """Wide ResNets for CIFAR: pre-activation blocks, so the last BatchNorm comes after the stages."""
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -64,8 +65,10 @@ class WideResNet(CifarBackbone):
     def __init__(self, depth: int, widen_factor: int, num_classes: int) -> None:
         self.count = blocks_in_depth('WideResNet', depth, step=6, offset=4)
         if not isinstance(widen_factor, int) or widen_factor < 1:
-            raise UserError(f'WideResNet expects widen_factor to be a whole number from 1, and it '
-                            f'is {widen_factor!r}: choose such as 1, 2 or 4.')
+            raise UserError(
+                f'WideResNet expects widen_factor to be a whole number from 1, and it '
+                f'is {widen_factor!r}: choose such as 1, 2 or 4.'
+            )
         super().__init__(num_classes, 16, [width * widen_factor for width in (16, 32, 64)])
 
     def build_stem(self) -> list:
@@ -74,8 +77,7 @@ class WideResNet(CifarBackbone):
     def build_stage(self, index: int, in_channels: int, stride: int) -> list:
         out_channels = self.channels[index]
         first = PreActivationBlock(in_channels, out_channels, stride)
-        return [Stage([first, *(PreActivationBlock(out_channels, out_channels, 1)
-                                for _ in range(self.count - 1))])]
+        return [Stage([first, *(PreActivationBlock(out_channels, out_channels, 1) for _ in range(self.count - 1))])]
 
     def build_neck(self) -> list:
         return [nn.BatchNorm2d(self.channels[-1]), nn.ReLU(inplace=True)]

@@ -1,4 +1,5 @@
 """Light auxiliary branches: depthwise-separable, for networks whose own tail is too heavy."""
+
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -17,7 +18,10 @@ def separable(in_channels: int, out_channels: int, stride: int) -> nn.Sequential
     for out, step in ((in_channels, stride), (out_channels, 1)):
         layers += [
             nn.Conv2d(in_channels, in_channels, 3, step, 1, groups=in_channels, bias=False),
-            nn.Conv2d(in_channels, out, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+            nn.Conv2d(in_channels, out, 1, bias=False),
+            nn.BatchNorm2d(out),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers)
 
 
@@ -36,9 +40,12 @@ class LightBranch(nn.Module):
         points = list(zip(backbone.channels, backbone.strides))[stage:]
         if len(points) == 1:
             points *= 2
-        self.stages = nn.Sequential(*(separable(width, next_width, next_stride // stride)
-                                      for (width, stride), (next_width, next_stride)
-                                      in pairwise(points)))
+        self.stages = nn.Sequential(
+            *(
+                separable(width, next_width, next_stride // stride)
+                for (width, stride), (next_width, next_stride) in pairwise(points)
+            )
+        )
         self.fc = nn.Linear(backbone.channels[-1], num_outputs)
 
     def forward(self, tap: Tensor) -> Tensor:
@@ -56,8 +63,7 @@ class LightBranches(nn.ModuleList):
     """
 
     def __init__(self, backbone: StagedBackbone, num_outputs: int) -> None:
-        super().__init__(LightBranch(backbone, stage, num_outputs)
-                         for stage in range(len(backbone.channels)))
+        super().__init__(LightBranch(backbone, stage, num_outputs) for stage in range(len(backbone.channels)))
 
     def forward(self, taps: list) -> list:
         """Branch logits, ``L x [B, num_outputs]``, of the taps, ``L x [B, C_l, H_l, W_l]``."""

@@ -1,4 +1,5 @@
 """Which branch of a teacher teaches which branch of a student."""
+
 import math
 from collections.abc import Sequence
 
@@ -26,8 +27,9 @@ def pair_by_stride(student: Sequence[int], teacher: Sequence[int]) -> list[int]:
         [0, 0, 1]
     """
     if not teacher:
-        raise UserError('a teacher with branches was expected, and this one has none: use one that '
-                        'was trained as HSAKDTeacher.')
+        raise UserError(
+            'a teacher with branches was expected, and this one has none: use one that was trained as HSAKDTeacher.'
+        )
     if len(student) == len(teacher):
         return list(range(len(student)))
 

@@ -1,4 +1,5 @@
 """Auxiliary branches grown from a backbone's own tail (HSAKD, section 3; ``papers.md`` 1.4)."""
+
 from torch import Tensor, nn
 
 from hsakd_mm.models.backbones import StagedBackbone
@@ -33,8 +34,7 @@ class TailBranches(nn.ModuleList):
     """
 
     def __init__(self, backbone: StagedBackbone, num_outputs: int) -> None:
-        super().__init__(TailBranch(backbone, stage, num_outputs)
-                         for stage in range(len(backbone.channels)))
+        super().__init__(TailBranch(backbone, stage, num_outputs) for stage in range(len(backbone.channels)))
 
     def forward(self, taps: list) -> list:
         """Branch logits, ``L x [B, num_outputs]``, of the taps, ``L x [B, C_l, H_l, W_l]``."""

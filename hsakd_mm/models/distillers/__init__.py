@@ -1,4 +1,5 @@
 """One file per method. Every module in this folder is imported, so that a new file registers."""
+
 import importlib
 import pkgutil
 

@@ -1,4 +1,5 @@
 """What every model here shares, whatever it trains: input, dispatch, and how it is validated."""
+
 from abc import abstractmethod
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
 
-class Method(BaseModel):
+class BaseDistiller(BaseModel):
     """A way of training one network or several.
 
     Args:
@@ -44,8 +45,9 @@ class Method(BaseModel):
         """One dict an image: ``pred_scores`` (logits, ``[N]`` or ``[K, N]``), ``gt_label``."""
         return self.samples(self.logits(inputs), labels)
 
-    def forward(self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor',
-                indices: Tensor | None = None):
+    def forward(
+        self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor', indices: Tensor | None = None
+    ):
         """Dispatch on ``mode``, as mmengine's runner calls it.
 
         Args:
@@ -72,16 +74,20 @@ class Method(BaseModel):
         """Each of ``model.nets`` names a backbone and nothing else, or UserError."""
         for net in nets:
             if set(net) != {'backbone'}:
-                raise UserError(f'each of model.nets is expected to be dict(backbone=dict(...)), and '
-                                f'one has {", ".join(sorted(net)) or "nothing"}: put the network '
-                                f'under backbone.')
+                raise UserError(
+                    f'each of model.nets is expected to be dict(backbone=dict(...)), and '
+                    f'one has {", ".join(sorted(net)) or "nothing"}: put the network '
+                    f'under backbone.'
+                )
 
     @staticmethod
     def require_same_classes(classes: Sequence[int]) -> None:
         """Networks that teach each other name the same classes, or UserError."""
         if len(set(classes)) > 1:
-            raise UserError(f'networks that teach each other need the same classes, and they have '
-                            f'{" and ".join(map(str, classes))}: set num_classes of all alike.')
+            raise UserError(
+                f'networks that teach each other need the same classes, and they have '
+                f'{" and ".join(map(str, classes))}: set num_classes of all alike.'
+            )
 
     @staticmethod
     def samples(logits: Tensor, labels: Tensor | None) -> list:

@@ -1,12 +1,13 @@
 """Networks with hierarchical branches over a pretext task: what HSAKD and HSSAKD train."""
+
 import torch
 from torch import Tensor, nn
 
 from hsakd_mm.models.backbones import StagedBackbone
-from hsakd_mm.randomness import undisturbed
+from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
 
-from .base import Method
+from .base import BaseDistiller
 from .plain import Classifier
 
 
@@ -16,9 +17,10 @@ def grow(backbone: StagedBackbone, branches: dict | None, num_views: int) -> nn.
     They do not disturb the random numbers: a plain network of the same seed starts, and goes on,
     as this one's backbone does.
     """
-    with undisturbed('branches'):
-        return MODELS.build(dict(branches or dict(type='TailBranches'), backbone=backbone,
-                                 num_outputs=backbone.num_classes * num_views))
+    with isolated_rng('branches'):
+        return MODELS.build(
+            dict(branches or dict(type='TailBranches'), backbone=backbone, num_outputs=backbone.num_classes * num_views)
+        )
 
 
 class Branched:
@@ -52,7 +54,7 @@ class BranchedNet(Branched, nn.Module):
         self.branches = grow(self.backbone, branches, num_views)
 
 
-class PredictsBranches(Method):
+class PredictsBranches(BaseDistiller):
     """A method that can show what its branches learnt, besides the plain forward.
 
     Args:
@@ -61,8 +63,13 @@ class PredictsBranches(Method):
             forwards of backbone and branches an image instead of one of the backbone.
     """
 
-    def __init__(self, data_preprocessor: dict | None = None, pretext: dict | None = None,
-                 predict_branches: bool = False, **kwargs) -> None:
+    def __init__(
+        self,
+        data_preprocessor: dict | None = None,
+        pretext: dict | None = None,
+        predict_branches: bool = False,
+        **kwargs,
+    ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, **kwargs)
         self.pretext = MODELS.build(pretext or dict(type='Rotation'))
         self.predict_branches = predict_branches
@@ -73,7 +80,7 @@ class PredictsBranches(Method):
         return [self]
 
     def predict(self, inputs: Tensor, labels: Tensor | None = None) -> list:
-        """As :meth:`Method.predict`; with ``predict_branches``, an image also has
+        """As :meth:`BaseDistiller.predict`; with ``predict_branches``, an image also has
         ``branch_joint`` and ``branch_class``, each ``[K, L]`` for K networks of L branches: on what
         share of its views a branch names class and view, or the class.
         """
@@ -83,11 +90,15 @@ class PredictsBranches(Method):
         outputs = [net.forward_branches(images) for net in self.branched_nets]
         logits = torch.stack([self.pretext.unrotated(own) for own, _ in outputs], 1)
         logits = logits[:, 0] if len(outputs) == 1 else logits
-        joint, classes = ([self._shares(each, labels, as_class) for _, each in outputs]
-                          for as_class in (False, True))
-        return [dict(sample, branch_joint=[list(net[index]) for net in joint],
-                     branch_class=[list(net[index]) for net in classes])
-                for index, sample in enumerate(self.samples(logits, labels))]
+        joint, classes = ([self._shares(each, labels, as_class) for _, each in outputs] for as_class in (False, True))
+        return [
+            dict(
+                sample,
+                branch_joint=[list(net[index]) for net in joint],
+                branch_class=[list(net[index]) for net in classes],
+            )
+            for index, sample in enumerate(self.samples(logits, labels))
+        ]
 
     def _shares(self, branch_logits: list, labels: Tensor, as_class: bool) -> list:
         """``B x [L]``: the share of an image's views that each branch names rightly."""

@@ -6,6 +6,7 @@ are remembered in two banks.
 
 Follows the authors' code (HobbitLong/RepDistiller, ``crd/`` and ``dataset/cifar100.py``).
 """
+
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
@@ -13,11 +14,11 @@ from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.losses import kl_loss
-from hsakd_mm.randomness import undisturbed
+from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
 
 from .plain import Classifier
-from .taught import Taught
+from .student import StudentMixin
 
 EPS = 1e-7  # as in the reference code
 
@@ -53,8 +54,7 @@ class Negatives:
             keys = torch.rand(len(labels), total, **options)
             keys.masked_fill_(torch.arange(total, device=labels.device) >= there, -1)
             distinct = keys.topk(number, sorted=False).indices
-            places = (torch.where(there < number, places, distinct) if number > self.fewest
-                      else distinct)
+            places = torch.where(there < number, places, distinct) if number > self.fewest else distinct
         start, count = self.starts[labels][:, None], self.counts[labels][:, None]
         return self.order[places + count * (places >= start)]
 
@@ -86,8 +86,16 @@ class Contrast(nn.Module):
         momentum (float): m.
     """
 
-    def __init__(self, student_features: int, teacher_features: int, num_samples: int, dim: int,
-                 num_negatives: int, temperature: float, momentum: float) -> None:
+    def __init__(
+        self,
+        student_features: int,
+        teacher_features: int,
+        num_samples: int,
+        dim: int,
+        num_negatives: int,
+        temperature: float,
+        momentum: float,
+    ) -> None:
         super().__init__()
         self.num_negatives = num_negatives
         self.temperature = temperature
@@ -95,11 +103,11 @@ class Contrast(nn.Module):
         self.negatives: Negatives | None = None
         self.embed_student = nn.Linear(student_features, dim)
         self.embed_teacher = nn.Linear(teacher_features, dim)
-        bound = (3 / dim)**0.5
+        bound = (3 / dim) ** 0.5
         for side in ('student', 'teacher'):
             bank = torch.empty(num_samples, dim).uniform_(-bound, bound)
             self.register_buffer(f'bank_{side}', bank)
-        self.register_buffer('normaliser', torch.full((2, ), -1.))  # Z of both; < 0: not known
+        self.register_buffer('normaliser', torch.full((2,), -1.0))  # Z of both; < 0: not known
         # Run and step. Small numbers: SyncBuffersHook takes them through float32.
         self.register_buffer('drawn', torch.tensor([int(torch.randint(2**20, ())), 0]))
 
@@ -123,8 +131,7 @@ class Contrast(nn.Module):
             own = F.normalize(self.embed_student(student.to(wide)), dim=1)
             theirs = F.normalize(self.embed_teacher(teacher.to(wide)), dim=1)
             rows = torch.cat([indices[:, None], self.draw(labels)], 1)
-            weights = (self._weights(own, self.bank_teacher, rows),
-                       self._weights(theirs, self.bank_student, rows))
+            weights = (self._weights(own, self.bank_teacher, rows), self._weights(theirs, self.bank_student, rows))
             if self.normaliser[0] < 0:
                 means = torch.stack([each.detach().mean() for each in weights])
                 all_reduce(means, op='mean')
@@ -154,16 +161,14 @@ class Contrast(nn.Module):
 
     @torch.no_grad()
     def _remember(self, own: Tensor, theirs: Tensor, indices: Tensor) -> None:
-        for part, *vectors in zip(*(all_gather(each.contiguous())
-                                    for each in (indices, own, theirs))):
+        for part, *vectors in zip(*(all_gather(each.contiguous()) for each in (indices, own, theirs))):
             for bank, new in zip((self.bank_student, self.bank_teacher), vectors):
-                bank[part] = F.normalize(
-                    self.momentum * bank[part] + (1 - self.momentum) * new, dim=1)
+                bank[part] = F.normalize(self.momentum * bank[part] + (1 - self.momentum) * new, dim=1)
         self.drawn[1] += 1
 
 
 @MODELS.register_module()
-class CRD(Taught, Classifier):
+class CRD(StudentMixin, Classifier):
     """``CE(p_S(x), y) + a·CRD(f_S, f_T) + b·T²·KL(p^T || p^S)``; CRD: b = 0, CRD+KD: b = 1.
 
     f are the vectors that enter the classifiers; see :class:`Contrast`. The teacher's embedding is
@@ -183,26 +188,39 @@ class CRD(Taught, Classifier):
         Others: As in :class:`Classifier`.
     """
 
-    def __init__(self, *args, num_samples: int, teacher_features: int, crd_weight: float = 0.8,
-                 kd_weight: float = 0.0, kd_temperature: float = 4.0, dim: int = 128,
-                 num_negatives: int = 16384, temperature: float = 0.07, momentum: float = 0.5,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        num_samples: int,
+        teacher_features: int,
+        crd_weight: float = 0.8,
+        kd_weight: float = 0.0,
+        kd_temperature: float = 4.0,
+        dim: int = 128,
+        num_negatives: int = 16384,
+        temperature: float = 0.07,
+        momentum: float = 0.5,
+        **kwargs,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.num_samples = num_samples
         self.teacher_features = teacher_features
         self.crd_weight = crd_weight
         self.kd_weight = kd_weight
         self.kd_temperature = kd_temperature
-        with undisturbed('contrast'):
-            self.contrast = Contrast(self.backbone.num_features, teacher_features, num_samples, dim,
-                                     num_negatives, temperature, momentum)
+        with isolated_rng('contrast'):
+            self.contrast = Contrast(
+                self.backbone.num_features, teacher_features, num_samples, dim, num_negatives, temperature, momentum
+            )
 
     def check_teacher(self, teacher: nn.Module) -> None:
         super().check_teacher(teacher)
         width = teacher.backbones[0].num_features
         if width != self.teacher_features:
-            raise UserError(f'CRD embeds {self.teacher_features} features of the teacher, and this '
-                            f'one has {width}: set model.teacher_features={width}.')
+            raise UserError(
+                f'CRD embeds {self.teacher_features} features of the teacher, and this '
+                f'one has {width}: set model.teacher_features={width}.'
+            )
 
     def attach_dataset(self, dataset) -> None:
         """Learn the classes of all training images.
@@ -214,45 +232,60 @@ class CRD(Taught, Classifier):
             UserError: More images than rows, a single class, or an index that names two images.
         """
         if len(dataset) > self.num_samples:
-            raise UserError(f'CRD remembers {self.num_samples} images, and there are '
-                            f'{len(dataset)} to train on: set model.num_samples={len(dataset)}.')
+            raise UserError(
+                f'CRD remembers {self.num_samples} images, and there are '
+                f'{len(dataset)} to train on: set model.num_samples={len(dataset)}.'
+            )
         labels = []
         for index in range(len(dataset)):
             info = dataset.get_data_info(index)
             if info['sample_idx'] != index:
-                raise UserError(f'CRD knows each image by its index, and image {index} of '
-                                f'{type(dataset).__name__} has the index {info["sample_idx"]}: '
-                                f'train on one data set that is not repeated.')
+                raise UserError(
+                    f'CRD knows each image by its index, and image {index} of '
+                    f'{type(dataset).__name__} has the index {info["sample_idx"]}: '
+                    f'train on one data set that is not repeated.'
+                )
             labels.append(info['gt_label'])
         if len(set(labels)) < 2:
-            raise UserError('CRD contrasts images of different classes, and all to train on are of '
-                            'one class: add images of another.')
+            raise UserError(
+                'CRD contrasts images of different classes, and all to train on are of '
+                'one class: add images of another.'
+            )
         labels = torch.tensor(labels, device=self.contrast.drawn.device)
         self.contrast.negatives = Negatives(labels)
 
-    def forward(self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor',
-                indices: Tensor | None = None):
-        """As :meth:`Method.forward`; ``'loss'`` also takes the images' ``indices: [B]``."""
+    def forward(
+        self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor', indices: Tensor | None = None
+    ):
+        """As :meth:`BaseDistiller.forward`; ``'loss'`` also takes the images' ``indices: [B]``."""
         if mode == 'loss':
             return self.loss(inputs, labels, indices)
         return super().forward(inputs, labels, mode)
 
     def loss(self, inputs: Tensor, labels: Tensor, indices: Tensor | None = None) -> dict:
         if indices is None:
-            raise UserError('CRD needs the index of every image, and the batch has none: set '
-                            'with_index=True on PackInputs in train_dataloader.dataset.pipeline.')
+            raise UserError(
+                'CRD needs the index of every image, and the batch has none: set '
+                'with_index=True on PackInputs in train_dataloader.dataset.pipeline.'
+            )
         if self.contrast.negatives is None:
-            raise UserError('CRD needs the classes of all training images, and was given no data '
-                            'set: add a DistillationHook, or call attach_dataset().')
+            raise UserError(
+                'CRD needs the classes of all training images, and was given no data '
+                'set: add a DistillationHook, or call attach_dataset().'
+            )
         vector, logits = self.backbone.vector_and_logits(inputs)
         with torch.no_grad():
             teacher_vector, teacher_logits = self.teacher.backbones[0].vector_and_logits(
-                self.for_teacher(inputs))
+                self.normalize_for_teacher(inputs)
+            )
         contrast = self.contrast(vector, teacher_vector, labels, indices)
-        losses = {'loss_ce': F.cross_entropy(logits, labels),
-                  'loss_crd': self.distill_weight * self.crd_weight * contrast}
+        losses = {
+            'loss_ce': F.cross_entropy(logits, labels),
+            'loss_crd': self.distill_weight * self.crd_weight * contrast,
+        }
         if self.kd_weight:
-            losses['loss_kd'] = self.distill_weight * self.kd_weight * kl_loss(
-                logits, teacher_logits, self.kd_temperature)
+            losses['loss_kd'] = (
+                self.distill_weight * self.kd_weight * kl_loss(logits, teacher_logits, self.kd_temperature)
+            )
         losses['agreement'] = self.agreement(logits, teacher_logits)
         return losses

@@ -3,6 +3,7 @@
 arXiv 2203.11660. Reference: ``train.py`` and ``resnet_css.py`` of PumpkinsLemon/CSS. The paper's
 text was not at hand: where this file says what CSS does, it is what that code does.
 """
+
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -12,11 +13,11 @@ from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.branches.tail import TailBranch
-from hsakd_mm.models.losses import kl_loss, wide
-from hsakd_mm.randomness import undisturbed
+from hsakd_mm.models.losses import kl_loss, to_float32
+from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
 
-from .base import Method
+from .base import BaseDistiller
 
 
 def hide_corner(tap: Tensor, branch: int, fix_branch3: bool = False) -> Tensor:
@@ -35,7 +36,7 @@ def hide_corner(tap: Tensor, branch: int, fix_branch3: bool = False) -> Tensor:
     column = width - side if branch in (1, 3) else 0
     columns = min(side, 1) if branch == 3 and not fix_branch3 else side
     mask = tap.new_ones(height, width)
-    mask[row:row + side, column:column + columns] = 0
+    mask[row : row + side, column : column + columns] = 0
     return tap * mask
 
 
@@ -56,16 +57,16 @@ class CSSNet(nn.Module):
         plain = MODELS.build(backbone)
         self.num_classes, self.fix_branch3 = plain.num_classes, fix_branch3
         joint = self.num_classes * branches
-        with undisturbed('branches'):
+        with isolated_rng('branches'):
             self.backbone = MODELS.build(dict(backbone, num_classes=joint))
             # All but the classifier starts as in a plain network, whose classifier is smaller.
             own = self.backbone.state_dict()
-            self.backbone.load_state_dict({
-                key: value if value.shape == own[key].shape else own[key]
-                for key, value in plain.state_dict().items()})
+            self.backbone.load_state_dict(
+                {key: value if value.shape == own[key].shape else own[key] for key, value in plain.state_dict().items()}
+            )
             self.tails = nn.ModuleList(
-                TailBranch(self.backbone, len(self.backbone.channels) - 2, joint)
-                for _ in range(branches - 1))
+                TailBranch(self.backbone, len(self.backbone.channels) - 2, joint) for _ in range(branches - 1)
+            )
             for tail in self.tails:
                 tail.fc.reset_parameters()  # as in the reference code; HSAKD's branches differ
 
@@ -75,11 +76,11 @@ class CSSNet(nn.Module):
         seen = [hide_corner(tap, branch, self.fix_branch3) for branch in range(1 + len(self.tails))]
         own = self.backbone.forward_head(self.backbone.forward_last(seen[0], images))
         logits = torch.stack([own, *(tail(each) for tail, each in zip(self.tails, seen[1:]))])
-        return wide(logits)
+        return to_float32(logits)
 
 
 @MODELS.register_module()
-class CSS(Method):
+class CSS(BaseDistiller):
     """Two networks t, s from scratch on one batch, one backward.
 
     z_t^i are the logits of branch i, which sees its own corner-less features and calls class y
@@ -112,22 +113,28 @@ class CSS(Method):
         UserError: Not two networks, of different classes, or no branch.
     """
 
-    def __init__(self, nets: Sequence[dict], branches: int = 3, temperature: float = 3.0,
-                 detach: bool = False, fix_branch3_mask: bool = False,
-                 data_preprocessor: dict | None = None) -> None:
+    def __init__(
+        self,
+        nets: Sequence[dict],
+        branches: int = 3,
+        temperature: float = 3.0,
+        detach: bool = False,
+        fix_branch3_mask: bool = False,
+        data_preprocessor: dict | None = None,
+    ) -> None:
         super().__init__(data_preprocessor)
         if len(nets) != 2:
-            raise UserError(f'CSS lets two networks teach each other, and model.nets has '
-                            f'{len(nets)}: name two.')
+            raise UserError(f'CSS lets two networks teach each other, and model.nets has {len(nets)}: name two.')
         self.require_backbones(nets)
         if not isinstance(branches, int) or branches < 1:
-            raise UserError(f'CSS expects branches to be a whole number from 1, and it is '
-                            f'{branches!r}: the paper has 3.')
+            raise UserError(
+                f'CSS expects branches to be a whole number from 1, and it is {branches!r}: the paper has 3.'
+            )
         self.branches = branches
         self.temperature = temperature
         self.detach = detach
         self.net1 = CSSNet(**nets[0], branches=branches, fix_branch3=fix_branch3_mask)
-        with undisturbed('net2'):
+        with isolated_rng('net2'):
             self.net2 = CSSNet(**nets[1], branches=branches, fix_branch3=fix_branch3_mask)
         self.require_same_classes([self.net1.num_classes, self.net2.num_classes])
         self.match_memory_format()
@@ -159,22 +166,24 @@ class CSS(Method):
 
     def aggregate(self, logits: Tensor) -> Tensor:
         """Class logits ``[B, N]`` of a network's joint logits ``[n, B, N·n]``."""
-        return torch.stack([own[:, index::self.branches]
-                            for index, own in enumerate(logits)]).mean(0)
+        return torch.stack([own[:, index :: self.branches] for index, own in enumerate(logits)]).mean(0)
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Each network's class logits, ``[B, 2, N]``."""
         return torch.stack([self.aggregate(net(inputs)) for net in (self.net1, self.net2)], 1)
 
     def predict(self, inputs: Tensor, labels: Tensor | None = None) -> list:
-        """As :meth:`Method.predict`. An image also has ``ensemble_scores`` ``[N]``, the mean of
+        """As :meth:`BaseDistiller.predict`. An image also has ``ensemble_scores`` ``[N]``, the mean of
         the two networks' logits, and ``diversity``, the two figures of :func:`diversity`.
         """
         joint = [self.net1(inputs), self.net2(inputs)]
         scores = torch.stack([self.aggregate(own) for own in joint], 1)
-        return [dict(sample, ensemble_scores=ensemble, diversity=figures)
-                for sample, ensemble, figures in zip(
-                    self.samples(scores, labels), scores.mean(1), diversity(*joint).tolist())]
+        return [
+            dict(sample, ensemble_scores=ensemble, diversity=figures)
+            for sample, ensemble, figures in zip(
+                self.samples(scores, labels), scores.mean(1), diversity(*joint).tolist()
+            )
+        ]
 
 
 def diversity(first: Tensor, second: Tensor) -> Tensor:
@@ -184,8 +193,7 @@ def diversity(first: Tensor, second: Tensor) -> Tensor:
     pairs of one index in both networks (``get_diversity`` of the reference code).
     """
     shares = torch.cat([first, second]).softmax(2)
-    apart = {(a, b): F.pairwise_distance(shares[a], shares[b])
-             for a, b in combinations(range(len(shares)), 2)}
+    apart = {(a, b): F.pairwise_distance(shares[a], shares[b]) for a, b in combinations(range(len(shares)), 2)}
     n = len(first)
     mutual = [apart[branch, branch + n] for branch in range(n)]
     return torch.stack([torch.stack(list(apart.values())).mean(0), torch.stack(mutual).mean(0)], 1)

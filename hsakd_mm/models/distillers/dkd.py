@@ -2,19 +2,20 @@
 
 Reference: ``mdistiller/distillers/DKD.py`` of megvii-research/mdistiller.
 """
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hsakd_mm.models.losses import kl_loss, wide
+from hsakd_mm.models.losses import kl_loss, to_float32
 from hsakd_mm.registry import MODELS
 
 from .plain import Classifier
-from .taught import Taught
+from .student import StudentMixin
 
 
 @MODELS.register_module()
-class DKD(Taught, Classifier):
+class DKD(StudentMixin, Classifier):
     """``CE(p_S(x), y) + α·TCKD + β·NCKD``: Hinton's divergence in its two parts, weighted apart.
 
     * TCKD, of the target class: ``T²·KL(b^T || b^S)``, b the two probabilities of the labelled
@@ -42,8 +43,9 @@ class DKD(Taught, Classifier):
         Others: As in :class:`Classifier`.
     """
 
-    def __init__(self, *args, temperature: float = 4.0, alpha: float = 1.0, beta: float = 8.0,
-                 ce_weight: float = 1.0, **kwargs) -> None:
+    def __init__(
+        self, *args, temperature: float = 4.0, alpha: float = 1.0, beta: float = 8.0, ce_weight: float = 1.0, **kwargs
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.temperature = temperature
         self.alpha = alpha
@@ -53,7 +55,7 @@ class DKD(Taught, Classifier):
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         logits = self.backbone(inputs)
         with torch.no_grad():
-            teacher_logits = self.teacher.logits(self.for_teacher(inputs))
+            teacher_logits = self.teacher.logits(self.normalize_for_teacher(inputs))
         target, others = decoupled(logits, teacher_logits, labels, self.temperature)
         return {
             'loss_ce': self.ce_weight * F.cross_entropy(logits, labels),
@@ -63,8 +65,7 @@ class DKD(Taught, Classifier):
         }
 
 
-def decoupled(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor,
-              temperature: float) -> tuple:
+def decoupled(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float) -> tuple:
     """TCKD and NCKD, mean over rows, without weights.
 
     Args:
@@ -84,7 +85,7 @@ def _split(logits: Tensor, labels: Tensor, temperature: float) -> tuple:
     N gives to the labelled class and, summed up, to the others. In logarithms, so that a sure
     teacher's last decimals do not become 0, of which the source takes the logarithm.
     """
-    logits = wide(logits)
+    logits = to_float32(logits)
     labels = labels[:, None]
     index = torch.arange(logits.shape[1] - 1, device=logits.device)
     others = logits.gather(1, index + (index >= labels))  # skips the labelled one

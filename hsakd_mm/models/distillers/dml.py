@@ -2,6 +2,7 @@
 
 Reference: ``train_DML.py`` of DefangChen/OKDDip-AAAI2020, whose tables it is a comparator in.
 """
+
 from collections.abc import Sequence
 
 import torch
@@ -9,15 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.losses import kl_loss, wide
-from hsakd_mm.randomness import undisturbed
+from hsakd_mm.models.losses import kl_loss, to_float32
+from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
 
-from .base import Method
+from .base import BaseDistiller
 
 
 @MODELS.register_module()
-class DML(Method):
+class DML(BaseDistiller):
     """K networks on one batch, one optimizer, one backward::
 
         Σ_k [CE(p_k(x), y) + T²·KL(softmax(m_k / T) || softmax(z_k / T))],
@@ -38,25 +39,32 @@ class DML(Method):
         temperature (float): T of every KL.
         pairwise (bool): A KL to each of the others instead of one to their mean.
         detach (bool): No gradient through what teaches.
-        data_preprocessor (dict): As in :class:`Method`.
+        data_preprocessor (dict): As in :class:`BaseDistiller`.
 
     Raises:
         UserError: Fewer than two networks, or of different classes.
     """
 
-    def __init__(self, nets: Sequence[dict], temperature: float = 3.0, pairwise: bool = False,
-                 detach: bool = False, data_preprocessor: dict | None = None) -> None:
+    def __init__(
+        self,
+        nets: Sequence[dict],
+        temperature: float = 3.0,
+        pairwise: bool = False,
+        detach: bool = False,
+        data_preprocessor: dict | None = None,
+    ) -> None:
         super().__init__(data_preprocessor)
         if len(nets) < 2:
-            raise UserError(f'DML lets two networks or more teach each other, and model.nets has '
-                            f'{len(nets)}: name at least two.')
+            raise UserError(
+                f'DML lets two networks or more teach each other, and model.nets has {len(nets)}: name at least two.'
+            )
         self.require_backbones(nets)
         self.temperature = temperature
         self.pairwise = pairwise
         self.detach = detach
         self.names = [f'net{number}' for number in range(1, len(nets) + 1)]
         self._build(self.names[0], **nets[0])
-        with undisturbed():
+        with isolated_rng():
             for name, net in zip(self.names[1:], nets[1:]):
                 self._build(name, **net)
         self.require_same_classes([backbone.num_classes for backbone in self.backbones])
@@ -72,10 +80,10 @@ class DML(Method):
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         logits = [backbone(inputs) for backbone in self.backbones]
         # Before any mean: under autocast it would be one of bfloat16s.
-        logits = [wide(each) for each in logits]
+        logits = [to_float32(each) for each in logits]
         losses = {}
         for index, (name, own) in enumerate(zip(self.names, logits)):
-            others = torch.stack(logits[:index] + logits[index + 1:])
+            others = torch.stack(logits[:index] + logits[index + 1 :])
             losses[f'loss_ce_{name}'] = F.cross_entropy(own, labels)
             losses[f'loss_kl_{name}'] = self._learn_from(own, others)
         return losses

@@ -6,18 +6,19 @@ and joint distributions, stage by stage (:class:`HSAKD`).
 
 Where paper and code differ the code (winycg/HSAKD) is followed; see each docstring.
 """
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hsakd_mm.checkpoints.pretrained import load_backbone
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.branches.pairing import pair_by_stride
 from hsakd_mm.models.losses import kl_loss
-from hsakd_mm.pretrained import load_backbone
 from hsakd_mm.registry import MODELS
 
 from .branched import BranchedClassifier
-from .taught import Taught
+from .student import StudentMixin
 
 
 @MODELS.register_module()
@@ -39,13 +40,14 @@ class HSAKDTeacher(BranchedClassifier):
         Others: As in :class:`BranchedClassifier`.
     """
 
-    def __init__(self, *args, frozen_backbone: bool = False, checkpoint: str | None = None,
-                 **kwargs) -> None:
+    def __init__(self, *args, frozen_backbone: bool = False, checkpoint: str | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         if frozen_backbone and checkpoint is None:
-            raise UserError('a frozen backbone was expected to come with trained weights, and '
-                            'checkpoint is None: set model.checkpoint to a file or to a '
-                            'torchvision:// name, or model.frozen_backbone=False.')
+            raise UserError(
+                'a frozen backbone was expected to come with trained weights, and '
+                'checkpoint is None: set model.checkpoint to a file or to a '
+                'torchvision:// name, or model.frozen_backbone=False.'
+            )
         self.frozen_backbone = frozen_backbone
         self.checkpoint = checkpoint
         if frozen_backbone:
@@ -54,8 +56,7 @@ class HSAKDTeacher(BranchedClassifier):
     def init_weights(self) -> None:
         super().init_weights()
         if self.checkpoint is not None:
-            load_backbone(self.backbone, self.checkpoint, 'teacher backbone',
-                          self.data_preprocessor)
+            load_backbone(self.backbone, self.checkpoint, 'teacher backbone', self.data_preprocessor)
 
     def train(self, mode: bool = True) -> 'HSAKDTeacher':
         super().train(mode)
@@ -67,15 +68,17 @@ class HSAKDTeacher(BranchedClassifier):
         images = self.pretext.expand(inputs)
         joint_labels = self.pretext.joint_labels(labels)
         logits, branch_logits = self.forward_branches(images, detach=self.frozen_backbone)
-        losses = {f'loss_ce_branch{depth}': F.cross_entropy(joint_logits, joint_labels)
-                  for depth, joint_logits in enumerate(branch_logits, 1)}
+        losses = {
+            f'loss_ce_branch{depth}': F.cross_entropy(joint_logits, joint_labels)
+            for depth, joint_logits in enumerate(branch_logits, 1)
+        }
         if not self.frozen_backbone:
             losses['loss_ce'] = F.cross_entropy(self.pretext.unrotated(logits), labels)
         return losses
 
 
 @MODELS.register_module()
-class HSAKD(Taught, BranchedClassifier):
+class HSAKD(StudentMixin, BranchedClassifier):
     """Stage 2: ``CE(p_S(x), y) + Σ_l KL(q_l^T || q_l^S) + KL(p^T || p^S)`` (section 3.3).
 
     Cross-entropy sees the images as they are, both divergences all M views. The student's
@@ -99,9 +102,16 @@ class HSAKD(Taught, BranchedClassifier):
         Others: As in :class:`BranchedClassifier`.
     """
 
-    def __init__(self, *args, temperature: float = 3.0, kl_branches: float = 1.0,
-                 kl_unrotated: float = 0.0, kl_rotated: float = 1.0, ce_branches: float = 0.0,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        temperature: float = 3.0,
+        kl_branches: float = 1.0,
+        kl_unrotated: float = 0.0,
+        kl_rotated: float = 1.0,
+        ce_branches: float = 0.0,
+        **kwargs,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.temperature = temperature
         self.kl_branches = kl_branches
@@ -113,35 +123,36 @@ class HSAKD(Taught, BranchedClassifier):
         """Branches teach branches, over the same joint classes."""
         super().check_teacher(teacher)
         if not hasattr(teacher, 'branches'):
-            raise UserError(f'HSAKD needs a teacher with branches, and {type(teacher).__name__} '
-                            f'has none: use one trained as HSAKDTeacher.')
+            raise UserError(
+                f'HSAKD needs a teacher with branches, and {type(teacher).__name__} '
+                f'has none: use one trained as HSAKDTeacher.'
+            )
         theirs, ours = teacher.pretext.num_views, self.pretext.num_views
         if theirs != ours:
-            raise UserError(f'HSAKD pairs branches over the same joint classes, and the teacher '
-                            f'has {theirs} views while the student has {ours}: use the same '
-                            f'pretext task for both.')
+            raise UserError(
+                f'HSAKD pairs branches over the same joint classes, and the teacher '
+                f'has {theirs} views while the student has {ours}: use the same '
+                f'pretext task for both.'
+            )
         self.taught_by = pair_by_stride(self.backbone.strides, teacher.backbone.strides)
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         images = self.pretext.expand(inputs)
         logits, branch_logits = self.forward_branches(images)
         with torch.no_grad():
-            teacher_logits, teacher_branch_logits = self.teacher.forward_branches(
-                self.for_teacher(images))
+            teacher_logits, teacher_branch_logits = self.teacher.forward_branches(self.normalize_for_teacher(images))
 
         own, teacher_own = self.pretext.unrotated(logits), self.pretext.unrotated(teacher_logits)
         losses = {'loss_ce': F.cross_entropy(own, labels)}
         for depth, (joint_logits, index) in enumerate(zip(branch_logits, self.taught_by), 1):
-            losses[f'loss_kl_branch{depth}'] = self._kl(
-                self.kl_branches, joint_logits, teacher_branch_logits[index])
+            losses[f'loss_kl_branch{depth}'] = self._kl(self.kl_branches, joint_logits, teacher_branch_logits[index])
         losses['loss_kl_logits'] = self._kl(self.kl_rotated, logits, teacher_logits)
         if self.kl_unrotated:
             losses['loss_kl_unrotated'] = self._kl(self.kl_unrotated, own, teacher_own)
         if self.ce_branches:
             joint_labels = self.pretext.joint_labels(labels)
             for depth, joint_logits in enumerate(branch_logits, 1):
-                losses[f'loss_ce_branch{depth}'] = self.ce_branches * F.cross_entropy(
-                    joint_logits, joint_labels)
+                losses[f'loss_ce_branch{depth}'] = self.ce_branches * F.cross_entropy(joint_logits, joint_labels)
         losses['agreement'] = self.agreement(own, teacher_own)
         return losses
 

@@ -3,6 +3,7 @@
 The journal version of HSAKD. Its offline form is :mod:`.hsakd`, whose code the authors did not
 change. Reference: ``train_online_kd_cifar.py`` and ``mutual_kd_net.py`` of winycg/HSAKD.
 """
+
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.branches.pairing import pair_by_stride
 from hsakd_mm.models.losses import kl_loss
-from hsakd_mm.randomness import undisturbed
+from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
 
 from .branched import BranchedNet, PredictsBranches
@@ -42,11 +43,12 @@ class HSSAKDOnline(PredictsBranches):
     def __init__(self, nets: Sequence[dict], temperature: float = 3.0, **kwargs) -> None:
         super().__init__(**kwargs)
         if len(nets) != 2:
-            raise UserError(f'HSSAKDOnline lets two networks teach each other, and model.nets has '
-                            f'{len(nets)}: name two.')
+            raise UserError(
+                f'HSSAKDOnline lets two networks teach each other, and model.nets has {len(nets)}: name two.'
+            )
         self.temperature = temperature
         self.net1 = self._build(**nets[0])
-        with undisturbed('net2'):
+        with isolated_rng('net2'):
             self.net2 = self._build(**nets[1])
         self.require_same_classes([backbone.num_classes for backbone in self.backbones])
         self.match_memory_format()
@@ -70,15 +72,11 @@ class HSSAKDOnline(PredictsBranches):
         losses = {}
         for number, (own, peer) in enumerate((outputs, outputs[::-1]), 1):
             logits, branch_logits = own
-            losses[f'loss_ce_net{number}'] = F.cross_entropy(
-                self.pretext.unrotated(logits), labels)
+            losses[f'loss_ce_net{number}'] = F.cross_entropy(self.pretext.unrotated(logits), labels)
             losses[f'loss_kl_logits_net{number}'] = self._learn_from(logits, peer[0])
-            for depth, (joint_logits, teacher) in enumerate(
-                    zip(branch_logits, self._teachers(number)), 1):
-                losses[f'loss_ce_branch{depth}_net{number}'] = F.cross_entropy(
-                    joint_logits, joint_labels)
-                losses[f'loss_kl_branch{depth}_net{number}'] = self._learn_from(
-                    joint_logits, peer[1][teacher])
+            for depth, (joint_logits, teacher) in enumerate(zip(branch_logits, self._teachers(number)), 1):
+                losses[f'loss_ce_branch{depth}_net{number}'] = F.cross_entropy(joint_logits, joint_labels)
+                losses[f'loss_kl_branch{depth}_net{number}'] = self._learn_from(joint_logits, peer[1][teacher])
         return losses
 
     def _learn_from(self, logits: Tensor, peer_logits: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
 """KD: Distilling the Knowledge in a Neural Network (Hinton, Vinyals, Dean, 2015)."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,11 +8,11 @@ from hsakd_mm.models.losses import kl_loss
 from hsakd_mm.registry import MODELS
 
 from .plain import Classifier
-from .taught import Taught
+from .student import StudentMixin
 
 
 @MODELS.register_module()
-class KD(Taught, Classifier):
+class KD(StudentMixin, Classifier):
     """``a·CE(p_S(x), y) + b·T²·KL(p^T || p^S)``.
 
     The defaults are those by which HSAKD's tables compare on CIFAR-100, from RepDistiller
@@ -25,8 +26,9 @@ class KD(Taught, Classifier):
         Others: As in :class:`Classifier`.
     """
 
-    def __init__(self, *args, temperature: float = 4.0, ce_weight: float = 0.1,
-                 kd_weight: float = 0.9, **kwargs) -> None:
+    def __init__(
+        self, *args, temperature: float = 4.0, ce_weight: float = 0.1, kd_weight: float = 0.9, **kwargs
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.temperature = temperature
         self.ce_weight = ce_weight
@@ -35,7 +37,7 @@ class KD(Taught, Classifier):
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         logits = self.backbone(inputs)
         with torch.no_grad():
-            teacher_logits = self.teacher.logits(self.for_teacher(inputs))
+            teacher_logits = self.teacher.logits(self.normalize_for_teacher(inputs))
         weight = self.distill_weight * self.kd_weight
         return {
             'loss_ce': self.ce_weight * F.cross_entropy(logits, labels),

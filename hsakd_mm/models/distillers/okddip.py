@@ -2,6 +2,7 @@
 
 Reference: ``train_GL.py`` and ``models/model_cifar/resnet_GL.py`` of DefangChen/OKDDip-AAAI2020.
 """
+
 import torch
 import torch.nn.functional as F
 from mmengine.logging import MessageHub
@@ -9,8 +10,8 @@ from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.branches.tail import TailBranch
-from hsakd_mm.models.losses import kl_loss, ramp_up, wide
-from hsakd_mm.randomness import undisturbed
+from hsakd_mm.models.losses import kl_loss, ramp_up, to_float32
+from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
 
 from .plain import Classifier
@@ -55,24 +56,32 @@ class OKDDip(Classifier):
         UserError: Fewer than two peers.
     """
 
-    def __init__(self, *args, num_peers: int = 3, temperature: float = 3.0, kl_weight: float = 1.0,
-                 ramp_up_epochs: float = 80., reduction: int = 8, **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        num_peers: int = 3,
+        temperature: float = 3.0,
+        kl_weight: float = 1.0,
+        ramp_up_epochs: float = 80.0,
+        reduction: int = 8,
+        **kwargs,
+    ) -> None:
         super().__init__(*args, **kwargs)
         if not isinstance(num_peers, int) or num_peers < 2:
-            raise UserError(f'OKDDip lets two peers or more teach each other, and num_peers is '
-                            f'{num_peers}: set it to 2 or more, as its source to 3.')
+            raise UserError(
+                f'OKDDip lets two peers or more teach each other, and num_peers is '
+                f'{num_peers}: set it to 2 or more, as its source to 3.'
+            )
         self.temperature = temperature
         self.kl_weight = kl_weight
         self.ramp_up_epochs = ramp_up_epochs
         shared = len(self.backbone.channels) - 2  # index of the last stage that all share
         width = self.backbone.tail_channels
-        with undisturbed():
-            self.peers = nn.ModuleList(TailBranch(self.backbone, shared, self.num_classes)
-                                       for _ in range(num_peers))
+        with isolated_rng():
+            self.peers = nn.ModuleList(TailBranch(self.backbone, shared, self.num_classes) for _ in range(num_peers))
             for peer in self.peers:
                 peer.fc.reset_parameters()  # as in the reference code; HSAKD's branches differ
-            self.query, self.key = (nn.Linear(width, max(1, width // reduction), bias=False)
-                                    for _ in range(2))
+            self.query, self.key = (nn.Linear(width, max(1, width // reduction), bias=False) for _ in range(2))
         self.match_memory_format()
 
     def ramp(self) -> float:
@@ -84,7 +93,7 @@ class OKDDip(Classifier):
         taps = self.backbone.forward_taps(inputs)
         leader = self.backbone.forward_head(taps[-1])
         features = [peer.stages(taps[-2]).mean((2, 3)) for peer in self.peers]
-        logits = wide(torch.stack([peer.fc(own) for peer, own in zip(self.peers, features)], 1))
+        logits = to_float32(torch.stack([peer.fc(own) for peer, own in zip(self.peers, features)], 1))
         targets = self.mix(torch.stack(features, 1), logits)
 
         ramp = self.ramp()
@@ -107,7 +116,7 @@ class OKDDip(Classifier):
             features (Tensor): Pooled, ``[B, K, C]``.
             logits (Tensor): ``[B, K, N]``.
         """
-        query, key = wide(self.query(features)), wide(self.key(features))
+        query, key = to_float32(self.query(features)), to_float32(self.key(features))
         # Products and sums, not matmul, which autocast would do in bfloat16.
         energy = (query[:, :, None] * key[:, None]).sum(-1)
         return (energy.softmax(-1)[..., None] * logits[:, None]).sum(2)

@@ -1,14 +1,15 @@
 """Plain supervised training: the baseline of every comparison, and the base of most methods."""
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsakd_mm.registry import MODELS
 
-from .base import Method
+from .base import BaseDistiller
 
 
 @MODELS.register_module()
-class Classifier(Method):
+class Classifier(BaseDistiller):
     """A backbone trained with cross-entropy.
 
     Methods derive from it: they change what :meth:`loss` computes, not how a network is validated

@@ -5,6 +5,7 @@ learns the gap between the outputs of a pseudo-teacher and of the student, and e
 feature layer the gap between their deeper features. No code, recipe or number was found, and none
 is claimed. Who the pseudo-teacher is, the heads, losses, weights and ramp-up are choices made here.
 """
+
 import copy
 
 import torch
@@ -13,12 +14,12 @@ from mmengine.logging import MessageHub
 from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.losses import kl_loss, ramp_up, wide
-from hsakd_mm.randomness import undisturbed
+from hsakd_mm.models.losses import kl_loss, ramp_up, to_float32
+from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
 
 from .plain import Classifier
-from .taught import Taught
+from .student import StudentMixin
 
 EMA, LAST_EPOCH = 'ema', 'last_epoch'
 
@@ -65,18 +66,29 @@ class RSKD(Classifier):
         UserError: Another kind of pseudo-teacher, or a momentum outside [0, 1).
     """
 
-    def __init__(self, backbone: dict, data_preprocessor: dict | None = None,
-                 pseudo_teacher: str = EMA, momentum: float = 0.999, temperature: float = 3.0,
-                 residual_weight: float = 1.0, feature_weight: float = 1.0,
-                 ramp_up_epochs: float = 0.0, residual_head: bool = True,
-                 intermediate: bool = True) -> None:
+    def __init__(
+        self,
+        backbone: dict,
+        data_preprocessor: dict | None = None,
+        pseudo_teacher: str = EMA,
+        momentum: float = 0.999,
+        temperature: float = 3.0,
+        residual_weight: float = 1.0,
+        feature_weight: float = 1.0,
+        ramp_up_epochs: float = 0.0,
+        residual_head: bool = True,
+        intermediate: bool = True,
+    ) -> None:
         super().__init__(backbone, data_preprocessor)
         if pseudo_teacher not in (EMA, LAST_EPOCH):
-            raise UserError(f'RSKD expects pseudo_teacher to be {EMA!r} or {LAST_EPOCH!r}, and it '
-                            f'is {pseudo_teacher!r}: choose one of these.')
+            raise UserError(
+                f'RSKD expects pseudo_teacher to be {EMA!r} or {LAST_EPOCH!r}, and it '
+                f'is {pseudo_teacher!r}: choose one of these.'
+            )
         if not 0 <= momentum < 1:
-            raise UserError(f'RSKD expects a momentum from 0 to below 1, and it is {momentum}: '
-                            f'take 1 - 1 / (steps of an epoch).')
+            raise UserError(
+                f'RSKD expects a momentum from 0 to below 1, and it is {momentum}: take 1 - 1 / (steps of an epoch).'
+            )
         self.kind = pseudo_teacher
         self.temperature = temperature
         self.residual_weight = residual_weight
@@ -85,13 +97,13 @@ class RSKD(Classifier):
         self.ramp = 1.0
         self._epoch = None
         self.pseudo_teacher = PseudoTeacher(self.backbone, momentum)
-        with undisturbed():
+        with isolated_rng():
             self.residual_head = _zero_linear(self.backbone) if residual_head else None
             self.adapters = _adapters(self.backbone) if intermediate else None
         self.match_memory_format()
 
     def forward(self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor'):
-        """As :meth:`Method.forward`; before a training step the pseudo-teacher moves."""
+        """As :meth:`BaseDistiller.forward`; before a training step the pseudo-teacher moves."""
         if mode == 'loss' and self.training:
             self._begin_step()
         return super().forward(inputs, labels, mode)
@@ -116,18 +128,18 @@ class RSKD(Classifier):
 
         learner = logits
         if self.residual_head is not None:
-            learner = wide(logits.detach()) + wide(self.residual_head(vector))
+            learner = to_float32(logits.detach()) + to_float32(self.residual_head(vector))
         losses = {
             'loss_ce': F.cross_entropy(logits, labels),
-            'loss_residual': self.ramp * self.residual_weight * kl_loss(
-                learner, teacher_logits, self.temperature),
-            'agreement': Taught.agreement(logits, teacher_logits),
+            'loss_residual': self.ramp * self.residual_weight * kl_loss(learner, teacher_logits, self.temperature),
+            'agreement': StudentMixin.agreement(logits, teacher_logits),
         }
         if self.adapters is not None:
-            gaps = [relative_gap(own.detach(), theirs)
-                    for own, theirs in zip(taps[1:], teacher_taps[1:])]
-            errors = [F.mse_loss(wide(adapter(tap, gap.shape[2:])), gap)
-                      for adapter, tap, gap in zip(self.adapters, taps, gaps)]
+            gaps = [relative_gap(own.detach(), theirs) for own, theirs in zip(taps[1:], teacher_taps[1:])]
+            errors = [
+                F.mse_loss(to_float32(adapter(tap, gap.shape[2:])), gap)
+                for adapter, tap, gap in zip(self.adapters, taps, gaps)
+            ]
             losses['loss_features'] = self.ramp * self.feature_weight * sum(errors)
         return losses
 
@@ -138,7 +150,7 @@ def relative_gap(own: Tensor, theirs: Tensor) -> Tensor:
     Without s and a ramp-up the loss diverges: early on BatchNorm statistics lag behind fast weights,
     and the features of a network in eval mode may be many times those in train mode.
     """
-    own, theirs = wide(own), wide(theirs)
+    own, theirs = to_float32(own), to_float32(theirs)
     square = theirs.square().mean() + own.square().mean()
     return (theirs - own) / square.sqrt().clamp(min=1e-6)
 
@@ -212,14 +224,12 @@ class ResidualAdapter(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(nn.Conv2d(in_channels, out_channels, 1, bias=False),
-                         nn.BatchNorm2d(out_channels))
+        super().__init__(nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
 
     def forward(self, tap: Tensor, size: tuple) -> Tensor:
         """``[B, C_l, H, W]`` to ``[B, C_{l+1}, *size]``."""
         strides = [own // theirs for own, theirs in zip(tap.shape[2:], size)]
-        if all(own == stride * theirs
-               for own, stride, theirs in zip(tap.shape[2:], strides, size)):
+        if all(own == stride * theirs for own, stride, theirs in zip(tap.shape[2:], strides, size)):
             tap = F.avg_pool2d(tap, strides)  # the adaptive one has no deterministic backward
         else:
             tap = F.adaptive_avg_pool2d(tap, size)

@@ -8,19 +8,20 @@ Follows the authors' code (xuguodong03/SSKD, ``student.py``) with one difference
 image's four rotations gets a random crop of its own, here one crop is rotated, as in HSAKD, so that
 all methods learn from the same images.
 """
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hsakd_mm.checkpoints.pretrained import load_backbone
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.losses import kl_loss, wide
+from hsakd_mm.models.losses import kl_loss, to_float32
 from hsakd_mm.models.pretext import Rotation
-from hsakd_mm.pretrained import load_backbone
-from hsakd_mm.randomness import undisturbed
+from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
 
 from .plain import Classifier
-from .taught import Taught
+from .student import StudentMixin
 
 
 class SelfSupervised(Classifier):
@@ -34,9 +35,8 @@ class SelfSupervised(Classifier):
         super().__init__(*args, **kwargs)
         self.pretext = Rotation()
         width = self.backbone.num_features
-        with undisturbed('ssp_head'):
-            self.ssp_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(),
-                                          nn.Linear(width, width))
+        with isolated_rng('ssp_head'):
+            self.ssp_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
 
     def forward_ssp(self, rows: Tensor, detach: bool = False) -> tuple:
         """Class logits ``[4B, N]`` and similarities ``[3B, B]`` of rotated images to images.
@@ -52,7 +52,7 @@ class SelfSupervised(Classifier):
         vectors, logits = self.backbone.vector_and_logits(rows)
         outputs = self.ssp_head(vectors.detach() if detach else vectors)
         with torch.autocast(rows.device.type, enabled=False):
-            units = F.normalize(wide(outputs), dim=1)
+            units = F.normalize(to_float32(outputs), dim=1)
             return logits, self.rotated(units) @ self.pretext.unrotated(units).T
 
     def rotated(self, rows: Tensor) -> Tensor:
@@ -88,9 +88,11 @@ class SSKDTeacher(SelfSupervised):
     def init_weights(self) -> None:
         super().init_weights()
         if self.checkpoint is None:
-            raise UserError('SSKDTeacher trains a head on a trained backbone, and '
-                            'model.checkpoint is None: set it to a file, a work directory or a '
-                            'torchvision:// name.')
+            raise UserError(
+                'SSKDTeacher trains a head on a trained backbone, and '
+                'model.checkpoint is None: set it to a file, a work directory or a '
+                'torchvision:// name.'
+            )
         load_backbone(self.backbone, self.checkpoint, 'teacher backbone', self.data_preprocessor)
 
     def train(self, mode: bool = True) -> 'SSKDTeacher':
@@ -101,12 +103,11 @@ class SSKDTeacher(SelfSupervised):
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         _, similar = self.forward_ssp(self.pretext.expand(inputs), detach=True)
         own = self.sources(torch.arange(len(inputs), device=inputs.device))
-        return {'loss_ssp': F.cross_entropy(similar, own),
-                'ssp_accuracy': (similar.argmax(1) == own).float().mean()}
+        return {'loss_ssp': F.cross_entropy(similar, own), 'ssp_accuracy': (similar.argmax(1) == own).float().mean()}
 
 
 @MODELS.register_module()
-class SSKD(Taught, SelfSupervised):
+class SSKD(StudentMixin, SelfSupervised):
     """Stage 2: ``a·CE + b·KL(p^T || p^S) + c·KL(p^T || p^S)_rotated + d·KL(s^T || s^S)``.
 
     Cross-entropy and the first divergence see the images as they are, the second one (LT) the
@@ -126,15 +127,26 @@ class SSKD(Taught, SelfSupervised):
         Others: As in :class:`Classifier`.
     """
 
-    def __init__(self, *args, ce_weight: float = 0.1, kd_weight: float = 0.9,
-                 lt_weight: float = 2.7, ss_weight: float = 10.0, temperature: float = 4.0,
-                 lt_temperature: float = 4.0, ss_temperature: float = 0.5, lt_keep: float = 1.0,
-                 ss_keep: float = 0.75, **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        ce_weight: float = 0.1,
+        kd_weight: float = 0.9,
+        lt_weight: float = 2.7,
+        ss_weight: float = 10.0,
+        temperature: float = 4.0,
+        lt_temperature: float = 4.0,
+        ss_temperature: float = 0.5,
+        lt_keep: float = 1.0,
+        ss_keep: float = 0.75,
+        **kwargs,
+    ) -> None:
         super().__init__(*args, **kwargs)
         for name, share in (('lt_keep', lt_keep), ('ss_keep', ss_keep)):
             if not 0 <= share <= 1:
-                raise UserError(f'{name} is a share of rows, from 0 to 1, and it is {share}: set '
-                                f'model.{name} in between.')
+                raise UserError(
+                    f'{name} is a share of rows, from 0 to 1, and it is {share}: set model.{name} in between.'
+                )
         self.ce_weight = ce_weight
         self.kd_weight = kd_weight
         self.lt_weight = lt_weight
@@ -148,14 +160,16 @@ class SSKD(Taught, SelfSupervised):
     def check_teacher(self, teacher: nn.Module) -> None:
         super().check_teacher(teacher)
         if not hasattr(teacher, 'forward_ssp'):
-            raise UserError(f'SSKD needs a teacher with a self-supervised head, and '
-                            f'{type(teacher).__name__} has none: use one trained as SSKDTeacher.')
+            raise UserError(
+                f'SSKD needs a teacher with a self-supervised head, and '
+                f'{type(teacher).__name__} has none: use one trained as SSKDTeacher.'
+            )
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         rows = self.pretext.expand(inputs)
         logits, similar = self.forward_ssp(rows)
         with torch.no_grad():
-            teacher_logits, teacher_similar = self.teacher.forward_ssp(self.for_teacher(rows))
+            teacher_logits, teacher_similar = self.teacher.forward_ssp(self.normalize_for_teacher(rows))
         own, teacher_own = (self.pretext.unrotated(each) for each in (logits, teacher_logits))
         turned, teacher_turned = (self.rotated(each) for each in (logits, teacher_logits))
         images = self.sources(torch.arange(len(inputs), device=inputs.device))
@@ -165,10 +179,12 @@ class SSKD(Taught, SelfSupervised):
         return {
             'loss_ce': self.ce_weight * F.cross_entropy(own, labels),
             'loss_kd': weight * self.kd_weight * kl_loss(own, teacher_own, self.temperature),
-            'loss_lt': weight * self.lt_weight * kl_loss(
-                turned[by_class], teacher_turned[by_class], self.lt_temperature),
-            'loss_ss': weight * self.ss_weight * kl_loss(
-                similar[by_image], teacher_similar[by_image], self.ss_temperature),
+            'loss_lt': weight
+            * self.lt_weight
+            * kl_loss(turned[by_class], teacher_turned[by_class], self.lt_temperature),
+            'loss_ss': weight
+            * self.ss_weight
+            * kl_loss(similar[by_image], teacher_similar[by_image], self.ss_temperature),
             'ssp_accuracy': (similar.argmax(1) == images).float().mean(),
             'agreement': self.agreement(own, teacher_own),
         }

@@ -1,5 +1,5 @@
 from .kl import kl_loss
+from .precision import to_float32
 from .ramp import ramp_up
-from .wide import wide
 
-__all__ = ['kl_loss', 'ramp_up', 'wide']
+__all__ = ['kl_loss', 'ramp_up', 'to_float32']

@@ -1,8 +1,9 @@
 """The distillation loss of Hinton et al., as every method here uses it."""
+
 import torch.nn.functional as F
 from torch import Tensor
 
-from .wide import wide
+from .precision import to_float32
 
 
 def kl_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -20,7 +21,7 @@ def kl_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) 
     Returns:
         Tensor: A scalar, in nats.
     """
-    log_student = F.log_softmax(wide(student_logits) / temperature, 1)
-    log_teacher = F.log_softmax(wide(teacher_logits) / temperature, 1)
+    log_student = F.log_softmax(to_float32(student_logits) / temperature, 1)
+    log_teacher = F.log_softmax(to_float32(teacher_logits) / temperature, 1)
     loss = F.kl_div(log_student, log_teacher, reduction='batchmean', log_target=True)
     return loss * temperature**2

@@ -1,4 +1,5 @@
 """How a loss is let in that would harm a network which knows nothing yet."""
+
 import math
 
 
@@ -9,4 +10,4 @@ def ramp_up(epochs: float, length: float) -> float:
         epochs (float): e.
         length (float): E; 0 is full weight from the start.
     """
-    return math.exp(-5 * (1 - min(1, epochs / length))**2) if length else 1.
+    return math.exp(-5 * (1 - min(1, epochs / length)) ** 2) if length else 1.0

@@ -1,4 +1,5 @@
 """No pretext task: one view, and the joint label is the class."""
+
 from torch import Tensor
 
 from hsakd_mm.registry import MODELS

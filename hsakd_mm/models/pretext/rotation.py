@@ -1,4 +1,5 @@
 """The rotation pretext task of HSAKD: four views of an image, labels joint with the class."""
+
 import torch
 from torch import Tensor
 
@@ -19,9 +20,11 @@ class Rotation:
     def expand(self, images: Tensor) -> Tensor:
         """``[B, C, H, W]`` -> ``[B·M, C, H, W]``; H = W, or UserError."""
         if images.shape[2] != images.shape[3]:
-            raise UserError(f'rotations of an image go into one batch, so that images have to be '
-                            f'square, and these are {list(images.shape[2:])}: crop them, for '
-                            f'example with torchvision/RandomResizedCrop.')
+            raise UserError(
+                f'rotations of an image go into one batch, so that images have to be '
+                f'square, and these are {list(images.shape[2:])}: crop them, for '
+                f'example with torchvision/RandomResizedCrop.'
+            )
         views = [torch.rot90(images, turns, (2, 3)) for turns in range(self.num_views)]
         rows = torch.stack(views, 1).flatten(0, 1)
         if images.is_contiguous(memory_format=torch.channels_last):  # stacking forgets it
@@ -30,7 +33,7 @@ class Rotation:
 
     def unrotated(self, rows: Tensor) -> Tensor:
         """The rows of the images as they were: ``[B·M, ...]`` -> ``[B, ...]``."""
-        return rows[::self.num_views]
+        return rows[:: self.num_views]
 
     def joint_labels(self, labels: Tensor) -> Tensor:
         """``[B]`` -> ``[B·M]``, in the order of :meth:`expand`."""

@@ -1,0 +1,1 @@
+"""Checkpoint files: strict loading, the config inside, upstream key names, exported backbones."""

@@ -1,0 +1,66 @@
+"""A backbone's weights from wherever they are, loaded whole or not at all."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from hsakd_mm.checkpoints.loading import backbone_weights, load_checkpoint, load_strict, trained_normalisation
+from hsakd_mm.checkpoints.work_dir import find_checkpoint
+from hsakd_mm.errors import UserError
+
+
+def load_backbone(
+    backbone: nn.Module, checkpoint: str, what: str = 'backbone', preprocessor: nn.Module | None = None
+) -> int:
+    """Load a backbone strictly from a file, a work directory or a name that is fetched.
+
+    Key names that are not the network's own are translated where its library knows how
+    (torchvision's VGG for timm's, …).
+
+    Args:
+        backbone (nn.Module): A staged backbone.
+        checkpoint (str): See :func:`~hsakd_mm.checkpoints.loading.load_checkpoint` and
+            :func:`~hsakd_mm.checkpoints.work_dir.find_checkpoint`.
+        what (str): What the backbone is, for the message.
+        preprocessor (nn.Module): What normalises the backbone's images, to be compared with what
+            it was trained on; None leaves that out.
+
+    Returns:
+        int: Tensors loaded.
+
+    Raises:
+        UserError: As :func:`load_strict` and :func:`check_input`.
+    """
+    path = find_checkpoint(checkpoint)
+    content = load_checkpoint(path)
+    if preprocessor is not None:
+        check_input(preprocessor, content, path)
+    weights = backbone_weights(content['state_dict'], path)
+    if hasattr(backbone, 'adapt_state_dict') and weights.keys() != backbone.state_dict().keys():
+        weights = backbone.adapt_state_dict(weights)
+    return load_strict(backbone, weights, source=path, what=what)
+
+
+def check_input(preprocessor: nn.Module, content: Mapping, source: str) -> None:
+    """Weights must be given images as they were trained on, where their file tells how that was.
+
+    Args:
+        preprocessor (nn.Module): With ``mean`` and ``std`` in units of 0..255.
+        content (Mapping): What :func:`~hsakd_mm.checkpoints.loading.load_checkpoint` returned.
+        source (str): Where from, for the message.
+
+    Raises:
+        UserError: They would be given others.
+    """
+    for name, theirs in trained_normalisation(content, source).items():
+        ours = getattr(preprocessor, name, None)
+        ours = None if ours is None else ours.flatten().cpu()
+        if ours is None or not torch.allclose(ours, torch.tensor(theirs, dtype=ours.dtype), atol=1e-2):
+            given = 'images as they come' if ours is None else f'{name} {ours.tolist()}'
+            raise UserError(
+                f'{source} was trained on images with {name} {theirs}, and would be given {given}: '
+                f'set the data_preprocessor of the model that it is loaded into (of a teacher '
+                f'default_hooks.distillation.teacher.data_preprocessor) to what it was trained '
+                f'with.'
+            )

@@ -1,0 +1,1 @@
+"""Detection data: COCO json, VOC xml and YOLO txt, checked and converted."""

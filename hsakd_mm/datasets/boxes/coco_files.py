@@ -1,0 +1,124 @@
+"""How the converters of detection sets end: a table of counts, and files whole or not at all."""
+
+import argparse
+import json
+import os
+from collections import Counter
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.files import replace
+
+from .checks import refuse_bad
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that all converters share."""
+    parser.add_argument(
+        '--skip-bad', action='store_true', help='drop images and boxes with which something is wrong, and count them'
+    )
+    parser.add_argument(
+        '--clip',
+        type=float,
+        default=0.01,
+        metavar='PART',
+        help='a box that reaches outside by no more than this part of the width or '
+        'height (or by one pixel) is clipped; further is wrong (default: '
+        '%(default)s; 1 clips whatever touches the image)',
+    )
+    parser.add_argument('--force', action='store_true', help='replace json files that exist')
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Refuses a ``--clip`` that is not a part of the image."""
+    if not 0 <= args.clip <= 1:
+        raise UserError(f'--clip takes a part of the width or height, from 0 to 1, and it is {args.clip:g}.')
+
+
+def targets(out: str, splits, force: bool) -> dict:
+    """The file of each split: ``out`` itself if it ends in .json, else ``out/<split>.json``.
+
+    Raises:
+        UserError: One exists and may not be replaced, or several would share one file.
+    """
+    splits = list(splits)
+    if out.endswith('.json'):
+        if len(splits) > 1:
+            raise UserError(
+                f'{len(splits)} splits ({", ".join(splits)}) need a file each, and '
+                f'--out names one, {out}: name a folder.'
+            )
+        paths = {splits[0]: out}
+    else:
+        paths = {split: os.path.join(out, f'{split}.json') for split in splits}
+    for path in paths.values():
+        if os.path.lexists(path) and (not force or os.path.isdir(path)):
+            raise UserError(
+                f'a new file was expected at {path}, and there is something: choose '
+                f'another place with --out, or replace the file with --force.'
+            )
+    return paths
+
+
+def finish(contents: dict, findings: dict, paths: dict, skip_bad: bool) -> None:
+    """Print the table; then write every file, or none.
+
+    Args:
+        contents (dict[str, dict]): The json of each split.
+        findings (dict[str, Findings]): What was wrong in each.
+        paths (dict[str, str]): Where each goes.
+        skip_bad (bool): Whether what was wrong may be left out.
+
+    Raises:
+        UserError: Something is wrong, nothing is left, or a file cannot be written.
+    """
+    print(table(contents, findings))
+    refuse_bad(findings, skip_bad)
+    empty = [split for split, content in contents.items() if not content['images']]
+    if empty:
+        raise UserError(
+            f'at least one image was expected in {empty[0]}, and none is left: check '
+            f'the folders and what the table says was dropped; nothing was written.'
+        )
+    finished = {}
+    try:
+        for split, path in paths.items():
+            text = json.dumps(contents[split], ensure_ascii=False).encode()
+            replace(f'{path}.new', lambda file, text=text: file.write(text))
+            finished[f'{path}.new'] = path
+        for temporary, path in finished.items():
+            os.replace(temporary, path)
+    finally:
+        for temporary in finished:
+            if os.path.exists(temporary):
+                os.remove(temporary)
+
+
+def table(contents: dict, findings: dict) -> str:
+    """Counts, one column a split; rows of problems only where there are any."""
+    rows = [['', *contents]]
+
+    def row(title: str, count) -> None:
+        rows.append([title, *(str(count(split)) for split in contents)])
+
+    boxes = {
+        split: Counter(box['category_id'] for box in content['annotations']) for split, content in contents.items()
+    }
+    filled = {split: {box['image_id'] for box in content['annotations']} for split, content in contents.items()}
+    row('images', lambda split: len(contents[split]['images']))
+    row('  without boxes', lambda split: len(contents[split]['images']) - len(filled[split]))
+    row('boxes', lambda split: boxes[split].total())
+    row('  ignored (iscrowd)', lambda split: sum(bool(box.get('iscrowd')) for box in contents[split]['annotations']))
+    for category in next(iter(contents.values()))['categories']:
+        row(f'  {category["name"]}', lambda split: boxes[split][category['id']])
+    row('clipped boxes', lambda split: findings[split].clipped)
+    for kind in ('images', 'boxes'):
+        reasons = dict.fromkeys(reason for found in findings.values() for reason in getattr(found, kind))
+        for reason in reasons:
+            row(f'wrong {kind}: {reason}', lambda split: len(getattr(findings[split], kind).get(reason, ())))
+    widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
+    return '\n'.join(
+        '  '.join(
+            cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(zip(line, widths))
+        ).rstrip()
+        for line in rows
+    )

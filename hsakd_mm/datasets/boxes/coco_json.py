@@ -1,0 +1,205 @@
+"""Images with boxes, from whichever format, checked and made into a COCO json.
+
+What MMDetection does with COCO's two flags decides how a box that is not to be learned (VOC's
+'difficult') is written:
+
+* ``iscrowd=1``: ``CocoDataset`` keeps the box with ``ignore_flag=1``, as one of
+  ``ignored_instances``. It is never a positive; with an assigner's ``ignore_iof_thr`` above 0 no
+  negative either (by default, -1, it is background). ``CocoMetric`` counts it neither as found
+  nor as missed.
+* ``ignore=1``: ``CocoDataset`` leaves the box out, so that its object is background to every
+  assigner; and as pycocotools overwrites ``ignore`` with ``iscrowd``, the box counts as missed.
+
+So ``iscrowd`` is written, and ``ignore`` never. It is what ``VOCDataset`` does with 'difficult',
+with one difference in evaluation: COCO compares a detection with a crowd by the part of the
+*detection* that is covered, and lets any number match, where ``VOCMetric`` uses the plain IoU.
+
+MMDetection numbers classes by the order of ``categories`` in the file, whatever the order of
+``metainfo.classes`` in the config. All files of one conversion have the same categories.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.pool import ThreadPool
+
+from hsakd_mm.errors import UserError
+
+from .checks import DUPLICATE, MALFORMED, MISSING, UNKNOWN, UNREADABLE, WRONG_SIZE, Findings, fit_box, image_size
+
+_LOG_EVERY = 5.0  # seconds
+
+
+@dataclass
+class Box:
+    """One object: corners ``(x1, y1, x2, y2)`` in pixels from 0; ``place`` says where it stands."""
+
+    category: str
+    corners: tuple
+    ignore: bool = False
+    place: str = ''
+
+
+@dataclass
+class Annotation:
+    """What an annotation file says: boxes, the image's size if it names one, unreadable parts."""
+
+    boxes: list = field(default_factory=list)
+    size: tuple | None = None
+    malformed: list = field(default_factory=list)
+
+
+@dataclass
+class Sample:
+    """One image before it is checked.
+
+    Args:
+        name (str): The image's path below the folder that will be ``data_prefix['img']``.
+        path (str | None): The image file; None where there is none.
+        source (str): The annotation file. A second image with the same one is a duplicate.
+        read (Callable): ``read((width, height))`` gives the :class:`Annotation`, or raises
+            :class:`Malformed`.
+    """
+
+    name: str
+    path: str | None
+    source: str
+    read: Callable
+
+
+class Malformed(Exception):
+    """An annotation file that cannot be used at all: ``Malformed(reason, place)``."""
+
+
+@dataclass
+class Split:
+    """Checked images ``dict(file_name, width, height)``, the boxes of each, and what was wrong."""
+
+    images: list = field(default_factory=list)
+    boxes: list = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
+
+
+def collect(samples: Sequence, classes: Sequence | None, clip: float, what: str) -> Split:
+    """Read and check the annotation of every image.
+
+    Args:
+        samples (Sequence[Sample]): In the order in which they will be numbered.
+        classes (Sequence[str] | None): The categories there are; None accepts all.
+        clip (float): See :func:`.box_checks.fit_box`.
+        what (str): Names the split in the progress that is shown.
+    """
+    split, seen = Split(), set()
+    with ThreadPool(min(16, 4 * (os.cpu_count() or 1))) as pool:  # a file system may be far away
+        results = pool.imap(_load, samples, chunksize=16)
+        for sample, loaded in zip(samples, progress(results, len(samples), what)):
+            if sample.source in seen:
+                split.findings.image(DUPLICATE, sample.path or sample.source)
+            elif isinstance(loaded, Malformed):
+                split.findings.image(*loaded.args)
+            else:
+                _add(split, sample, *loaded, classes, clip)
+            seen.add(sample.source)
+    return split
+
+
+def progress(results, total: int, what: str) -> Iterator:
+    """Hands ``results`` on and says on stderr, every few seconds, how many are done."""
+    began = logged = time.monotonic()
+    for done, result in enumerate(results, 1):
+        yield result
+        now = time.monotonic()
+        if now - logged > _LOG_EVERY:
+            logged = now
+            left = (now - began) / done * (total - done)
+            print(f'checking {what}: {done}/{total}, {left:.0f} s left', file=sys.stderr)
+
+
+def to_coco(split: Split, classes: Sequence) -> dict:
+    """The content of the json; ids count from 1, in the order of the images and of ``classes``."""
+    number = {name: index for index, name in enumerate(classes, 1)}
+    images, annotations = [], []
+    for image_id, (image, boxes) in enumerate(zip(split.images, split.boxes), 1):
+        images.append(dict(id=image_id, **image))
+        for box in boxes:
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=image_id,
+                    category_id=number[box.category],
+                    **bbox_and_area(box.corners),
+                    iscrowd=int(box.ignore),
+                )
+            )
+    return dict(
+        images=images, annotations=annotations, categories=[dict(id=index, name=name) for name, index in number.items()]
+    )
+
+
+def bbox_and_area(corners: Sequence) -> dict:
+    """``bbox`` [x, y, w, h] and ``area``, in pixels, to 1/1000."""
+    x1, y1, x2, y2 = corners
+    width, height = round(x2 - x1, 3), round(y2 - y1, 3)
+    return dict(bbox=[x1, y1, width, height], area=round(width * height, 3))
+
+
+def read_classes(words: Sequence | None) -> list | None:
+    """Class names as a user gives them: the names themselves, or one file with a name a line.
+
+    Raises:
+        UserError: No name, or one that stands there twice.
+    """
+    if words is None:
+        return None
+    if len(words) == 1 and os.path.isfile(words[0]):
+        with open(words[0], encoding='utf-8') as file:
+            words = [line.strip() for line in file if line.strip()]
+    twice = sorted({name for name in words if list(words).count(name) > 1})
+    if twice or not words:
+        raise UserError(
+            f'class names were expected, each once, and '
+            f'{f"{twice[0]} stands there twice" if twice else "there are none"}: '
+            f'correct --classes.'
+        )
+    return list(words)
+
+
+def _load(sample: Sample) -> tuple | Malformed:
+    """``(size, annotation)``; in a thread, so that nothing is counted here."""
+    if sample.path is None or not os.path.isfile(sample.path):
+        return Malformed(MISSING, sample.path or sample.source)
+    try:
+        size = image_size(sample.path)
+    except UserError:
+        return Malformed(UNREADABLE, sample.path)
+    try:
+        annotation = sample.read(size)
+    except Malformed as error:
+        return error
+    if annotation.size not in (None, size):
+        return Malformed(
+            WRONG_SIZE, '{} says {}x{}, the image has {}x{}'.format(sample.source, *annotation.size, *size)
+        )
+    return size, annotation
+
+
+def _add(
+    split: Split, sample: Sample, size: tuple, annotation: Annotation, classes: Sequence | None, clip: float
+) -> None:
+    kept, findings = [], split.findings
+    for place in annotation.malformed:
+        findings.box(MALFORMED, f'{sample.source}, {place}')
+    for box in annotation.boxes:
+        corners, clipped, reason = fit_box(box.corners, size, clip)
+        if classes is not None and box.category not in classes:
+            reason = UNKNOWN
+        if reason:
+            detail = f' {box.category!r}' if reason == UNKNOWN else ''
+            findings.box(reason, f'{sample.source}, {box.place}{detail}')
+            continue
+        findings.clipped += clipped
+        kept.append(Box(box.category, corners, box.ignore, box.place))
+    split.images.append(dict(file_name=sample.name, width=size[0], height=size[1]))
+    split.boxes.append(kept)

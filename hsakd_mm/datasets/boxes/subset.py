@@ -1,0 +1,207 @@
+"""A part of a COCO json, chosen by class, box size and number of images; ids stay as they were.
+
+Of the images that qualify, those are taken whose name, hashed with the seed, comes first. So the
+choice is the same on every machine and whatever the order in the file, and a subset of 10 images
+is within the one of 20 with the same seed.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from hsakd_mm.errors import UserError
+
+from .checks import DUPLICATE, MALFORMED, MISSING, UNKNOWN, UNREADABLE, WRONG_SIZE, Findings, fit_box, image_size
+from .coco_json import bbox_and_area, progress
+
+NO_IMAGE = 'of an image that is not listed'
+DUPLICATE_ID = 'duplicate id'
+
+
+@dataclass
+class Choice:
+    """What to keep; None does not restrict.
+
+    Args:
+        classes (Sequence[str] | None): Categories by name, in the file's order.
+        min_area, max_area (float | None): Of a box, width times height in square pixels, both
+            included. A box beyond is dropped, and its object becomes background.
+        drop_empty (bool): Drop images that have no box, or none left, before images are drawn.
+        max_images (int | None): At most so many images.
+        fraction (float | None): This part of the images that qualify, and at least one.
+        seed (int): Of the draw.
+    """
+
+    classes: Sequence | None = None
+    min_area: float | None = None
+    max_area: float | None = None
+    drop_empty: bool = False
+    max_images: int | None = None
+    fraction: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_images is not None and self.fraction is not None:
+            raise UserError('--max-images and --fraction both say how many images to take: use one of them.')
+        if self.max_images is not None and self.max_images < 1:
+            raise UserError(f'--max-images takes a number of 1 or more, and it is {self.max_images}.')
+        if self.fraction is not None and not 0 < self.fraction <= 1:
+            raise UserError(f'--fraction takes a part above 0 and up to 1, and it is {self.fraction:g}.')
+        if None not in (self.min_area, self.max_area) and self.min_area > self.max_area:
+            raise UserError(
+                f'no box is both at least --min-area {self.min_area:g} and at most '
+                f'--max-area {self.max_area:g}: exchange them.'
+            )
+
+
+def read_coco(path: str) -> dict:
+    """The json's content, with the three lists that make it COCO's."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f'a COCO json was expected at {path}, and it cannot be read '
+            f'({getattr(error, "strerror", None) or error}): name another file.'
+        ) from error
+    needed = dict(
+        images=('id', 'file_name', 'width', 'height'),
+        categories=('id', 'name'),
+        annotations=('id', 'image_id', 'category_id', 'bbox'),
+    )
+    for part, keys in needed.items():
+        entries = content.get(part) if isinstance(content, dict) else None
+        if not isinstance(entries, list) or not all(
+            isinstance(entry, dict) and all(key in entry for key in keys) for entry in entries
+        ):
+            raise UserError(
+                f'a COCO json for detection was expected at {path}, and it has no list '
+                f'"{part}" whose entries all have {", ".join(keys)}: name the '
+                f'annotations of a training or validation set.'
+            )
+    return content
+
+
+def checked(content: dict, images: str | None, clip: float) -> tuple:
+    """The json without what is wrong in it, and what that was.
+
+    Args:
+        content (dict): See :func:`read_coco`; it is not changed.
+        images (str | None): Folder of the image files; None does not look at them.
+        clip (float): See :func:`.box_checks.fit_box`.
+
+    Returns:
+        tuple: A new content, and :class:`.box_checks.Findings`.
+    """
+    findings, sizes, files, kept = Findings(), {}, set(), []
+    for image in progress(content['images'], len(content['images']), 'images'):
+        reason = DUPLICATE if image['id'] in sizes or image['file_name'] in files else (_wrong_image(image, images))
+        if reason:
+            findings.image(reason, image['file_name'])
+            continue
+        files.add(image['file_name'])
+        sizes[image['id']] = image['width'], image['height']
+        kept.append(image)
+    listed = {image['id'] for image in content['images']}
+    categories, seen, boxes = {entry['id'] for entry in content['categories']}, set(), []
+    for box in content['annotations']:
+        place = f'annotation {box["id"]}'
+        if box['image_id'] not in listed:
+            findings.box(NO_IMAGE, place)
+        elif box['id'] in seen:
+            findings.box(DUPLICATE_ID, place)
+        elif box['category_id'] not in categories:
+            findings.box(UNKNOWN, place)
+        elif box['image_id'] in sizes:  # else the image is among what was wrong
+            boxes += _fitted(box, sizes[box['image_id']], clip, findings, place)
+        seen.add(box['id'])
+    return dict(content, images=kept, annotations=boxes), findings
+
+
+def subset(content: dict, choice: Choice, source: str = '') -> dict:
+    """The chosen part, with the choice written down in ``info.subset``.
+
+    Raises:
+        UserError: A class that the file does not have, or nothing is left.
+    """
+    names = [entry['name'] for entry in content['categories']]
+    unknown = [name for name in choice.classes or () if name not in names]
+    if unknown:
+        raise UserError(
+            f'--classes names {", ".join(unknown)}, and the file has '
+            f'{", ".join(names[:10])}{", ..." if len(names) > 10 else ""}: correct it.'
+        )
+    categories = [entry for entry in content['categories'] if choice.classes is None or entry['name'] in choice.classes]
+    wanted = {entry['id'] for entry in categories}
+    low, high = choice.min_area or 0, choice.max_area
+    boxes = [
+        box
+        for box in content['annotations']
+        if box['category_id'] in wanted
+        and low <= box['bbox'][2] * box['bbox'][3] <= (float('inf') if high is None else high)
+    ]
+    filled = {box['image_id'] for box in boxes}
+    images = [image for image in content['images'] if image['id'] in filled or not choice.drop_empty]
+    if not images:
+        raise UserError(
+            'no image is left of this choice: take more --classes, a wider range of '
+            'areas, or keep images without boxes.'
+        )
+    chosen = {image['id'] for image in _draw(images, choice)}
+    info = content.get('info') if isinstance(content.get('info'), dict) else {}
+    return dict(
+        content,
+        info=dict(info, subset=dict(of=os.path.basename(source), **asdict(choice))),
+        images=[image for image in images if image['id'] in chosen],
+        annotations=[box for box in boxes if box['image_id'] in chosen],
+        categories=categories,
+    )
+
+
+def _draw(images: Sequence, choice: Choice) -> Sequence:
+    count = len(images)
+    if choice.max_images is not None:
+        count = choice.max_images
+    elif choice.fraction is not None:
+        count = max(1, round(choice.fraction * len(images)))
+    return sorted(images, key=lambda image: hashlib.sha256(f'{choice.seed}\0{image["file_name"]}'.encode()).digest())[
+        :count
+    ]
+
+
+def _wrong_image(image: dict, folder: str | None) -> str | None:
+    said = image['width'], image['height']
+    if not all(isinstance(side, int) and side > 0 for side in said):
+        return MALFORMED
+    if folder is None:
+        return None
+    path = os.path.join(folder, image['file_name'])
+    if not os.path.isfile(path):
+        return MISSING
+    try:
+        size = image_size(path)
+    except UserError:
+        return UNREADABLE
+    return None if size == said else WRONG_SIZE
+
+
+def _fitted(box: dict, size: tuple, clip: float, findings: Findings, place: str) -> list:
+    """The annotation, clipped if need be, in a list; or an empty one."""
+    try:
+        x, y, w, h = map(float, box['bbox'])
+    except (TypeError, ValueError):
+        findings.box(MALFORMED, place)
+        return []
+    corners, clipped, reason = fit_box((x, y, x + w, y + h), size, clip)
+    if reason:
+        findings.box(reason, place)
+        return []
+    if not clipped:
+        return [box]
+    findings.clipped += 1
+    fitted = bbox_and_area(corners)
+    if box.get('segmentation'):
+        fitted.pop('area')  # it is the mask's
+    return [dict(box, **fitted)]

@@ -1,0 +1,169 @@
+"""Pascal VOC's XML files, read as MMDetection's ``XMLDataset`` reads them.
+
+VOC counts pixels from 1 and includes the last one. ``XMLDataset`` takes the whole part of each
+number, subtracts 1 from all four, and calls xmax - xmin the width, so that a box loses its last
+column and row. Coordinates here are the same, to the pixel: a detector trained through the one
+reader can be evaluated through the other.
+"""
+
+import os
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+
+from hsakd_mm.errors import UserError
+
+from .checks import EXTENSIONS, MALFORMED, NO_ANNOTATION
+from .coco_json import Annotation, Box, Malformed, Sample
+
+# In the order of MMDetection's VOCDataset, which is also the alphabet's.
+VOC_CLASSES = (
+    'aeroplane',
+    'bicycle',
+    'bird',
+    'boat',
+    'bottle',
+    'bus',
+    'car',
+    'cat',
+    'chair',
+    'cow',
+    'diningtable',
+    'dog',
+    'horse',
+    'motorbike',
+    'person',
+    'pottedplant',
+    'sheep',
+    'sofa',
+    'train',
+    'tvmonitor',
+)
+MAIN = os.path.join('ImageSets', 'Main')
+
+
+def voc_samples(root: str, image_set: str | None, images: str, annotations: str, from_zero: bool) -> list:
+    """The images of a list, or of every XML file.
+
+    Args:
+        root (str): Such as ``VOCdevkit/VOC2007``.
+        image_set (str | None): A name in ``ImageSets/Main``, a file with one image id a line, or
+            None for all XML files.
+        images (str): Folder of the images, below ``root``.
+        annotations (str): Folder of the XML files, below ``root``.
+        from_zero (bool): See :func:`read_xml`.
+
+    Raises:
+        UserError: A folder or the list is absent, or empty.
+    """
+    images, annotations = os.path.join(root, images), os.path.join(root, annotations)
+    files = _by_stem(images, EXTENSIONS)
+    if image_set is None:
+        ids = sorted(_by_stem(annotations, ('.xml',)))
+    else:
+        ids = read_list(root, image_set)
+    samples = []
+    for image_id in ids:
+        source = os.path.join(annotations, f'{image_id}.xml')
+        for name in files.get(image_id, [None]):
+            samples.append(
+                Sample(
+                    name or image_id,
+                    name and os.path.join(images, name),
+                    source,
+                    lambda size, source=source: read_xml(source, from_zero),
+                )
+            )
+    if not samples:
+        raise UserError(
+            f'XML files of Pascal VOC were expected in {annotations}, and there are '
+            f'none: name the folder with --ann-subdir.'
+        )
+    return samples
+
+
+def read_list(root: str, image_set: str) -> list:
+    """The ids of an image-set list; the second column of VOC's lists of one class is not used."""
+    path = image_set
+    if not os.path.isfile(path):
+        path = os.path.join(root, MAIN, f'{image_set}.txt')
+    try:
+        with open(path, encoding='utf-8') as file:
+            ids = [line.split()[0] for line in file if line.strip()]
+    except OSError as error:
+        raise UserError(
+            f'a list of image ids was expected at {path}, and it cannot be read '
+            f'({error.strerror}): name a list of {os.path.join(root, MAIN)}, or a '
+            f'file, with --image-sets.'
+        ) from error
+    if not ids:
+        raise UserError(
+            f'image ids, one a line, were expected in {path}, and it is empty: name another list with --image-sets.'
+        )
+    return ids
+
+
+def read_xml(path: str, from_zero: bool = False) -> Annotation:
+    """One file.
+
+    Args:
+        path (str): The file.
+        from_zero (bool): Coordinates count from 0 and keep their fractions, as some tools write
+            them; nothing is subtracted.
+
+    Raises:
+        Malformed: The file is missing or no XML. Single objects without a name or a box are listed
+            in the annotation's ``malformed``.
+    """
+    try:
+        root = ET.parse(path).getroot()
+    except FileNotFoundError as error:
+        raise Malformed(NO_ANNOTATION, path) from error
+    except (OSError, ET.ParseError, UnicodeDecodeError, ValueError) as error:
+        raise Malformed(MALFORMED, f'{path} ({error})') from error
+    annotation = Annotation(size=_size(root, path))
+    for number, thing in enumerate(root.findall('object'), 1):
+        place = f'object {number}'
+        try:
+            values = [float(thing.find(f'bndbox/{corner}').text) for corner in ('xmin', 'ymin', 'xmax', 'ymax')]
+            corners = tuple(values if from_zero else (int(value) - 1 for value in values))
+            difficult = bool(int(thing.findtext('difficult') or 0))
+            name = thing.find('name').text.strip()
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            annotation.malformed.append(place)
+            continue
+        annotation.boxes.append(Box(name, corners, difficult, place))
+    return annotation
+
+
+def found_classes(splits: Sequence) -> list:
+    """All categories of some :class:`.coco_json.Split`, by the alphabet."""
+    return sorted({box.category for split in splits for boxes in split.boxes for box in boxes})
+
+
+def _size(root: ET.Element, path: str) -> tuple | None:
+    """Width and height as the file has them; None where it has none, or 0 for "not known"."""
+    if root.find('size') is None:
+        return None
+    try:
+        size = tuple(int(float(root.findtext(f'size/{side}'))) for side in ('width', 'height'))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Malformed(MALFORMED, f'{path}, size') from error
+    return size if all(size) else None
+
+
+def _by_stem(folder: str, extensions: Sequence) -> dict:
+    """File names below a folder by what stands before their extension; a .jpg comes first."""
+    try:
+        names = [entry.name for entry in os.scandir(folder) if not entry.is_dir()]
+    except OSError as error:
+        raise UserError(
+            f'a folder was expected at {folder}, and it cannot be read '
+            f'({error.strerror}): name it with --img-subdir and --ann-subdir, below '
+            f'the root.'
+        ) from error
+    found = {}
+    for name in sorted(names, key=lambda name: (not name.endswith('.jpg'), name)):
+        stem, extension = os.path.splitext(name)
+        if extension.lower() in extensions:
+            found.setdefault(stem, []).append(name)
+    return found

@@ -1,0 +1,194 @@
+"""Which exceptions are a user's mistake, and the sentence for each.
+
+mmengine and torch report many mistakes (a misspelt type, a wrong argument in a config, a full
+disk) by exceptions from deep inside. What is recognised here becomes a sentence; what is not is a
+bug and keeps its traceback.
+"""
+
+import difflib
+import errno
+import importlib.util
+import inspect
+import re
+import traceback
+from collections.abc import Iterator, Mapping
+
+import torch
+from mmengine.registry import Registry
+
+from hsakd_mm.errors import UserError
+
+EXTRAS = dict(mmdet='det', mmcv='det', pycocotools='det', sklearn='demo')
+
+
+def user_message(error: BaseException) -> str | None:
+    """The sentence for a user's mistake, on one line, or None where ``error`` is none."""
+    chain = list(_chain(error))
+    # What was raised first names the cause; what followed may only repeat it.
+    for link in reversed(chain):
+        if isinstance(link, UserError):
+            return _one_line(_own_words(link))
+    for link in chain:
+        if sentence := _no_memory(link) or _no_space(link):
+            return _one_line(sentence)
+    for recognise in (_not_registered, _not_installed, _wrong_argument):
+        if sentence := recognise(error):
+            return _one_line(sentence)
+    return None
+
+
+def nearest(name: str, names) -> str:
+    """``' (did you mean X or Y?)'``, or nothing where no name is close."""
+    close = difflib.get_close_matches(name, sorted(set(names)), n=2, cutoff=0.6)
+    return f' (did you mean {" or ".join(close)}?)' if close else ''
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _own_words(error: UserError) -> str:
+    # A DataLoader hands on its worker's exception with the traceback as its text.
+    return re.split(r'^(?:[\w.]+\.)?UserError: ', str(error), flags=re.MULTILINE)[-1]
+
+
+def _one_line(text: str) -> str:
+    return ' '.join(text.split())
+
+
+def _no_memory(error: BaseException) -> str | None:
+    if isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and re.search(r'CUDA( error:)? out of memory', str(error))
+    ):
+        return (
+            "the GPU's memory is full: use fewer images a step with --cfg-options "
+            'train_dataloader.batch_size=N (and --auto-scale-lr), train with --amp, or end '
+            'what else runs on this GPU.'
+        )
+    # Workers hand their batches over in shared memory; a full one shows in one of these ways.
+    if isinstance(error, (OSError, RuntimeError)) and re.search(
+        r'signal: Bus error|unable to (?!open)[^<]*</torch_', str(error)
+    ):
+        return (
+            'the shared memory through which DataLoader workers hand over images (/dev/shm) is '
+            'full: enlarge it (in Docker with --shm-size=16g or --ipc=host), or use fewer '
+            'workers with --cfg-options train_dataloader.num_workers=N.'
+        )
+    return None
+
+
+def _no_space(error: BaseException) -> str | None:
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not full and isinstance(error, (OSError, RuntimeError)):
+        # torch's zip writer and DataLoader workers leave no errno, only their words.
+        full = re.search(
+            r'No space left on device|Disk quota exceeded|PytorchStreamWriter failed|'
+            r'inline_container\.cc.*unexpected pos',
+            str(error),
+            re.DOTALL,
+        )
+    if not full:
+        return None
+    name = getattr(error, 'filename', None)
+    return (
+        f'the disk is full{f" (while writing {name})" if name else ""}: free some space, or '
+        f'choose another place with --work-dir, then run the same command with --resume; '
+        f'checkpoints written before are still there.'
+    )
+
+
+def _not_registered(error: BaseException) -> str | None:
+    found = (
+        isinstance(error, KeyError)
+        and error.args
+        and re.match(r'(\S+) is not in the (?:(\S+)::)?(.+?) registry\. ', str(error.args[0]))
+    )
+    if not found:
+        return None
+    name, scope, kind = found.groups()
+    root = name.split('.')[0]
+    if root in EXTRAS and importlib.util.find_spec(root) is None:
+        return how_to_install(root)
+    names = _registered(scope or 'hsakd_mm', kind)
+    return (
+        f'the config asks for a {kind} of type {name}, and no such name is registered in '
+        f'scope {scope or "hsakd_mm"}{nearest(name.split(".")[-1], names)}: correct the type, '
+        f'or name the module that defines it in custom_imports.'
+    )
+
+
+def _registered(scope: str, kind: str) -> set:
+    names = set()
+    try:
+        module = importlib.import_module(f'{scope}.registry')
+    except ImportError:
+        return names
+    for registry in vars(module).values():
+        while isinstance(registry, Registry) and registry.name == kind:
+            names |= set(registry.module_dict)
+            registry = registry.parent
+    return names
+
+
+def _not_installed(error: BaseException) -> str | None:
+    if not isinstance(error, ImportError):
+        return None
+    told = re.match(r'(\w+) is not installed', str(error))  # mmengine's, for `_base_ = 'mmdet::'`
+    root = (error.name or (told[1] if told else '')).split('.')[0]
+    if root in EXTRAS and importlib.util.find_spec(root) is None:
+        return how_to_install(root)
+    return None
+
+
+def how_to_install(package: str) -> str:
+    """The sentence for a package of :data:`EXTRAS` that is absent."""
+    return (
+        f'this needs {package}, which is not installed: run pip install '
+        f"'hsakd_mm[{EXTRAS[package]}]', or set everything up with bash tools/setup_env.sh."
+    )
+
+
+def _wrong_argument(error: BaseException) -> str | None:
+    """A class called with an argument it does not have, or without one it needs, by a config."""
+    found = isinstance(error, TypeError) and re.match(
+        r'(?:(\w+)\.)?.*__init__\(\) (got an unexpected keyword argument|missing \d+ required .*?'
+        r'arguments?:) (.+)',
+        str(error),
+    )
+    if not found:
+        return None
+    owner, kind, names = found.groups()
+    unknown = re.findall(r"'(\w+)'", names)[0] if kind.startswith('got') else None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    built = None
+    while unknown and frames and frames[-1].f_code.co_name == '__init__':
+        built = frames.pop().f_locals.get('self', built)  # hands arguments on to its base
+    if not frames or not frames[-1].f_globals.get('__name__', '').startswith('mmengine.'):
+        return None  # a call in our code, not one that mmengine makes for a config
+    if unknown is None:
+        return f'the config does not give {owner or "a class"} the argument {names}: add it.'
+    given = any(isinstance(value, Mapping) and unknown in value for value in frames[-1].f_locals.values())
+    known = (
+        []
+        if built is None
+        else [
+            name
+            for base in type(built).__mro__
+            if '__init__' in vars(base)
+            for name in inspect.signature(base.__init__).parameters
+        ]
+    )
+    owner = owner or 'a class' if built is None else type(built).__name__
+    return (
+        (
+            f'the config gives {owner} the argument {unknown}, which it does not have'
+            f'{nearest(unknown, known)}: correct the name in the config or in '
+            f'--cfg-options.'
+        )
+        if given
+        else None
+    )

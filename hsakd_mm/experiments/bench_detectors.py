@@ -1,0 +1,188 @@
+"""What the pretraining of a bench is worth to a detector.
+
+A bench file that has ``transfer`` goes on from its table::
+
+    transfer = dict(config='detector.py', seeds=[0, 1, 2])  # of the detector
+
+``config``, a detection config, is looked for beside the file. Every row of the bench becomes a
+start of the detector, and so does ``random``. Where the bench has one seed, all detectors of a row
+start from that pretraining; where it has several, the detector of a seed starts from the
+pretraining of the same seed, so that the spread of a row is that of both. What compares them is
+:class:`~hsakd_mm.experiments.experiment.Experiment`, as in ``tools/transfer_det.py``.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+
+from hsakd_mm.checkpoints.export import export_backbone, networks_in
+from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
+from hsakd_mm.checkpoints.source import RANDOM
+from hsakd_mm.engine.scalars import read_curve
+from hsakd_mm.engine.user_messages import nearest
+from hsakd_mm.errors import UserError
+from hsakd_mm.experiments.detector_run import TransferRun
+from hsakd_mm.experiments.experiment import SEED, Experiment
+from hsakd_mm.transfer.data_files import check_data
+
+from .bench import Bench
+from .results import is_done
+
+
+def check_transfer(bench: Bench, seeds: Sequence[int] = ()) -> None:
+    """What can be known to go wrong with the detectors before the hours of pretraining.
+
+    Args:
+        bench (Bench): With ``transfer``.
+        seeds (Sequence[int]): Of the detector; the file's by default.
+
+    Raises:
+        UserError: The file has no ``transfer``, or the detector's config, its package or its data
+            are not there, or there is no pretraining for a seed.
+    """
+    detector_seeds(bench, seeds)
+    random = TransferRun(RANDOM, _config(bench), seed=0)
+    random.check_fit()
+    check_data(random.cfg)
+
+
+def plan_transfer(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] = ()) -> Experiment:
+    """The detectors of a bench: of ``random``, and of every row whose runs are done.
+
+    Args:
+        bench (Bench): With ``transfer``.
+        seeds (Sequence[int]): Of the detector; the file's by default.
+        only (Sequence[str]): Rows, or ``random``, that have to be among them; by default any row.
+
+    Raises:
+        UserError: The file has no ``transfer``, there is no pretraining for a seed, or a row of
+            ``only``, or any at all, is not done.
+    """
+    config = _config(bench)
+    seeds = detector_seeds(bench, seeds)
+    rows = {
+        run.name: {seed: bench.run_of(run.name, pretraining_seed(bench, seed)) for seed in seeds}
+        for run in bench.runs
+        if run.row
+    }
+    done = {name: runs for name, runs in rows.items() if all(map(is_done, runs.values()))}
+    absent = [name for name in only if name not in {RANDOM, *done}]
+    of_seeds = f' with seed {", ".join(map(str, seeds))}' if len(bench.seeds) > 1 else ''
+    if absent or not (done or only):
+        raise UserError(
+            f'a finished pretraining of {", ".join(absent) or "any row"}{of_seeds} was '
+            f'expected in {bench.work_dir}, and there is none by the configs as they '
+            f'are: leave out --no-pretraining, or choose other --seeds or another '
+            f'--work-dir.'
+        )
+    if len(done) < len(rows):
+        left_out = ', '.join(name for name in rows if name not in done)
+        print(f'Not compared, as no pretraining{of_seeds} is finished: {left_out}', flush=True)
+    made = Experiment(
+        [RANDOM, *(f'{name}={_start(runs)}' for name, runs in done.items())],
+        config,
+        seeds,
+        work_dir=os.path.join(bench.work_dir, 'detectors'),
+        baseline=bench.baseline if bench.baseline in done else None,
+    )
+    made.title = bench.title
+    made.notes += [*bench.notes, *_data_notes(bench, made)]
+    for run in made.runs:
+        if run.name in done:
+            start = done[run.name][run.seed]
+            run.top1 = read_curve(start.stage.folder, start.metric)[-1][1]
+    return made
+
+
+def detector_seeds(bench: Bench, seeds: Sequence[int] = ()) -> list:
+    """The seeds of the detector: these, or ``transfer``'s, or the bench's.
+
+    Raises:
+        UserError: The bench has several seeds, and not these.
+    """
+    _config(bench)
+    seeds = list(seeds or bench.transfer.get('seeds') or bench.seeds)
+    absent = [str(seed) for seed in seeds if seed not in bench.seeds]
+    if absent and len(bench.seeds) > 1:
+        raise UserError(
+            f'each detector of {bench.file} starts from the pretraining of its seed, '
+            f'{", ".join(map(str, bench.seeds))}, and seed {", ".join(absent)} was '
+            f'wanted: add it to the seeds there, or choose of these.'
+        )
+    return seeds
+
+
+def pretraining_seed(bench: Bench, seed: int) -> int:
+    """Which of the bench's seeds the detector of this seed starts from."""
+    return seed if len(bench.seeds) > 1 else bench.seeds[0]
+
+
+def _start(runs: dict) -> str:
+    """The checkpoint of a row for an Experiment, whose name may depend on the seed."""
+    files = {seed: backbone_file(run.checkpoint) for seed, run in runs.items()}
+    first = next(iter(files.values()))
+    if len(set(files.values())) == 1:
+        return first
+    folder, name = os.path.split(first)
+    return os.path.join(os.path.dirname(folder), f'seed{SEED}', name)
+
+
+def _config(bench: Bench) -> str:
+    if not bench.transfer or not bench.transfer.get('config'):
+        raise UserError(
+            f'{bench.file} is expected to say in transfer=dict(config=...) which '
+            f'detector its backbones are for, and does not: add it, or take '
+            f'tools/benchmark_methods.py.'
+        )
+    return os.path.join(os.path.dirname(bench.file), bench.transfer['config'])
+
+
+def backbone_file(checkpoint: str) -> str:
+    """What of a run's checkpoint is handed on: of networks that taught each other the first."""
+    networks = networks_in(load_checkpoint(checkpoint)['state_dict'])
+    if len(networks) < 2:
+        return checkpoint
+    return export_backbone(checkpoint, prefix='net1').pth
+
+
+def folder_sha256(folder: str) -> str:
+    """Of the names and contents of all files below ``folder``."""
+    digest = hashlib.sha256()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
+        for name in sorted(files):
+            path = os.path.join(root, name)
+            digest.update(f'{os.path.relpath(path, folder)} {sha256(path)}\n'.encode())
+    return digest.hexdigest()
+
+
+def _data_notes(bench: Bench, made: Experiment) -> list:
+    """Which data these were: those that the first run has, all of whose share them."""
+    detector = made.runs[0].cfg
+    roots = [
+        bench.runs[0].cfg.train_dataloader.dataset.data_root,
+        detector.train_dataloader.dataset.get('data_root', ''),
+    ]
+    folders = [os.path.join(root, part) for root in roots for part in ('train', 'val')]
+    boxes = [
+        os.path.join(roots[1], loader.dataset.get('ann_file', ''))
+        for loader in (detector.train_dataloader, detector.get('val_dataloader'))
+        if loader
+    ]
+    sums = [f'`{folder}` {folder_sha256(folder)}' for folder in folders if os.path.isdir(folder)]
+    sums += [f'`{file}` {sha256(file)}' for file in boxes if os.path.isfile(file)]
+    return [f'SHA-256 of the data, of folders by names and contents: {", ".join(sums)}.'] * bool(sums)
+
+
+def check_names(bench: Bench, names: Sequence[str]) -> None:
+    """Each is a row of the bench or ``random``.
+
+    Raises:
+        UserError: One is not.
+    """
+    rows = [RANDOM, *dict.fromkeys(run.name for run in bench.runs if run.row)]
+    for name in names:
+        if name not in rows:
+            raise UserError(
+                f'--only takes rows of {bench.file} ({", ".join(rows)}), and {name!r} is none{nearest(name, rows)}.'
+            )

@@ -1,0 +1,292 @@
+"""One transfer: from a checkpoint and a detection config to a row of the table."""
+
+import copy
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+
+from mmengine.config import Config
+
+from hsakd_mm.checkpoints.source import Source, resolve
+from hsakd_mm.checkpoints.work_dir import last_checkpoint
+from hsakd_mm.engine.preflight import load_config
+from hsakd_mm.errors import UserError
+from hsakd_mm.files import move_aside, replace
+from hsakd_mm.reports.metrics import in_percent, read_metrics
+from hsakd_mm.reports.table import print_table, write_report
+from hsakd_mm.transfer.data_files import check_data
+from hsakd_mm.transfer.detector import check_fit, measured_by, record_detections, start_from, to_measure
+
+from .child import exit_unless_zero, run_child
+from .provenance import provenance
+from .run_record import fingerprint, read_record, read_row, require_same, write_record
+
+NEEDS = ('model', 'train_dataloader')  # what a detection config cannot be without
+
+
+class TransferRun:
+    """Prepares, checks, trains and reports, in this order.
+
+    The detector's config with everything that was set in it is written into the work directory,
+    and that file is what ``tools/train.py`` runs. On several machines (``NNODES``) each runs this,
+    and the one with ``NODE_RANK`` 0 keeps the record and reports.
+
+    Args:
+        checkpoint (str | Source): What :func:`~hsakd_mm.checkpoints.source.resolve` takes, or gave.
+        config (str): Detection config.
+        gpus (int): Processes on this machine.
+        work_dir (str): ``work_dirs/transfer/<checkpoint>-<config>`` by default, with
+            ``-seed<seed>`` where that is given.
+        seed (int): The config's by default, else 0.
+        options (dict): ``--cfg-options``; they have the last word.
+        name (str): The row's; what the checkpoint says of itself by default.
+        flags (list[str]): Of ``tools/train.py``: ``--amp``, ``--auto-scale-lr``,
+            ``--no-validate``.
+        title (str): One of a list: what training prints goes to ``output.log``, and the terminal
+            shows a line of progress under this title.
+        cfg (Config): What ``config`` holds with ``options``, where it has been read before:
+            MMDetection's bases take a second.
+
+    Raises:
+        UserError: The checkpoint or the config is not what it should be.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Source,
+        config: str,
+        gpus: int = 1,
+        work_dir: str | None = None,
+        seed: int | None = None,
+        options: dict | None = None,
+        name: str = '',
+        flags: Sequence[str] = (),
+        title: str = '',
+        cfg: Config | None = None,
+    ) -> None:
+        self.cfg = copy.deepcopy(cfg) or load_config(config, options, needs=NEEDS)
+        if self.cfg.get('default_scope') != 'mmdet' or 'backbone' not in self.cfg.model:
+            raise UserError(
+                f"a detection config was expected (default_scope 'mmdet', a model with "
+                f'a backbone), and {config} is none: name one such as those in '
+                f'configs/transfer.'
+            )
+        root = os.path.join('work_dirs', 'transfer')
+        self.source = checkpoint if isinstance(checkpoint, Source) else resolve(checkpoint, work_dir or root)
+        self.name = name or self.source.method
+        self.flags, self.title = list(flags), title
+        self.notes = [*self.source.notes, *start_from(self.cfg, self.source)]
+        self.cfg.merge_from_dict(options or {})
+        stem = os.path.splitext(os.path.basename(config))[0]
+        self.work_dir = work_dir or os.path.join(
+            root, f'{name or self.source.name}-{stem}' + ('' if seed is None else f'-seed{seed}')
+        )
+        self.config = os.path.join(self.work_dir, f'{stem}.py')
+        randomness = dict(self.cfg.get('randomness') or {})
+        self.seed = seed if seed is not None else randomness.get('seed') or 0
+        self.cfg.randomness = dict(randomness, seed=self.seed)
+        if not measured_by(self.cfg):
+            raise UserError(
+                f'a transfer ends in an AP, and {config} has neither val_dataloader '
+                f'and val_evaluator nor test_dataloader and test_evaluator: add them.'
+            )
+        if gpus < 1:
+            raise UserError(
+                f'the number of GPUs (on a machine without: of processes) should be positive, and is {gpus}.'
+            )
+        self.gpus = gpus
+        self.nodes = os.environ.get('NNODES', '1')
+        self.reports = os.environ.get('NODE_RANK', '0') == '0'
+        self.validates = measured_by(self.cfg) == 'val' and '--no-validate' not in self.flags
+        # Before the work directory's own path comes into it.
+        self.config_sha256 = fingerprint(
+            self.cfg, self.source, [*(set(self.flags) - {'--no-validate'}), f'{gpus} x {self.nodes}']
+        )
+        record_detections(self.cfg, os.path.join(self.work_dir, 'detections.json'))
+        self.command = shlex.join(['python', f'tools/{os.path.basename(sys.argv[0])}', *sys.argv[1:]])
+        self.parameters, self.frozen = 0, ''
+        self.top1: float | None = None  # of the pretraining in percent, if whoever calls knows it
+
+    def check(self) -> None:
+        """Everything that can be known to go wrong before training: the weights' fit, the data."""
+        self.check_fit()
+        self.notes += check_data(self.cfg)
+        print('\n'.join(self.notes), flush=True)
+
+    def check_fit(self) -> None:
+        """The weights' part of :meth:`check`; what is frozen is known then.
+
+        Raises:
+            UserError: They do not fit.
+        """
+        images = self.cfg.train_dataloader.batch_size * self.gpus * int(self.nodes.rpartition(':')[2])
+        cfg = self.cfg
+        if '--auto-scale-lr' in self.flags:
+            cfg = copy.deepcopy(cfg)
+            cfg.auto_scale_lr = dict(cfg.get('auto_scale_lr') or {}, enable=True)
+        self.parameters, self.frozen = check_fit(cfg, self.source, images)
+        self.notes.append(self.frozen)
+
+    def is_done(self) -> bool:
+        """Whether the work directory has the report of this config, these weights and this seed."""
+        row = read_row(self.work_dir)
+        return bool(row) and (row.get('config_sha256'), row.get('checkpoint_sha256'), row.get('seed')) == (
+            self.config_sha256,
+            self._sha256(),
+            self.seed,
+        )
+
+    def make_room(self) -> None:
+        """Set a run in the work directory aside that this one cannot go on with."""
+        record = read_record(self.work_dir)
+        if (
+            self.reports
+            and os.path.isdir(self.work_dir)
+            and (record or os.path.isfile(os.path.join(self.work_dir, 'last_checkpoint')))
+            and (record.get('config_sha256'), record.get('sha256')) != (self.config_sha256, self._sha256())
+        ):
+            move_aside(self.work_dir)
+
+    def seconds(self) -> float:
+        """Training time so far: of all its starts."""
+        return read_record(self.work_dir).get('seconds', 0.0)
+
+    def train(self, tools: str, resume: str | None = None) -> None:
+        """Run ``tools/train.py``, or ``tools/dist_train.sh`` for several processes.
+
+        Raises:
+            UserError: ``--resume`` in a folder whose run had another start or seed.
+            SystemExit: Training failed; its exit status is handed on.
+        """
+        record = read_record(self.work_dir) if resume is not None else {}
+        if record:
+            require_same(record, self.work_dir, self._sha256(), self.seed, self.config_sha256)
+        before = record.get('seconds', 0.0)
+        try:
+            os.makedirs(self.work_dir, exist_ok=True)
+            write_config(self.cfg, self.config)
+            self._write_record(before)
+        except OSError as error:
+            raise UserError(
+                f'the work directory {self.work_dir} cannot be written to '
+                f'({error.strerror or error}): choose another with '
+                f'--work-dir.'
+            ) from error
+        if self.gpus > 1 or self.nodes != '1':
+            command = ['bash', os.path.join(tools, 'dist_train.sh'), self.config, str(self.gpus)]
+        else:
+            command = [sys.executable, os.path.join(tools, 'train.py'), self.config]
+        command += ['--work-dir', self.work_dir]
+        command += ['--resume', resume] if resume else []
+        started = time.monotonic()
+        try:
+            self._run([*command, *self.flags], tools)
+        finally:
+            self._write_record(before + time.monotonic() - started)
+
+    def report(self, tools: str) -> dict:
+        """Print the row, and write ``report.md`` and ``report.json`` into the work directory.
+
+        Returns:
+            dict: The row; empty on a machine that is not the first.
+
+        Raises:
+            UserError: The run's metric is no AP.
+            SystemExit: The test of a run that had not validated its end failed.
+        """
+        if not self.reports:
+            return {}
+        last = self.cfg.train_cfg.get('max_epochs') or self.cfg.train_cfg.get('max_iters')
+        # mmengine saves an epoch before it validates it: a run that was stopped between the two
+        # and then resumed has nothing left to do, and no AP of its end.
+        metrics = (self.validates and read_metrics(self.work_dir, last)) or self._test(tools)
+        if not metrics:
+            raise UserError(
+                f'the run in {self.work_dir} was expected to end in an AP, and its '
+                f'metric is another: use CocoMetric or VOCMetric.'
+            )
+        backbone = self.source.backbone
+        row = dict(
+            name=self.name,
+            **metrics,
+            seconds=self.seconds(),
+            parameters=self.parameters,
+            **provenance(self.command, self.seed),
+            processes=self.gpus,
+            nodes=self.nodes,
+            checkpoint=backbone.path if backbone else None,
+            checkpoint_sha256=backbone.sha256 if backbone else None,
+            pretraining=backbone.metadata if backbone else None,
+            top1=self.top1,
+            frozen=self.frozen,
+            config=self.config,
+            config_sha256=self.config_sha256,
+        )
+        print_table([row])
+        notes = [
+            'AP of the last epoch, in percent; parameters of the backbone; seconds of training with its validations.',
+            *self.notes,
+        ]
+        files = write_report([row], self.work_dir, f'Transfer: {self.name}', notes)
+        print(f'Report: {files["md"]}', flush=True)
+        return row
+
+    def _test(self, tools: str) -> dict:
+        """Measure the last checkpoint as the validation would have, which is left to test.py."""
+        checkpoint = last_checkpoint(self.work_dir)
+        if checkpoint is None:
+            raise UserError(
+                f'the run in {self.work_dir} was expected to leave a checkpoint to '
+                f'measure, and there is none: save the last epoch '
+                f'(default_hooks.checkpoint).'
+            )
+        folder = os.path.join(self.work_dir, 'final_test')
+        config = os.path.join(folder, os.path.basename(self.config))
+        out = os.path.join(folder, 'metrics.json')
+        write_config(to_measure(self.cfg), config)
+        command = [
+            sys.executable,
+            os.path.join(tools, 'test.py'),
+            config,
+            checkpoint,
+            '--work-dir',
+            folder,
+            '--out',
+            out,
+        ]
+        print('No AP was logged after the last epoch.', flush=True)
+        self._run(command, tools)
+        with open(out) as file:
+            return in_percent(json.load(file)['metrics'])
+
+    def _run(self, command: list, tools: str) -> None:
+        print(f'{"  " if self.title else "Running: "}{shlex.join(command)}', flush=True)
+        log = os.path.join(self.work_dir, 'output.log') if self.title else ''
+        exit_unless_zero(run_child(command, tools, self.title, log))
+
+    def _write_record(self, seconds: float) -> None:
+        if not self.reports:
+            return
+        backbone = self.source.backbone
+        write_record(
+            self.work_dir,
+            dict(
+                checkpoint=backbone.path if backbone else self.source.name,
+                sha256=self._sha256(),
+                seed=self.seed,
+                seconds=round(seconds, 1),
+                config_sha256=self.config_sha256,
+                command=self.command,
+            ),
+        )
+
+    def _sha256(self) -> str | None:
+        return self.source.backbone.sha256 if self.source.backbone else None
+
+
+def write_config(cfg: Config, path: str) -> None:
+    """Whole or not at all: another machine may be reading it."""
+    replace(path, lambda file: file.write(cfg.pretty_text.encode()))

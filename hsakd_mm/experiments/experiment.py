@@ -1,0 +1,215 @@
+"""Several backbones in the same detector, on several seeds, and how they compare.
+
+The demo's Stage is not what runs here: several machines (``NNODES``) share the work directory, of
+which one keeps the records; a run's weights are known by their SHA-256 wherever they lie; and the
+status of a run that failed is handed on.
+"""
+
+import os
+import re
+import statistics
+from collections.abc import Sequence
+
+from hsakd_mm.checkpoints.source import resolve
+from hsakd_mm.engine.preflight import load_config
+from hsakd_mm.engine.user_messages import nearest
+from hsakd_mm.errors import UserError
+from hsakd_mm.files import folder_name
+from hsakd_mm.reports.comparison import FinishedRun, write_comparison
+from hsakd_mm.transfer.data_files import check_data
+
+from .detector_run import NEEDS, TransferRun
+
+SEED = '{seed}'  # in a checkpoint's path: the detector's seed
+
+
+class Experiment:
+    """Checks every run before the first one trains; skips those that are done; compares.
+
+    All backbones are trained with the first seed, then with the next one, and so on: who stops
+    early has a comparison of whole rounds.
+
+    Args:
+        checkpoints (list[str]): ``CHECKPOINT`` or ``NAME=CHECKPOINT``, in the table's order. In a
+            path, which then needs a name, ``{seed}`` is the detector's seed: each starts from a
+            pretraining of its own.
+        config (str): Detection config.
+        seeds (list[int]): The config's one, else 0, by default.
+        gpus (int): Processes on this machine.
+        work_dir (str): ``work_dirs/transfer/<config>`` by default; each run has its
+            ``<name>-seed<seed>`` there.
+        options (dict): ``--cfg-options``.
+        baseline (str): Name that the others are compared with.
+        flags (list[str]): See :class:`TransferRun`.
+
+    Raises:
+        UserError: As :class:`TransferRun`; two runs have one name; or ``baseline`` is no name.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Sequence[str],
+        config: str,
+        seeds: Sequence[int] = (),
+        gpus: int = 1,
+        work_dir: str | None = None,
+        options: dict | None = None,
+        baseline: str | None = None,
+        flags: Sequence[str] = (),
+    ) -> None:
+        self.stem = os.path.splitext(os.path.basename(config))[0]
+        self.work_dir = work_dir or os.path.join('work_dirs', 'transfer', self.stem)
+        self.baseline = baseline
+        cfg = load_config(config, options, needs=NEEDS)
+        seeds = list(dict.fromkeys(seeds)) or [(cfg.get('randomness') or {}).get('seed') or 0]
+        if min(seeds) < 0:
+            raise UserError(f'--seeds takes numbers of 0 or more, and got {min(seeds)}.')
+        sources: dict = {}
+        for word in checkpoints:
+            name, checkpoint = split_name(word)
+            if SEED in checkpoint and not name:
+                raise UserError(
+                    f'{checkpoint} stands for several files, and so should have a name '
+                    f'for the table: name it, as in A={checkpoint}.'
+                )
+            by_seed = _sources(checkpoint, seeds, self.work_dir)
+            source = by_seed[seeds[0]]
+            name = name or (source.name if source.method == 'file' else source.method)
+            if folder_name(name) in map(folder_name, sources):
+                raise UserError(
+                    f'every checkpoint of a list should have a name of its own, and '
+                    f'{name} comes twice: name them, as in A={checkpoint}.'
+                )
+            sources[name] = by_seed
+        if baseline is not None and baseline not in sources:
+            raise UserError(
+                f'--baseline takes one of the names {", ".join(sources)}, and '
+                f'{baseline!r} is none{nearest(baseline, sources)}.'
+            )
+        self.names = list(sources)
+        self.seeds = seeds
+        self.runs = [
+            TransferRun(
+                sources[name][seed],
+                config,
+                gpus=gpus,
+                seed=seed,
+                options=options,
+                name=name,
+                flags=flags,
+                title=f'{name}, seed {seed}',
+                cfg=cfg,
+                work_dir=os.path.join(self.work_dir, f'{folder_name(name)}-seed{seed}'),
+            )
+            for seed in seeds
+            for name in sources
+        ]
+        self.title = f'Transfer: {self.stem}'
+        self.notes: list = []
+        self.origins: dict = {}
+
+    def check(self) -> None:
+        """The fit of every backbone, then the data, once.
+
+        Raises:
+            UserError: What was expected, found, and to be done.
+        """
+        for name in self.names:
+            first: dict = {}  # run of each file
+            for run in self.runs:
+                if run.name != name:
+                    continue
+                if (file := id(run.source)) not in first:
+                    run.check_fit()
+                    first[file] = run
+                run.parameters, run.frozen = first[file].parameters, first[file].frozen
+                run.notes = first[file].notes
+            said = list(dict.fromkeys(note for run in first.values() for note in run.notes))
+            frozen = {run.frozen for run in first.values()}  # which the runs' rows have
+            self.origins[name] = [note for note in said if note not in frozen]
+            print('\n'.join(f'{name}: {note}' for note in said))
+        data = check_data(self.runs[0].cfg)
+        self.notes += data
+        print('\n'.join(data), flush=True)
+
+    def run(self, tools: str, only: Sequence[str] = ()) -> dict:
+        """Do what is left to do, and compare all that is done.
+
+        Args:
+            tools (str): Folder of the tools.
+            only (Sequence[str]): Names to train; all by default.
+
+        Returns:
+            dict[str, str]: The comparison's files; empty on a machine that is not the first.
+
+        Raises:
+            SystemExit: A run failed; its status is handed on, and those before it are kept.
+        """
+        files: dict = {}
+        wanted = [run for run in self.runs if not only or run.name in only]
+        for number, run in enumerate(wanted, 1):
+            position = f'[{number}/{len(wanted)}] {run.title}'
+            if run.is_done():
+                print(f'{position}: done before, in {run.seconds():.0f} s', flush=True)
+                continue
+            run.make_room()
+            left = self.time_left(wanted)
+            print(f'{position}{f" ({left})" if left else ""}', flush=True)
+            run.train(tools, resume='auto')
+            run.report(tools)
+            if number < len(wanted) and wanted[number].seed != run.seed:
+                self._compare()
+        files = self._compare()
+        for path in files.values():
+            print(f'Report: {path}', flush=True)
+        return files
+
+    def time_left(self, runs: Sequence[TransferRun]) -> str:
+        """How long those of ``runs`` will take that are not done, as far as others tell."""
+        took: dict = {}
+        for run in self.runs:
+            if run.is_done():
+                took.setdefault(run.name, []).append(run.seconds())
+        if not took:
+            return ''
+        other = statistics.mean(seconds for of_name in took.values() for seconds in of_name)
+        left = sum(
+            max(0.0, (statistics.mean(took[run.name]) if run.name in took else other) - run.seconds())
+            for run in runs
+            if not run.is_done()
+        )
+        return f'about {left / 60:.0f} min left in all'
+
+    def _compare(self) -> dict:
+        if not self.runs[0].reports:
+            return {}
+        done = [
+            FinishedRun(run.name, run.seed, run.work_dir)
+            for name in self.names
+            for run in self.runs
+            if run.name == name and run.is_done()
+        ]
+        baseline = self.baseline if any(run.name == self.baseline for run in done) else None
+        return write_comparison(
+            done,
+            self.work_dir,
+            self.title,
+            baseline=baseline,
+            notes=self.notes,
+            origins={run.name: self.origins[run.name] for run in done},
+        )
+
+
+def _sources(checkpoint: str, seeds: Sequence[int], keep_in: str) -> dict:
+    """What the detector of each seed starts from: the same, but for ``{seed}`` in its name."""
+    if SEED in checkpoint:
+        return {seed: resolve(checkpoint.replace(SEED, str(seed)), keep_in) for seed in seeds}
+    return dict.fromkeys(seeds, resolve(checkpoint, keep_in))
+
+
+def split_name(word: str) -> tuple:
+    """``NAME=CHECKPOINT`` as name and checkpoint; the name of a mere checkpoint is empty."""
+    name, equals, checkpoint = word.partition('=')
+    if equals and name and not re.search(r'[/\\:]', name) and not os.path.exists(word):
+        return name, checkpoint
+    return '', word

@@ -1,0 +1,53 @@
+"""Where a number came from: command, commit, seed, hardware, versions, date."""
+
+import datetime
+import os
+import platform
+import subprocess
+
+import torch
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def provenance(command: str, seed: int | None) -> dict:
+    """What every number has to name: command, commit, seed, hardware; besides versions and date."""
+    # Installed into someone's environment, the package may lie in a repository that is not ours.
+    commit = _git('rev-parse', 'HEAD') if _is_root(_git('rev-parse', '--show-toplevel')) else ''
+    return dict(
+        command=command,
+        commit=commit or 'unknown',
+        dirty=bool(_git('status', '--porcelain', '--untracked-files=no')) if commit else None,
+        seed=seed,
+        hardware=dict(
+            cpu=_cpu(),
+            cores=os.cpu_count(),
+            gpu=[torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        ),
+        torch=torch.__version__,
+        python=platform.python_version(),
+        date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+    )
+
+
+def _cpu() -> str:
+    try:
+        with open('/proc/cpuinfo') as file:
+            for line in file:
+                if line.startswith('model name'):
+                    return line.partition(':')[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _is_root(folder: str) -> bool:
+    return bool(folder) and os.path.realpath(folder) == os.path.realpath(ROOT)
+
+
+def _git(*args: str) -> str:
+    try:
+        done = subprocess.run(['git', *args], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):  # no git: an installed package, say
+        return ''
+    return done.stdout.strip() if done.returncode == 0 else ''

@@ -1,0 +1,73 @@
+"""What a run in a work directory started from, so that it is continued only as what it was."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+
+from mmengine.config import Config
+
+from hsakd_mm.checkpoints.source import Source
+from hsakd_mm.errors import UserError
+from hsakd_mm.files import replace
+
+RECORD = 'transfer.json'  # in the work directory
+
+
+def fingerprint(cfg: Config, source: Source, flags: Sequence[str] = ()) -> str:
+    """SHA-256 of all that the config says and of the flags that change what is learnt.
+
+    The weights' file stands in it by its own SHA-256: a project that was moved is the same.
+    """
+    text = json.dumps([cfg.to_dict(), sorted(flags)], sort_keys=True, default=str)
+    if source.backbone:
+        text = text.replace(json.dumps(os.path.abspath(source.backbone.path)), json.dumps(source.backbone.sha256))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_record(folder: str) -> dict:
+    """Empty where no run has started."""
+    return _read(folder, RECORD)
+
+
+def read_row(folder: str) -> dict:
+    """The row of a run's report; empty where it has none."""
+    return (_read(folder, 'report.json').get('rows') or [{}])[0]
+
+
+def write_record(folder: str, content: dict) -> None:
+    replace(os.path.join(folder, RECORD), lambda file: file.write(json.dumps(content, indent=1).encode() + b'\n'))
+
+
+def require_same(record: dict, folder: str, sha256: str | None, seed: int, config_sha256: str) -> None:
+    """``--resume`` goes on with a run from the same weights and seed.
+
+    Raises:
+        UserError: It was another.
+    """
+    if record['sha256'] != sha256:
+        raise UserError(
+            f'--resume goes on with the run in {folder}, and that started '
+            f'from {record["checkpoint"]} (SHA-256 {record["sha256"]}), not from '
+            f'this file: choose another --work-dir, or leave --resume out.'
+        )
+    if record.get('seed', seed) != seed:
+        raise UserError(
+            f'--resume goes on with the run in {folder}, and that has seed '
+            f'{record["seed"]}, not {seed}: add --seed {record["seed"]}, '
+            f'choose another --work-dir, or leave --resume out.'
+        )
+    if record.get('config_sha256', config_sha256) != config_sha256:
+        raise UserError(
+            f'--resume goes on with the run in {folder}, and that has another config '
+            f'or other options: give the same ones, choose another --work-dir, or '
+            f'leave --resume out.'
+        )
+
+
+def _read(folder: str, name: str) -> dict:
+    path = os.path.join(folder, name)
+    if not os.path.isfile(path):
+        return {}
+    with open(path) as file:
+        return json.load(file)

@@ -1,0 +1,62 @@
+import pytest
+import torch
+from torch import nn
+
+from hsakd_mm.checkpoints.loading import load_backbone_weights, load_checkpoint, load_strict
+from hsakd_mm.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def hub(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+
+
+def test_weights_are_fetched_by_address(tmp_path) -> None:
+    torch.save({'weight': torch.ones(2)}, tmp_path / 'far.pth')
+    content = load_checkpoint((tmp_path / 'far.pth').as_uri())
+    assert content['state_dict']['weight'].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    'name, said',
+    [
+        ('torchvision://resnet35', "no weights named 'resnet35': did you mean resnet"),
+        ('file:///nowhere/x.pth', 'were to be fetched from file:///nowhere/x.pth, and that failed'),
+    ],
+)
+def test_what_cannot_be_fetched(name, said) -> None:
+    with pytest.raises(UserError, match=said):
+        load_checkpoint(name)
+
+
+def test_backbone_of_a_training_checkpoint(tmp_path) -> None:
+    state_dict = {'backbone.conv1.weight': torch.ones(1), 'branches.0.fc.bias': torch.ones(1)}
+    torch.save(dict(state_dict=state_dict, meta={}), tmp_path / 'epoch_1.pth')
+    assert list(load_backbone_weights(str(tmp_path / 'epoch_1.pth'))) == ['conv1.weight']
+
+
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        (lambda state: state.pop('0.weight'), '1 missing: 0.weight'),
+        (lambda state: state.update(extra=torch.ones(1)), '1 left over: extra'),
+        (lambda state: state.update({'0.bias': torch.ones(3)}), r'0.bias \(here \[2\], in the file'),
+    ],
+)
+def test_strict_means_strict_and_leaves_the_module_alone(change, said) -> None:
+    module, other = (nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)) for _ in range(2))
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    state_dict = other.state_dict()
+    change(state_dict)
+    with pytest.raises(UserError, match=said):
+        load_strict(module, state_dict, source='x.pth', what='test')
+    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+
+
+def test_files_older_than_batch_counting_load() -> None:
+    module, other = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    nn.init.constant_(other.weight, 3)
+    state_dict = other.state_dict()
+    del state_dict['num_batches_tracked']
+    load_strict(module, state_dict, source='x.pth', what='test')
+    assert module.weight.tolist() == [3, 3]

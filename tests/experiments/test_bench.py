@@ -1,0 +1,322 @@
+"""Benches: what is planned, a tiny real one from end to end, the slice that one is made of."""
+
+import json
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchvision
+from mmengine.config import Config
+from PIL import Image
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.experiments import run_bench
+from hsakd_mm.experiments.bench import Bench
+from hsakd_mm.experiments.results import collect, summarise
+from hsakd_mm.reports.method_pictures import mean_curve
+from tests.conftest import REPO
+from tests.tools.commands import assert_sentence, python
+
+SLICE = REPO / 'configs' / 'bench' / 'cifar100_slice'
+
+# Two classes, dark and bright; a network of one block a stage; two steps an epoch.
+CONFIG = """
+_base_ = ['{base}/datasets/cifar100_bs64.py', '{base}/schedules/cifar_240e.py',
+          '{base}/default_runtime.py']
+_images = dict(_delete_=True, type='ImageFolder', data_root='data')
+_pipeline = [dict(type='LoadImage'), dict(type='PackInputs')]
+_loader = dict(batch_size=8, num_workers=0, pin_memory=False)
+train_dataloader = dict(
+    **_loader, dataset=dict(**_images, split='train', pipeline=_pipeline))
+val_dataloader = dict(
+    **_loader, dataset=dict(**_images, split='val', pipeline=_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(topk=(1, ))
+test_evaluator = val_evaluator
+train_cfg = dict(max_epochs=1)
+param_scheduler = dict(milestones=[1])
+_net = dict(type='CifarResNet', depth=8, num_classes=2, width=(4, 4, 4, 4))
+model = dict(
+    type='{type}', data_preprocessor=_base_.data_preprocessor, backbone=_net)
+default_hooks = dict(logger=dict(interval=1){hook})
+"""
+HOOK = """, distillation=dict(
+    type='DistillationHook', checkpoint='nowhere', check=False,
+    teacher=dict(type='Classifier', data_preprocessor=_base_.data_preprocessor, backbone=_net))"""
+BENCH = """
+title = 'Tiny'
+runs = [
+    dict(name='teacher', config='plain.py', seeds=[7]),
+    dict(name='plain', config='plain.py'),
+    dict(name='KD', config='kd.py', needs={'default_hooks.distillation.checkpoint': 'teacher'}),
+]
+baseline = 'plain'
+notes = ['Two grey levels.']
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch) -> Path:
+    """A folder, now the current one, with ``tiny/bench.py``, its configs and its images."""
+    rng = np.random.default_rng(0)
+    for split, count in (('train', 8), ('val', 4)):
+        for name, level in (('bright', 160), ('dark', 40)):
+            folder = tmp_path / 'data' / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(level, level + 60, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f'{number}.png')
+    (tmp_path / 'tiny').mkdir()
+    base = REPO / 'configs' / '_base_'
+    for name, kind, hook in (('plain', 'Classifier', ''), ('kd', 'KD', HOOK)):
+        (tmp_path / 'tiny' / f'{name}.py').write_text(CONFIG.format(base=base, type=kind, hook=hook))
+    (tmp_path / 'tiny' / 'bench.py').write_text(BENCH)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def rewrite(folder: Path, old: str, new: str) -> None:
+    file = folder / 'tiny' / 'bench.py'
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
+def names(runs) -> list:
+    return [(run.name, run.seed) for run in runs]
+
+
+def test_plan(tiny) -> None:
+    plan = Bench('tiny/bench.py', [0, 1])
+    assert names(plan.runs) == [('teacher', 7), ('plain', 0), ('KD', 0), ('plain', 1), ('KD', 1)]
+    assert names(plan.selected(['KD'])) == [('teacher', 7), ('KD', 0), ('KD', 1)]
+    assert names(plan.selected(['plain'])) == [('plain', 0), ('plain', 1)]
+    assert names(plan.selected(['KD'], [1])) == [('teacher', 7), ('KD', 1)]
+    with pytest.raises(UserError, match='the seeds of .* are 0, 1, and 9 was wanted'):
+        plan.selected(['KD'], [9])
+    words = plan.runs[-1].stage.command
+    assert words[-2:] == [
+        'randomness.seed=1',
+        'default_hooks.distillation.checkpoint=work_dirs/tiny/teacher/seed7/epoch_1.pth',
+    ]
+    rewrite(tiny, ', seeds=[7]', '')  # a teacher for each seed
+    assert names(Bench('tiny/bench.py', [3]).runs) == [('teacher', 3), ('plain', 3), ('KD', 3)]
+
+
+@pytest.mark.parametrize(
+    'old, new, words',
+    [
+        ("name='KD'", "name='plain'", 'a name of its own'),
+        ("'teacher'}", "'techer'}", "needs 'techer'"),
+        ("baseline = 'plain'", "baseline = 'plane'", 'did you mean plain'),
+        ("config='kd.py'", "config='k.py'", 'a config was expected'),
+        ('seeds=[7]', 'seeds=[7, 8]', 'wanted with seed 0'),
+    ],
+)
+def test_mistakes_in_the_file(tiny, old, new, words) -> None:
+    rewrite(tiny, old, new)
+    with pytest.raises(UserError, match=words):
+        Bench('tiny/bench.py')
+
+
+def stop_before_the_last_validation(folder: Path) -> None:
+    """Leave the run as one that was killed after it saved its last epoch."""
+    for log in folder.glob('*/vis_data/scalars.json'):
+        log.write_text(''.join(line for line in log.read_text().splitlines(keepends=True) if 'accuracy' not in line))
+
+
+def test_a_run_that_never_measured_its_last_epoch_does(tiny, capfd) -> None:
+    rewrite(
+        tiny, "    dict(name='KD', config='kd.py', needs={'default_hooks.distillation.checkpoint': 'teacher'}),\n", ''
+    )
+    rewrite(tiny, "    dict(name='teacher', config='plain.py', seeds=[7]),\n", '')
+    run_bench.run(Bench('tiny/bench.py', [0]), 'the command')
+    before = json.loads(Path('work_dirs/tiny/report.json').read_text())
+    folder = Path('work_dirs/tiny/plain/seed0')
+    checkpoint = (folder / 'epoch_1.pth').read_bytes()
+    stop_before_the_last_validation(folder)
+    plan = Bench('tiny/bench.py', [0])
+    assert collect(plan) == []
+
+    run_bench.run(plan, 'another command')
+    after = json.loads(Path('work_dirs/tiny/report.json').read_text())
+    assert after['runs'][0]['top1'] == before['runs'][0]['top1']
+    assert after['runs'][0]['command'] == 'another command'
+    assert (folder / 'epoch_1.pth').read_bytes() == checkpoint  # nothing was trained
+    (folder / 'origin.json').unlink()
+    (run,) = collect(plan)
+    assert (run['command'], run['commit']) == ('unknown', 'unknown')
+
+
+def test_end_to_end(tiny, capfd) -> None:
+    rewrite(tiny, "    dict(name='teacher', config='plain.py', seeds=[7]),\n", '')
+    rewrite(tiny, "'teacher'}", "'plain'}")
+    run_bench.run(Bench('tiny/bench.py', [0]), 'the command', ['plain'])
+    output = capfd.readouterr().out
+    assert '[1/1] plain, seed 0\n' in output and '1 of 2 runs are not done' in output
+
+    run_bench.run(Bench('tiny/bench.py', [0]), 'another command')
+    output = capfd.readouterr().out
+    assert '[1/2] plain, seed 0: done before' in output and '[2/2] KD, seed 0\n' in output
+
+    report = json.loads(Path('work_dirs/tiny/report.json').read_text())
+    plain, kd = report['rows']
+    assert plain['cost'] == 1.0 and kd['cost'] > 0 and kd['sigma'] is None
+    assert kd['parameters'] == plain['parameters'] > 1000
+    assert [run['command'] for run in report['runs']] == ['the command', 'another command']
+    for result in report['runs']:
+        assert {
+            'top1',
+            'best_top1',
+            'config_sha256',
+            'commit',
+            'hardware',
+            'torch',
+            'seed',
+            'threads',
+            'wall_seconds',
+            'checkpoint_sha256',
+            'run_command',
+        } <= result.keys()
+        assert result['curve'] == [[1, result['top1']]]
+    text = Path('work_dirs/tiny/report.md').read_text()
+    assert '| plain |' in text and 'Two grey levels.' in text and 'report.png' in text
+    assert Path('work_dirs/tiny/report.png').read_bytes().startswith(b'\x89PNG')
+
+    # A changed config outdates what was made from it: the report no longer counts it.
+    config = tiny / 'tiny' / 'kd.py'
+    config.write_text(config.read_text() + "model['temperature'] = 3.\n")
+    results = collect(Bench('tiny/bench.py', [0]))
+    assert [row.name for row in summarise(results, 'plain')] == ['plain']
+
+
+def test_rows() -> None:
+    def result(name: str, top1: float, cost: float, row: bool = True) -> dict:
+        return dict(
+            name=name,
+            row=row,
+            top1=top1,
+            best_top1=top1 + 1,
+            parameters=5,
+            trained_parameters=7,
+            seconds_per_image=cost,
+            wall_seconds=60.0,
+        )
+
+    results = [
+        result('plain', 50.0, 0.2),
+        result('KD', 60.0, 0.3),
+        result('branches', 9.0, 0.9, False),
+        result('plain', 52.0, 0.1),
+        result('KD', 62.0, 0.4),
+    ]
+    plain, kd = summarise(results, 'plain')
+    assert (plain.name, plain.top1, plain.best, plain.seeds) == ('plain', 51.0, 52.0, 2)
+    assert plain.sigma == pytest.approx(2**0.5)
+    assert (plain.cost, kd.cost) == (1.0, pytest.approx(3.0))  # of the fastest seeds
+    assert [row.cost for row in summarise(results[1:2], 'plain')] == [None]
+
+
+def test_unknown_name_ends_in_a_sentence(tiny) -> None:
+    done = python(REPO / 'tools' / 'benchmark_methods.py', 'tiny/bench.py', '--only', 'plane', cwd=tiny)
+    assert_sentence(done, '--only', 'plane', 'teacher, plain, KD')
+
+
+def test_mean_curve() -> None:
+    assert mean_curve([[(1, 10.0), (2, 30.0)], [(1, 20.0)]]) == [(1, 15.0)]
+
+
+def test_slice_is_the_same_from_mosaics_and_from_the_original(tmp_path, monkeypatch) -> None:
+    """And in spite of another order of the images."""
+    monkeypatch.syspath_prepend(str(REPO / 'tools' / 'dataset_converters'))
+    import cifar100_to_folder
+
+    classes, rng = ['apple', 'bee', 'cup'], np.random.default_rng(0)
+    original = tmp_path / 'original' / 'cifar-100-python'
+    original.mkdir(parents=True)
+    for split, rows in (('train', 2), ('test', 1)):
+        images = rng.integers(0, 256, (3, 25 * rows, 32, 32, 3), dtype=np.uint8)
+        (tmp_path / 'mosaics' / split).mkdir(parents=True)
+        for label, name in enumerate(classes):
+            tiles = images[label].reshape(rows, 25, 32, 32, 3).swapaxes(1, 2)
+            Image.fromarray(tiles.reshape(32 * rows, 800, 3)).save(
+                tmp_path / 'mosaics' / split / f'{label:02d}_{name}.webp', lossless=True
+            )
+        order = rng.permutation(3 * 25 * rows)
+        flat = images.reshape(-1, 32, 32, 3)[order]
+        content = dict(
+            data=flat.transpose(0, 3, 1, 2).reshape(len(flat), -1), fine_labels=(order // (25 * rows)).tolist()
+        )
+        (original / split).write_bytes(pickle.dumps(content))
+    (original / 'meta').write_bytes(pickle.dumps(dict(fine_label_names=classes)))
+    cifar = torchvision.datasets.cifar
+    monkeypatch.setattr(cifar, 'check_integrity', lambda *args: True)  # these are not the real ones
+
+    manifests = [
+        cifar100_to_folder.convert(str(tmp_path / source), str(tmp_path / f'{source}_out'), ['0-1', 'cup'], 10)
+        for source in ('mosaics', 'original')
+    ]
+    assert manifests[0] == manifests[1]
+    assert (manifests[0]['train'], manifests[0]['val']) == (30, 75)
+    files = sorted((tmp_path / 'mosaics_out').rglob('*.png'))
+    assert len(files) == 105
+    for file in files:
+        other = tmp_path / 'original_out' / file.relative_to(tmp_path / 'mosaics_out')
+        assert file.read_bytes() == other.read_bytes()
+    with pytest.raises(UserError, match='there is something'):
+        cifar100_to_folder.convert(str(tmp_path / 'mosaics'), str(tmp_path / 'mosaics_out'), ['0'])
+    for wrong in ('0-3', 'ape', '2-1', '-1'):
+        with pytest.raises(UserError, match='names of CIFAR-100'):
+            cifar100_to_folder.choose([wrong], classes)
+    with pytest.raises(UserError, match='neither'):
+        cifar100_to_folder.convert(str(tmp_path), str(tmp_path / 'new'), ['0'])
+    assert 'cifar100_to_folder' in sys.modules
+
+
+@pytest.mark.parametrize(
+    'ours, paper',
+    [
+        ('plain_r20', 'baselines/cifar100_r20'),
+        ('plain_r56', 'baselines/cifar100_r56'),
+        ('teacher_r56', 'hsakd/cifar100_r56_teacher'),
+        ('kd_r56_r20', 'baselines/cifar100_kd_r56_r20'),
+        ('hsakd_r56_r20', 'hsakd/cifar100_r56_r20'),
+    ],
+)
+def test_slice_differs_from_the_paper_in_data_and_length_only(ours, paper) -> None:
+    ours, paper = (Config.fromfile(path) for path in (SLICE / f'{ours}.py', REPO / 'configs' / f'{paper}.py'))
+    assert recipe(ours) == recipe(paper)
+
+
+def recipe(cfg: Config) -> dict:
+    """Model, teacher, optimizer, relative milestones and augmentation, without size and place."""
+
+    def same(value):
+        if not isinstance(value, dict):
+            return value
+        defaults = dict(
+            temperature=dict(HSAKD=3.0, KD=4.0).get(value.get('type')),
+            ce_weight=0.1,
+            kd_weight=0.9,
+            kl_branches=1.0,
+            kl_rotated=1.0,
+            kl_unrotated=0.0,
+            ce_branches=0.0,
+        )
+        return {
+            key: same(item)
+            for key, item in value.items()
+            if key not in ('num_classes', 'channels_last', 'checkpoint') and item != defaults.get(key)
+        }
+
+    epochs = cfg.train_cfg.max_epochs
+    return dict(
+        model=same(cfg.model.to_dict()),
+        teacher=same(cfg.default_hooks.get('distillation', Config()).get('teacher', {})),
+        optimizer=cfg.optim_wrapper.optimizer,
+        milestones=[round(step / epochs, 6) for step in cfg.param_scheduler.milestones],
+        gamma=cfg.param_scheduler.gamma,
+        batch=cfg.train_dataloader.batch_size,
+        pipeline=[step for step in cfg.train_dataloader.dataset.pipeline if step['type'] != 'LoadImage'],
+    )

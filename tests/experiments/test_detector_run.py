@@ -1,0 +1,370 @@
+"""tools/transfer_det.py: what it takes, what it refuses, and a run from end to end."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from hsakd_mm.checkpoints import source
+from hsakd_mm.checkpoints.export import export_backbone
+from hsakd_mm.checkpoints.loading import load_checkpoint
+from hsakd_mm.checkpoints.source import newest_student, resolve
+from hsakd_mm.errors import UserError
+from hsakd_mm.experiments import detector_run as run
+from hsakd_mm.experiments.child import run_child
+from hsakd_mm.experiments.detector_run import TransferRun
+from hsakd_mm.transfer.detector import start_from
+from tests.conftest import REPO
+from tests.trained_backbones import NARROW, write_checkpoint
+
+needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None, reason='mmdet is not installed')
+COCO = str(REPO / 'configs' / 'transfer' / 'faster-rcnn_r18_fpn_1x_coco.py')
+
+DEMO = str(REPO / 'configs' / 'demo' / 'faster_rcnn.py')
+
+
+def tool(*args, cwd) -> subprocess.CompletedProcess:
+    env = {**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
+    return subprocess.run(
+        ['bash', str(REPO / 'tools' / 'transfer_det.sh'), *map(str, args)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=env,
+    )
+
+
+def older(path, seconds: int) -> None:
+    os.utime(path, (os.path.getmtime(path) - seconds,) * 2)
+
+
+def test_without_arguments_and_without_students(refusal) -> None:
+    assert 'there is no such folder' in refusal('transfer_det.py')
+
+
+def test_the_newest_student_is_the_newest_that_had_a_teacher(tmp_path) -> None:
+    root = tmp_path / 'work_dirs'
+    with pytest.raises(UserError, match='there is no such folder'):
+        newest_student(str(root))
+    root.mkdir()
+    with pytest.raises(UserError, match='it holds no checkpoint'):
+        newest_student(str(root))
+    write_checkpoint(root / 'plain' / 'epoch_9.pth', hooks='')
+    (root / 'plain' / 'torn.pth').write_bytes(b'PK')
+    with pytest.raises(UserError, match='none of the 1 runs there learnt from a teacher'):
+        newest_student(str(root))
+    for name, age in (('old/epoch_9.pth', 90), ('new/best_top1_epoch_2.pth', 60), ('new/epoch_3.pth', 30)):
+        write_checkpoint(root / name)
+        older(root / name, age)
+    export_backbone(str(root / 'new' / 'epoch_3.pth'))
+    assert newest_student(str(root)) == str(root / 'new' / 'best_top1_epoch_2.pth')
+    (root / 'new' / 'best_top1_epoch_2.pth').write_bytes(b'PK')  # cut short
+    (root / 'new' / 'epoch_4.pth').write_bytes(b'PK')
+    assert newest_student(str(root)) == str(root / 'new' / 'epoch_3.pth')
+
+
+@needs_mmdet
+def test_without_arguments_the_choice_is_said_and_the_data_asked_for(tmp_path) -> None:
+    write_checkpoint(tmp_path / 'work_dirs' / 'student' / 'epoch_3.pth', (64, 128, 256, 512))
+    done = tool(cwd=tmp_path)
+    assert 'taking the newest distilled student, work_dirs/student/epoch_3.pth' in done.stdout
+    assert 'faster-rcnn_r18_fpn_1x_coco.py' in done.stdout
+    assert done.returncode == 2 and 'Traceback' not in done.stderr
+    (told,) = done.stderr.splitlines()
+    assert told.startswith('error: ')
+    for path in (
+        'data/coco/annotations/instances_train2017.json',
+        'data/coco/train2017/',
+        'data/coco/annotations/instances_val2017.json',
+        'data/coco/val2017/',
+    ):
+        assert path in told
+    assert not (tmp_path / 'work_dirs' / 'transfer').exists()
+
+
+def test_resolve(trained, tmp_path) -> None:
+    path = tmp_path / 'student' / 'epoch_3.pth'
+    path.parent.mkdir()
+    shutil.copy(trained[0], path)
+    source = resolve(str(path))
+    assert source.backbone.path == str(path.parent / 'epoch_3_backbone.pth')
+    assert (source.name, source.method) == ('student-epoch_3', 'HSAKD')
+    assert resolve(source.backbone.path).name == source.name
+    torch.save(trained[1].state_dict(), tmp_path / 'other.pth')
+    assert resolve(str(tmp_path / 'other.pth')).method == 'file'
+    assert resolve('random').backbone is None
+
+
+@needs_mmdet
+def test_the_input_normalisation_is_the_files(trained, tmp_path) -> None:
+    export = export_backbone(str(trained[0]), str(tmp_path / 'student'))
+    cfg = Config.fromfile(COCO)
+    notes = start_from(cfg, resolve(export.safetensors))
+    preprocessor = cfg.model.data_preprocessor
+    assert preprocessor.mean == [10.0, 20.0, 30.0] and preprocessor.std == [40.0, 50.0, 60.0]
+    assert preprocessor.bgr_to_rgb and not preprocessor.rgb_to_bgr
+    assert cfg.model.backbone.init_cfg.checkpoint == export.safetensors
+    assert 'as the file says' in notes[-1] and export.safetensors_sha256 in notes[0]
+
+    torch.save(trained[1].state_dict(), tmp_path / 'other.pth')
+    notes = start_from(cfg, resolve(str(tmp_path / 'other.pth')))
+    assert cfg.model.data_preprocessor.mean == [123.675, 116.28, 103.53]
+    assert "ImageNet's" in notes[-1]
+    assert len(cfg.custom_hooks) == 1
+
+
+@needs_mmdet
+def test_random_weights_are_not_frozen() -> None:
+    cfg = Config.fromfile(COCO)
+    notes = start_from(cfg, resolve('random'))
+    assert cfg.model.backbone.init_cfg is None
+    assert cfg.model.backbone.frozen_stages == -1 and not cfg.model.backbone.norm_eval
+    assert 'cannot stay frozen' in notes[-1]
+
+
+@needs_mmdet
+def test_the_recipes() -> None:
+    coco = Config.fromfile(COCO)
+    voc = Config.fromfile(REPO / 'configs' / 'transfer' / 'faster-rcnn_r18_fpn_voc0712.py')
+    for cfg in (coco, voc):
+        backbone = cfg.model.backbone
+        assert (backbone.depth, backbone.frozen_stages, backbone.norm_eval) == (18, 1, True)
+        assert backbone.norm_cfg.requires_grad and cfg.default_scope == 'mmdet'
+        assert set(backbone.init_cfg) == {'type', 'checkpoint'}
+        assert cfg.model.neck.in_channels == [64, 128, 256, 512]
+        assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=16)
+        assert cfg.optim_wrapper.optimizer.weight_decay == 1e-4
+    assert coco.optim_wrapper.optimizer.lr == 0.02 and coco.train_cfg.max_epochs == 12
+    warm_up, steps = coco.param_scheduler
+    assert (warm_up.start_factor, warm_up.end, steps.milestones) == (0.001, 500, [8, 11])
+    assert voc.optim_wrapper.optimizer.lr == 0.01 and voc.train_cfg.max_epochs == 4
+    assert voc.param_scheduler[0].milestones == [3]
+    train = voc.train_dataloader.dataset
+    assert train.times == 3 and len(train.dataset.datasets) == 2
+    assert voc.model.roi_head.bbox_head.num_classes == 20
+
+
+@needs_mmdet
+@pytest.mark.parametrize(
+    'args, said',
+    [
+        (['absent.pth', COCO], 'a checkpoint was expected at absent.pth'),
+        (['random', 'absent.py'], 'a config was expected at absent.py'),
+        (['random', str(REPO / 'configs' / 'demo' / 'plain.py')], 'a detection config was expected'),
+        (['random', COCO, '0'], 'the number of GPUs'),
+    ],
+)
+def test_refusals(args, said, refusal) -> None:
+    assert said in refusal('transfer_det.py', *args)
+
+
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """Makes a run without training it; ``started.commands`` is what it would have run."""
+
+    def make(**kwargs) -> TransferRun:
+        return TransferRun('random', DEMO, **kwargs)
+
+    def child(command, tools, title, log) -> int:
+        make.commands.append(command)
+        if '--out' in command:
+            with open(command[command.index('--out') + 1], 'w') as file:
+                json.dump(dict(metrics={'coco/bbox_mAP': 0.25}), file)
+        return 0
+
+    make.commands = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, 'run_child', child)
+    return make
+
+
+@needs_mmdet
+def test_on_several_machines_the_first_reports(started, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv('NNODES', '2')
+    monkeypatch.setenv('NODE_RANK', '1')
+    second = started()
+    second.train('tools')
+    assert started.commands[-1][:2] == ['bash', 'tools/dist_train.sh']
+    assert second.report('tools') == {}
+    assert os.listdir(second.work_dir) == ['faster_rcnn.py']
+    monkeypatch.setenv('NODE_RANK', '0')
+    first = started()
+    first.train('tools')
+    assert os.path.isfile(os.path.join(first.work_dir, 'transfer.json'))
+
+
+@needs_mmdet
+def test_a_seed_has_its_own_folder(started) -> None:
+    assert started().work_dir == os.path.join('work_dirs', 'transfer', 'random-faster_rcnn')
+    assert started(seed=0).work_dir.endswith('-faster_rcnn-seed0')
+    assert started(seed=1, work_dir='here').work_dir == 'here'
+
+
+@needs_mmdet
+@pytest.mark.parametrize(
+    'options, flags',
+    [
+        ({}, ['--no-validate']),
+        ({'val_dataloader': None, 'val_evaluator': None, 'val_cfg': None}, []),
+        ({'train_cfg': dict(_delete_=True, type='IterBasedTrainLoop', max_iters=20)}, []),
+    ],
+)
+def test_what_is_not_validated_is_tested(started, options, flags) -> None:
+    made = started(options=options, flags=flags)
+    made.train('tools')
+    log = os.path.join(made.work_dir, '2026', 'vis_data', 'scalars.json')  # of an earlier start
+    os.makedirs(os.path.dirname(log))
+    with open(log, 'w') as file:
+        file.write('{"coco/bbox_mAP": 0.5, "step": 10}\n')
+    with pytest.raises(UserError, match='was expected to leave a checkpoint'):
+        made.report('tools')
+    torch.save(
+        dict(meta=dict(epoch=10), state_dict=dict(weight=torch.zeros(1)), message_hub={}),
+        os.path.join(made.work_dir, 'epoch_10.pth'),
+    )
+    with open(os.path.join(made.work_dir, 'last_checkpoint'), 'w') as file:
+        file.write('elsewhere/epoch_10.pth')
+    assert made.report('tools')['AP'] == 25.0
+    test = started.commands[-1]
+    assert test[0] == sys.executable and test[1] == 'tools/test.py'
+    assert test[3] == os.path.join(made.work_dir, 'epoch_10.pth')
+    coco, records = Config.fromfile(test[2]).test_evaluator
+    assert coco.type == 'CocoMetric'
+    assert records.out_file == os.path.join(made.work_dir, 'detections.json')
+
+
+@needs_mmdet
+def test_without_any_measure_nothing_starts(started) -> None:
+    nothing = {f'{part}_dataloader': None for part in ('val', 'test')}
+    with pytest.raises(UserError, match='a transfer ends in an AP'):
+        started(options=nothing)
+
+
+@pytest.mark.parametrize('status, raised', [(130, SystemExit), (1, KeyboardInterrupt)])
+def test_an_interrupted_child_that_said_so_is_not_repeated(status, raised) -> None:
+    code = f'import os, signal, sys; os.kill(os.getppid(), signal.SIGINT); sys.exit({status})'
+    with pytest.raises(raised):
+        run_child([sys.executable, '-c', code], 'tools')
+
+
+@needs_mmdet
+def test_from_checkpoint_to_report_and_again(demo_data, tmp_path, refusal) -> None:
+    write_checkpoint(tmp_path / 'student' / 'epoch_3.pth', channels=(8, 16, 32, 64))
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'demo').symlink_to(demo_data)
+    config = REPO / 'configs' / 'demo' / 'faster_rcnn.py'
+    options = [
+        '--cfg-options',
+        'model.backbone.base_channels=8',
+        'model.neck.in_channels=[8,16,32,64]',
+        'train_cfg.max_epochs=1',
+        'train_dataloader.num_workers=0',
+        'train_dataloader.persistent_workers=False',
+        'val_dataloader.num_workers=0',
+        'val_dataloader.persistent_workers=False',
+    ]
+    done = tool('student/epoch_3.pth', config, '--seed', '5', *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    work_dir = tmp_path / 'work_dirs' / 'transfer' / 'student-epoch_3-faster_rcnn-seed5'
+    backbone = resolve(str(tmp_path / 'student' / 'epoch_3_backbone.pth')).backbone
+    loaded = f'of {len(backbone.state_dict)} tensors of ResNet loaded from'
+    assert done.stdout.count(loaded) == 2  # checked before, and done in training
+    assert done.stdout.count(backbone.sha256) >= 3
+
+    (row,) = json.loads((work_dir / 'report.json').read_text())['rows']
+    assert row['name'] == 'HSAKD' and row['seed'] == 5
+    assert row['checkpoint_sha256'] == backbone.sha256
+    assert row['parameters'] == backbone.parameters
+    assert {'AP', 'AP50', 'AP75', 'command', 'commit', 'hardware'} <= set(row)
+    # Of this narrow ResNet: stem, layer1, and every BatchNorm's statistics.
+    assert '(conv1, bn1, layer1)' in row['frozen'] and row['frozen'] in done.stdout
+    assert 'statistics of 21 of 21 BatchNorm layers stay' in row['frozen']
+    assert 'Learning rate 0.01 for 8 images a step.' in row['frozen']
+    found = json.loads((work_dir / 'detections.json').read_text())
+    assert len(found['images']) == 4 and found['truth'] and found['classes'] == list('0123456789')
+    assert backbone.sha256 in (work_dir / 'report.md').read_text()
+    assert (work_dir / 'epoch_1.pth').exists()
+
+    # Another backbone cannot go on with that run.
+    write_checkpoint(tmp_path / 'other' / 'epoch_3.pth', channels=(8, 16, 32, 64), hooks='')
+    content = torch.load(tmp_path / 'other' / 'epoch_3.pth')
+    content['state_dict']['backbone.conv1.weight'] += 1
+    torch.save(content, tmp_path / 'other' / 'epoch_3.pth')
+    assert 'started from student/epoch_3_backbone.pth' in refusal(
+        'transfer_det.py', 'other/epoch_3.pth', config, '--work-dir', work_dir, '--resume', '--seed', 5, *options
+    )
+    # Nor can another seed.
+    assert 'has seed 5, not 0: add --seed 5' in refusal(
+        'transfer_det.py', 'student/epoch_3.pth', config, '--work-dir', work_dir, '--resume', *options
+    )
+
+    # Stopped in its last validation: nothing is left to train, and the AP is measured.
+    (log,) = work_dir.glob('*/vis_data/scalars.json')
+    log.write_text(''.join(line for line in log.open() if 'coco/' not in line))
+    done = tool('student/epoch_3.pth', config, '--seed', '5', '--resume', *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (again,) = json.loads((work_dir / 'report.json').read_text())['rows']
+    assert [again[key] for key in ('AP', 'AP50', 'AP75')] == pytest.approx([row[key] for key in ('AP', 'AP50', 'AP75')])
+
+
+@needs_mmdet
+def test_a_backbone_that_does_not_fit_stops_before_training(demo_data, tmp_path, refusal) -> None:
+    write_checkpoint(tmp_path / 'student' / 'epoch_3.pth', channels=NARROW)
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'demo').symlink_to(demo_data)
+    told = refusal('transfer_det.py', 'student/epoch_3.pth', REPO / 'configs' / 'demo' / 'faster_rcnn.py')
+    assert 'of another shape: layer1.0.conv1.weight' in told
+    assert "holds TimmBackbone(model_name='resnet18', num_classes=10, channels=[8, 8," in told
+    assert "the detector's backbone is ResNet(depth=18, base_channels=32, num_stages=4): " in told
+    assert not (tmp_path / 'work_dirs').exists()
+
+
+@needs_mmdet
+def test_a_list_that_is_none(refusal) -> None:
+    assert 'one config was expected, and there are two' in refusal('transfer_det.py', 'random', COCO, DEMO)
+    assert 'one number of GPUs was expected' in refusal('transfer_det.py', 'random', COCO, 2, 3)
+    assert 'a checkpoint was expected at runs/seed3/a.pth' in refusal(
+        'transfer_det.py', 'A=runs/seed{seed}/a.pth', COCO, '--seed', 3
+    )
+    assert 'here is one run' in refusal('transfer_det.py', 'random', '--baseline', 'random')
+    assert 'names the checkpoint of one run' in refusal(
+        'transfer_det.py', 'random', '--seeds', 0, 1, '--resume', 'epoch_3.pth'
+    )
+
+
+@pytest.mark.parametrize(
+    'name, state', [('torchvision://resnet18', {}), ('timm://resnet18.a1_in1k', dict(mean=[1.0], std=[2.0]))]
+)
+def test_fetched_weights_become_a_file(name, state, trained, tmp_path, monkeypatch) -> None:
+    """What is cached is stood in for: this machine may have no network."""
+
+    def load(path):
+        if '://' in path:
+            return dict(state_dict=trained[1].state_dict(), meta=dict(normalisation=state))
+        return load_checkpoint(path)
+
+    monkeypatch.setattr(source, 'load_checkpoint', load)
+    made = resolve(name, str(tmp_path))
+    short = name.replace('://', '-')
+    assert (made.name, made.method) == (short, short)
+    assert made.backbone.path == str(tmp_path / f'{short}_backbone.safetensors')
+    assert made.backbone.metadata['source'] == name and len(made.backbone.sha256) == 64
+    assert not any(key.startswith('fc.') for key in made.backbone.state_dict)
+    mean = state.get('mean', [123.675, 116.28, 103.53])
+    assert made.backbone.normalisation['mean'] == mean
+    assert made.backbone.path in made.notes[0]
+    monkeypatch.setattr(source, 'load_checkpoint', lambda path: pytest.fail(f'fetched {path}'))
+    assert resolve(name, str(tmp_path)).backbone.sha256 == made.backbone.sha256
+    with pytest.raises(pytest.fail.Exception):  # another name does not take that file
+        resolve(f'{name}x', str(tmp_path))
+
+
+def test_names_of_weights_that_do_not_exist() -> None:
+    with pytest.raises(UserError, match="torchvision has no weights named 'resnet19'"):
+        resolve('torchvision://resnet19')

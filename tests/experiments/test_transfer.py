@@ -1,0 +1,171 @@
+"""From a bench's backbones to detectors, and the plan of the benchmark that ships with the project."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from mmengine.registry import init_default_scope
+
+from hsakd_mm.checkpoints.backbone_file import read_backbone
+from hsakd_mm.errors import UserError
+from hsakd_mm.experiments import run_bench
+from hsakd_mm.experiments.bench import Bench
+from hsakd_mm.experiments.bench_detectors import (
+    check_names,
+    check_transfer,
+    detector_seeds,
+    folder_sha256,
+    plan_transfer,
+)
+from hsakd_mm.experiments.results import collect
+from hsakd_mm.registry import MODELS
+from tests.conftest import REPO
+
+needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None, reason='mmdet is not installed')
+VEHICLES = REPO / 'configs' / 'bench' / 'vehicles'
+CONFIG = """
+_base_ = '{demo}/plain.py'
+net = dict(type='TimmBackbone', model_name='resnet18', num_classes=10, channels=(32, 64, 128, 256))
+model = dict(_delete_=True, data_preprocessor=_base_.data_preprocessor, type='{type}', {nets})
+train_cfg = dict(max_epochs=1)
+train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(indices=64))
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(indices=8))
+"""
+BENCH = """
+seeds = [0]
+runs = [
+    dict(name='plain', config='plain.py', options={'train_cfg.max_epochs': 1}),
+    dict(name='DML', config='dml.py', metric='accuracy/net1_top1'),
+]
+transfer = dict(config='detector.py', seeds=[3, 4])
+"""
+
+
+@pytest.fixture
+def digits(demo_data, tmp_path, monkeypatch) -> Path:
+    """A folder, now the current one, with a bench of two runs on the demo's digits."""
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'demo').symlink_to(demo_data)
+    demo, folder = REPO / 'configs' / 'demo', tmp_path / 'digits'
+    folder.mkdir()
+    for name, kind, nets in (('plain', 'Classifier', 'backbone=net'), ('dml', 'DML', 'nets=[dict(backbone=net)] * 2')):
+        (folder / f'{name}.py').write_text(CONFIG.format(demo=demo, type=kind, nets=nets))
+    (folder / 'bench.py').write_text(BENCH)
+    (folder / 'detector.py').write_text(f"_base_ = '{demo}/faster_rcnn.py'\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@needs_mmdet
+def test_every_row_and_random_start_a_detector(digits) -> None:
+    plan = Bench('digits/bench.py')
+    with pytest.raises(UserError, match="'plane' is none"):
+        check_names(plan, ['random', 'plane'])
+    assert [run.name for run in plan_transfer(plan, only=['random']).runs] == ['random'] * 2
+    with pytest.raises(UserError, match='finished pretraining of any row .* there is none'):
+        plan_transfer(plan)
+    with pytest.raises(UserError, match='finished pretraining of plain .* there is none'):
+        plan_transfer(plan, only=['plain'])
+    check_transfer(plan)
+    run_bench.run(plan, 'test')
+    made = plan_transfer(plan)
+    assert [(run.name, run.seed) for run in made.runs] == [
+        (name, seed) for seed in (3, 4) for name in ('random', 'plain', 'DML')
+    ]
+    assert made.baseline == 'plain' and made.work_dir == 'work_dirs/digits/detectors'
+    made.check()  # the weights fit, the data are there
+    starts = {run.name: run for run in made.runs[:3]}
+    assert starts['random'].top1 is None and 0 <= starts['plain'].top1 <= 100
+    said = starts['DML'].source.backbone.metadata
+    assert (said['method'], said['network']) == ('DML', 'net1')
+    again = {run.name: run.config_sha256 for run in plan_transfer(plan, [3]).runs}
+    assert again['DML'] == starts['DML'].config_sha256  # what is done then is done now
+
+
+@needs_mmdet
+def test_each_detector_starts_from_the_pretraining_of_its_seed(digits, refusal) -> None:
+    file = digits / 'digits' / 'bench.py'
+    file.write_text(BENCH.replace('seeds = [0]', 'seeds = [3, 4]'))
+    plan = Bench('digits/bench.py')
+    assert 'of its seed, 3, 4, and seed 5 was wanted' in refusal(
+        'benchmark_transfer.py', 'digits/bench.py', '--seeds', 3, 5
+    )
+    run_bench.run(plan, 'test', seeds=[4])
+    assert 'pretraining of DML with seed 3, 4 was' in refusal(
+        'benchmark_transfer.py', 'digits/bench.py', '--no-pretraining', '--only', 'DML'
+    )
+    assert [run.name for run in plan_transfer(plan, [4]).runs] == ['random', 'plain', 'DML']
+    run_bench.run(plan, 'test')
+    made = plan_transfer(plan)
+    made.check()
+    top1 = {(of['name'], of['seed']): of['top1'] for of in collect(plan)}
+    started = [run for run in made.runs if run.name != 'random']
+    for run in started:
+        assert run.source.backbone.path.startswith(f'work_dirs/digits/{run.name}/seed{run.seed}/')
+        assert run.top1 == top1[run.name, run.seed]
+    assert len({run.source.backbone.sha256 for run in started}) == len(started) == 4
+    assert sum('seed3' in note or 'seed4' in note for note in made.origins['DML']) == 2
+
+
+@needs_mmdet
+def test_the_detectors_data_is_missed_before_the_pretraining(digits) -> None:
+    (digits / 'data' / 'demo').unlink()
+    with pytest.raises(UserError, match='data/demo'):
+        check_transfer(Bench('digits/bench.py'))
+
+
+@pytest.mark.parametrize('plan', [plan_transfer, check_transfer])
+def test_a_bench_without_a_detector(plan, digits) -> None:
+    file = digits / 'digits' / 'bench.py'
+    file.write_text(BENCH.replace('transfer', 'other'))
+    with pytest.raises(UserError, match=r'say in transfer=dict\(config=...\) which detector'):
+        plan(Bench('digits/bench.py'))
+
+
+def test_a_folders_sum_changes_with_names_and_contents(tmp_path) -> None:
+    sums = set()
+    for name, content in (('a', 'x'), ('a', 'y'), ('b', 'y')):
+        folder = tmp_path / str(len(sums))
+        (folder / 'inside').mkdir(parents=True)
+        (folder / 'inside' / name).write_text(content)
+        sums.add(folder_sha256(str(folder)))
+    assert len(sums) == 3 and folder_sha256(str(tmp_path / '2')) in sums
+
+
+@pytest.mark.parametrize('scale, width', [('gpu', 512), ('cpu', 256)])
+def test_the_plan_that_ships(scale, width) -> None:
+    """Of every run the networks have the data's classes and the scale's width, in teachers and
+    pairs too."""
+    plan = Bench(str(VEHICLES / f'{scale}.py'))
+    assert plan.baseline in {run.name for run in plan.runs if run.row}
+    assert detector_seeds(plan) == [0, 1, 2]
+    assert [run.seed for run in plan.runs if not run.row] == [0] * 4  # teachers, for all seeds
+    init_default_scope('hsakd_mm')
+    for run in (run for run in plan.runs if run.seed == 0):
+        models = [run.cfg.model]
+        if 'distillation' in run.cfg.default_hooks:
+            models.append(run.cfg.default_hooks.distillation.teacher)
+            assert 'default_hooks.distillation.checkpoint' in run.needs
+        for model in models:
+            model.pop('checkpoint', None)
+            model.pop('frozen_backbone', None)
+            for backbone in MODELS.build(model).backbones:
+                assert backbone.channels[-1] == width
+                assert backbone.num_classes in (47, 3 * 47)  # CSS: for each branch
+        assert len(run.cfg.train_dataloader.dataset.metainfo.classes) == 47
+
+
+@needs_mmdet
+@pytest.mark.parametrize('scale, channels', [('gpu', (64, 128, 256, 512)), ('cpu', (32, 64, 128, 256))])
+def test_the_detector_takes_the_students(scale, channels, tmp_path) -> None:
+    from hsakd_mm.experiments.detector_run import TransferRun
+    from tests.trained_backbones import write_checkpoint
+
+    plan = Bench(str(VEHICLES / f'{scale}.py'))
+    checkpoint = tmp_path / 'epoch_1.pth'
+    write_checkpoint(checkpoint, channels)
+    run = TransferRun(str(checkpoint), str(VEHICLES / plan.transfer['config']), work_dir=str(tmp_path / 'run'))
+    run.check_fit()
+    assert run.parameters == read_backbone(run.source.backbone.path).parameters
+    # As a start from random weights is: rows differ in nothing but their start.
+    assert run.frozen.startswith('Frozen: none') and 'of 0 of' in run.frozen

@@ -1,0 +1,168 @@
+"""The report of a comparison, from folders as finished runs leave them."""
+
+import json
+import os
+import re
+
+import pytest
+from PIL import Image
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.evaluation.average_precision import summarise
+from hsakd_mm.reports.comparison import FinishedRun, write_comparison
+from hsakd_mm.reports.page import Items, Table, Text, to_html, to_markdown
+from tests.evaluation.blurred import blurred_record
+
+
+@pytest.fixture
+def finished(demo_data, tmp_path):
+    """Makes the folder of a run that is done."""
+
+    def make(name: str, seed: int, skill: float, record: bool = True, split: str = 'test', **row) -> FinishedRun:
+        folder = tmp_path / 'runs' / f'{name}-seed{seed}'
+        (folder / '2026' / 'vis_data').mkdir(parents=True)
+        found = blurred_record(demo_data / 'scenes' / f'{split}.json', demo_data / 'scenes' / split, skill, seed)
+        if record:
+            (folder / 'detections.json').write_text(json.dumps(found))
+        row = dict(
+            name='file',
+            **{**summarise(found), 'checkpoint_sha256': 'f00', **row},
+            seconds=60.0 + seed,
+            commit='abc',
+            command='bash tools/transfer_det.sh',
+            frozen='stem and layer1 are frozen.',
+            hardware=dict(cpu='a CPU', cores=2),
+        )
+        (folder / 'report.json').write_text(json.dumps(dict(rows=[row])))
+        curve = [
+            dict(step=epoch, **{'coco/bbox_mAP': round(row['AP'] / 100 * epoch / 3, 3)})
+            for epoch in (1, 2, 3)
+            if row['AP']
+        ]
+        (folder / '2026' / 'vis_data' / 'scalars.json').write_text('\n'.join(map(json.dumps, curve)))
+        return FinishedRun(name, seed, str(folder))
+
+    return make
+
+
+def test_the_whole_report(finished, tmp_path) -> None:
+    runs = [
+        finished('random', 0, 0.2),
+        finished('plain', 0, 0.5),
+        finished('plain', 1, 0.5),
+        finished('HSAKD*', 0, 0.9),
+        finished('HSAKD*', 1, 0.9),
+    ]
+    files = write_comparison(
+        runs,
+        str(tmp_path / 'out'),
+        'Digits',
+        notes=['It is `small`.'],
+        origins={'plain': ['RGB.', 'A file.'], 'HSAKD*': ['RGB.']},
+    )
+    assert files == {ending: str(tmp_path / 'out' / f'report.{ending}') for ending in ('json', 'md', 'png', 'html')}
+    content = json.loads((tmp_path / 'out' / 'report.json').read_text())
+    assert content['baseline'] == 'plain' and content['measure'] == 'AP'
+    random, plain, ours = content['rows']
+    assert plain['difference'] is None and plain['seeds'] == [0, 1]
+    assert random['AP']['sigma'] is None and ours['AP']['sigma'] > 0
+    assert ours['difference']['low'] < ours['difference']['difference'] < ours['difference']['high']
+    assert ours['difference']['difference'] == pytest.approx(ours['AP']['mean'] - plain['AP']['mean'])
+    assert content['remarks'] == []
+    assert len(content['curves']['HSAKD*']) == 3  # a folder's name is no pattern
+    assert content['curves']['HSAKD*'][-1][1] == pytest.approx(ours['AP']['mean'])
+    assert [run['folder'] for run in content['runs']] == [run.folder for run in runs]
+
+    text = (tmp_path / 'out' / 'report.md').read_text()
+    assert re.search(r'\| plain \| 2 \| [\d.]+ ± [\d.]+ \| .* \| – \| 60 \|', text)
+    assert re.search(r'\| HSAKD\* \| 2 \| .* \| \+[\d.]+ \[[+−][\d.]+, \+[\d.]+\] \| 60 \|', text)
+    assert '1000 paired bootstrap resamples of the 4 test images' in text
+    assert ', nor the seed of the pretraining.' in text and 'of its own' not in text
+    table, origins = text.split('## Where the numbers come from')
+    assert 'It is `small`.' in table and 'RGB' not in table
+    assert '- plain, HSAKD*: RGB.' in origins.replace('\\*', '*')
+    assert '- plain: A file.' in origins
+    assert 'Not the same setting' in text and '78.45' in text
+    assert 'stem and layer1 are frozen' in text and '2 cores of a CPU' in text
+    for name in re.findall(r'!\[.*\]\((.*)\)', text):
+        with Image.open(tmp_path / 'out' / name) as image:
+            assert min(image.size) > 200
+    assert len(re.findall(r'!\[', text)) == 5
+
+    page = (tmp_path / 'out' / 'report.html').read_text()
+    kinds = [page.count(f'src="data:image/{kind};base64,') for kind in ('png', 'jpeg')]
+    assert kinds == [4, 1]  # the scenes are photographs
+    assert not re.search(r'(src|href)="(?!data:)', page) and '@import' not in page
+    assert str(tmp_path) not in page
+
+
+def test_whose_seeds_are_of_the_pretraining_too(finished, tmp_path) -> None:
+    runs = [finished('plain', seed, 0.5, top1=40.0) for seed in (0, 1)]
+    runs += [finished('ours', seed, 0.8, top1=50.0 + 2 * seed, checkpoint_sha256=f'f{seed}') for seed in (0, 1)]
+    runs += [finished('random', seed, 0.2, checkpoint_sha256=None) for seed in (0, 1)]
+    files = write_comparison(runs, str(tmp_path / 'out'), 'Digits')
+    with open(files['md']) as file:
+        text = file.read()
+    assert re.search(r'\| plain \| 40\.0 \| 2 \|', text)
+    assert re.search(r'\| ours \| 51\.0 ± 1\.4 \| 2 \|', text)
+    assert 'Each seed of ours starts from a pretraining of its own' in text
+    assert 'nor, of plain, the seed of the pretraining' in text
+    files = write_comparison(runs[2:], str(tmp_path / 'out'), 'Digits', baseline='random')
+    with open(files['md']) as file:
+        text = file.read()
+    assert 'pretraining of its own' in text and 'for which ± stands.' in text
+
+
+def test_what_is_missing_is_said(finished, tmp_path) -> None:
+    runs = [
+        finished('plain', 0, 0.5),
+        finished('old', 0, 0.6, record=False),
+        finished('elsewhere', 0, 0.6, split='train'),
+    ]
+    write_comparison(runs, str(tmp_path / 'out'), 'Some', baseline='plain')
+    content = json.loads((tmp_path / 'out' / 'report.json').read_text())
+    assert 'No detections.json: old (seed 0)' in content['remarks'][0]
+    assert 'Measured on other images or classes than plain' in content['remarks'][1]
+    assert [row['difference'] and row['difference']['low'] for row in content['rows']] == [None] * 3
+    assert content['rows'][1]['difference']['difference'] == pytest.approx(
+        content['rows'][1]['AP']['mean'] - content['rows'][0]['AP']['mean']
+    )
+    assert 'There is no interval' in (tmp_path / 'out' / 'report.html').read_text()
+
+
+def test_rows_of_vocs_metric(finished, tmp_path) -> None:
+    only = dict.fromkeys(('AP', 'AP75', 'AP_S', 'AP_M', 'AP_L'))
+    runs = [finished('plain', 0, 0.5, record=False, **only), finished('HSAKD', 0, 0.9, record=False, **only)]
+    write_comparison(runs, str(tmp_path / 'out'), 'VOC')
+    content = json.loads((tmp_path / 'out' / 'report.json').read_text())
+    assert content['measure'] == 'AP50' and set(content['pictures']) == {'overview'}
+    assert 'ΔAP50 to plain' in (tmp_path / 'out' / 'report.md').read_text()
+    # With detections the rest is measured.
+    runs = [finished('a', 0, 0.5, **only), finished('b', 0, 0.9, **only)]
+    write_comparison(runs, str(tmp_path / 'out'), 'VOC')
+    content = json.loads((tmp_path / 'out' / 'report.json').read_text())
+    assert content['measure'] == 'AP' and content['rows'][1]['AP']['mean'] > 0
+    assert 'Computed from detections.json' in content['remarks'][0]
+
+
+def test_figures_that_disagree_are_named(finished, tmp_path) -> None:
+    write_comparison([finished('plain', 0, 0.5, AP=99.0)], str(tmp_path / 'out'), 'One')
+    (remark,) = json.loads((tmp_path / 'out' / 'report.json').read_text())['remarks']
+    assert "AP is 99.00 by the run's own metric" in remark
+
+
+def test_refusals(finished, tmp_path) -> None:
+    with pytest.raises(UserError, match='there are none'):
+        write_comparison([], str(tmp_path), '')
+    with pytest.raises(UserError, match='should hold the one row'):
+        write_comparison([FinishedRun('a', 0, str(tmp_path))], str(tmp_path), '')
+    with pytest.raises(UserError, match=r"and it is 'plane' \(did you mean plain"):
+        write_comparison([finished('plain', 0, 0.5, record=False)], str(tmp_path), '', 'plane')
+    assert not os.path.exists(tmp_path / 'report.json')
+
+
+def test_names_are_escaped() -> None:
+    blocks = [Text('**a** `<b>`'), Items(['x & y']), Table(['n', 'v'], [['a|b', '1']])]
+    page, text = to_html('<t>', blocks), to_markdown('t', blocks)
+    assert '<strong>a</strong> <code>&lt;b&gt;</code>' in page and 'x &amp; y' in page
+    assert '<h1>&lt;t&gt;</h1>' in page and r'| a\|b | 1 |' in text
