@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are used
 from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.engine.branches import look_at_branches
+from hsakd_mm.engine.hooks.progress_hook import report_progress
 from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors
 from hsakd_mm.engine.optim import check_amp, use_amp
 from hsakd_mm.engine.preflight import (
@@ -102,6 +103,7 @@ def main() -> None:
     if is_main_process():
         say_if_lr_is_for_another_batch(cfg, runner.world_size)
     check_disk(runner)
+    report_progress(runner)
     train(runner, checkpoint)
 
 

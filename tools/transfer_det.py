@@ -16,11 +16,10 @@ sys.path.insert(0, ROOT)
 from hsakd_mm.checkpoints.source import newest_student
 from hsakd_mm.engine.launch import Options, user_errors
 from hsakd_mm.errors import UserError
-from hsakd_mm.experiments.detector_run import TransferRun
-from hsakd_mm.experiments.experiment import SEED, Experiment, split_name
+from hsakd_mm.experiments.detector_list import SEED, DetectorList, split_name
+from hsakd_mm.experiments.detector_run import DetectorRun
 
 COCO = os.path.join(ROOT, 'configs', 'transfer', 'faster-rcnn_r18_fpn_1x_coco.py')
-TOOLS = os.path.join(ROOT, 'tools')
 
 
 def parse_args() -> argparse.Namespace:
@@ -99,19 +98,19 @@ def main() -> None:
                 f'--resume {args.resume} names the checkpoint of one run, and here are '
                 f'several: leave it out, a list always goes on.'
             )
-        experiment = Experiment(args.checkpoints, args.config, args.seeds, baseline=args.baseline, **common)
-        experiment.check()
-        experiment.run(TOOLS)
+        runs = DetectorList(args.checkpoints, args.config, args.seeds, baseline=args.baseline, **common)
+        runs.check()
+        runs.run()
         return
     if args.baseline is not None:
         raise UserError(
             f'--baseline {args.baseline} compares the runs of a list, and here is one run: name several checkpoints.'
         )
     name, checkpoint = split_name(args.checkpoints[0])
-    run = TransferRun(checkpoint, args.config, seed=args.seeds[0] if args.seeds else None, name=name, **common)
+    run = DetectorRun(checkpoint, args.config, seed=args.seeds[0] if args.seeds else None, name=name, **common)
     run.check()
-    run.train(TOOLS, resume=args.resume)
-    run.report(TOOLS)
+    run.train(resume=args.resume)
+    run.report()
 
 
 if __name__ == '__main__':

@@ -16,7 +16,7 @@ default_hooks = dict(
     logger=dict(interval=10),
     distillation=dict(
         type='DistillationHook',
-        checkpoint='work_dirs/demo/teacher',
+        checkpoint='work_dirs/demo/teacher/seed0',
         teacher=dict(
             type='HSAKDTeacher',
             data_preprocessor=_base_.data_preprocessor,

@@ -1,64 +1,49 @@
-"""What a bench does, in order: a config file's runs, for each seed, as stages.
+"""What a bench file says: runs of several configs, for several seeds, and perhaps a detector for each.
 
 The file is Python, read by mmengine::
 
     title = 'HSAKD on a slice of CIFAR-100'
-    baseline = 'plain'  # costs are relative to it
+    baseline = 'plain'  # differences and costs are relative to it
     runs = [
-        dict(name='teacher', config='teacher.py', seeds=[0]),  # one, for all seeds
+        dict(name='teacher', config='teacher.py', seeds=[0], row=False),  # one, for all seeds
         dict(name='plain', config='plain.py'),
         dict(name='KD', config='kd.py', needs={'default_hooks.distillation.checkpoint': 'teacher'}),
     ]
+    detector = dict(config='faster_rcnn.py', seeds=[0, 1, 2])  # optional: what each row is worth to it
 
-``config`` is looked for beside the file. ``needs`` says which option of the config gets the last
-checkpoint of which run: that of the same seed, or the only one. ``metric`` is what a run is judged
-by where it is not ``accuracy/top1``; with ``row=False`` it is in the JSON report only. ``options``,
-of one run or beside ``runs`` for all, change configs as ``--cfg-options`` does. ``work_dir``,
-``seeds`` and ``notes`` (Markdown below the table) may be given too, and ``transfer``, with which
-:mod:`.transfer` goes on.
+======================  ============================================================================================
+``runs``                One entry a row of the table, in this order.
+``name``, ``config``    Of a run: its row, and its config file, looked for beside the bench file.
+``needs``               Which option of the config gets the last checkpoint of which run before it: the one of the
+                        same seed, or the only one.
+``seeds``               Of a run; by default those beside ``runs``, by default 0, 1 and 2.
+``options``             Changes to the config as by ``--cfg-options``, of one run or, beside ``runs``, of all.
+``metric``              What a run is judged by where it is not ``accuracy/top1``.
+``row=False``           The run is in the JSON report only.
+``measure='test'``      Top-1 is that of the last checkpoint on the test set; by default the last validation's.
+``detector``            ``config`` (beside the file) and ``seeds`` of the detector; see :mod:`.bench_detectors`.
+``prepare``             A tool that makes the data, as ``dict(title=..., command=[...], produces=FILE)``.
+``work_dir``            By default ``work_dirs/<folder of the file>``.
+``title``, ``notes``    Heading of the report, and Markdown below its table.
+======================  ============================================================================================
 """
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from mmengine.config import Config
 
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
-from hsakd_mm.experiments.stage import Stage
 from hsakd_mm.files import folder_name
 
-_TRAIN = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), 'tools', 'train.py')
+from .child import tool
+from .pretraining import PretrainingRun
+from .stage import Stage
+
+SMOKE = '**Smoke run: one epoch on a few images. The numbers mean nothing.**'
 _KEYS = {'name', 'config', 'seeds', 'needs', 'metric', 'row', 'options'}
-
-
-@dataclass
-class Run:
-    """One training: a config with a seed.
-
-    Args:
-        name (str): The row of the table that it belongs to.
-        seed (int): ``randomness.seed``.
-        config (str): Its file.
-        cfg (Config): What is in it, with the options of the command line.
-        stage (Stage): What does it.
-        checkpoint (str): The last epoch's: none is chosen by the data that it is judged on.
-        metric (str): What it is judged by.
-        needs (dict[str, Run]): Options of the config that get another run's checkpoint.
-        row (bool): Whether the table and the picture show it.
-    """
-
-    name: str
-    seed: int
-    config: str
-    cfg: Config
-    stage: Stage
-    checkpoint: str
-    metric: str = 'accuracy/top1'
-    needs: dict = field(default_factory=dict)
-    row: bool = True
 
 
 class Bench:
@@ -66,14 +51,14 @@ class Bench:
 
     Args:
         file (str): The bench file.
-        seeds (Sequence[int], optional): For the runs that do not name their own. Default: the
-            file's, else 0, 1 and 2.
+        seeds (Sequence[int], optional): For the runs that do not name their own. Default: the file's, else 0, 1, 2.
         work_dir (str, optional): Default: the file's, else ``work_dirs/<folder of the file>``.
         options (dict, optional): Changes to every config, by dotted names.
         words (Sequence[str]): The same as the command line has them, ``KEY=VALUE``.
+        smoke (bool): One epoch on a few images with one seed, in a work directory of its own.
 
     Raises:
-        UserError: The file is no bench, or its runs do not fit together.
+        UserError: The file is not a bench, or its runs do not fit together.
     """
 
     def __init__(
@@ -83,17 +68,20 @@ class Bench:
         work_dir: str | None = None,
         options: dict | None = None,
         words: Sequence[str] = (),
+        smoke: bool = False,
     ) -> None:
         content = load_config(file, needs=('runs',))
         folder = os.path.dirname(file)
-        self.file = file
-        self.title = content.get('title', os.path.basename(os.path.abspath(folder)))
-        self.notes = list(content.get('notes', ()))
-        self.work_dir = (
-            work_dir or content.get('work_dir') or os.path.join('work_dirs', os.path.basename(os.path.abspath(folder)))
-        )
-        self.seeds = list(dict.fromkeys(seeds or content.get('seeds') or (0, 1, 2)))
-        self.transfer = content.get('transfer')
+        stem = os.path.basename(os.path.abspath(folder))
+        self.file, self.smoke = file, smoke
+        self.title = content.get('title', stem)
+        self.notes = [*([SMOKE] if smoke else []), *content.get('notes', ())]
+        self.work_dir = work_dir or content.get('work_dir') or os.path.join('work_dirs', stem)
+        self.work_dir += '_smoke' if smoke else ''
+        self.seeds = list(dict.fromkeys(seeds or content.get('seeds') or (0, 1, 2)))[: 1 if smoke else None]
+        self.detector = content.get('detector')
+        self.measure = content.get('measure', 'val')
+        self.prepare = self._preparation(content.get('prepare'))
         common = dict(content.get('options') or {})
         self._options, self._words = {**common, **(options or {})}, [*as_words(common), *words]
         self.entries = _checked(content.runs, file)
@@ -108,17 +96,10 @@ class Bench:
         for seed in self.seeds:
             for name in self.entries:
                 self.run_of(name, seed)
-        self.runs: list[Run] = list(self._made.values())
+        self.runs: list[PretrainingRun] = list(self._made.values())
 
     def selected(self, only: Sequence[str] = (), seeds: Sequence[int] = ()) -> list:
         """The runs of these names with these seeds, and what they need; all by default."""
-        for name in only:
-            if name not in self.entries:
-                raise UserError(
-                    f'--only takes names of runs of {self.file} '
-                    f'({", ".join(self.entries)}), and {name!r} is '
-                    f'none{nearest(name, self.entries)}.'
-                )
         absent = [str(seed) for seed in seeds if seed not in self.seeds]
         if absent:
             raise UserError(
@@ -128,10 +109,10 @@ class Bench:
         wanted = {id(self.run_of(name, seed)) for name in only or self.entries for seed in seeds or self.seeds}
         for run in reversed(self.runs):  # what is needed comes before who needs it
             if id(run) in wanted:
-                wanted.update(id(need) for need in run.needs.values())
+                wanted.update(map(id, run.needs))
         return [run for run in self.runs if id(run) in wanted]
 
-    def run_of(self, name: str, seed: int) -> Run:
+    def run_of(self, name: str, seed: int) -> PretrainingRun:
         """The run of this name that stands for this seed of the bench."""
         entry = self.entries[name]
         seeds = entry.get('seeds')
@@ -147,39 +128,40 @@ class Bench:
             self._made[name, seed] = self._plan(name, seed, entry, needs)
         return self._made[name, seed]
 
-    def _plan(self, name: str, seed: int, entry: dict, needs: dict) -> Run:
+    def _plan(self, name: str, seed: int, entry: dict, needs: dict) -> PretrainingRun:
         config = os.path.join(self._folder, entry['config'])
         own = dict(entry.get('options') or {})
         cfg = load_config(
             config, {**own, **self._options}, needs=('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
         )
+        words = [*as_words(own), *self._words]
+        if self.smoke:
+            small = smoke_options(cfg)
+            cfg.merge_from_dict(small)
+            words += as_words(small)
         folder = os.path.join(self.work_dir, folder_name(name), f'seed{seed}')
         checkpoint = os.path.join(folder, f'epoch_{cfg.train_cfg.max_epochs}.pth')
-        words = [
-            f'randomness.seed={seed}',
-            *(f'{option}={need.checkpoint}' for option, need in needs.items()),
-            *as_words(own),
-            *self._words,
-        ]
+        from_runs = [f'{option}={need.checkpoint}' for option, need in needs.items()]
+        inputs = [*([self.prepare.produces] if self.prepare else []), *(need.checkpoint for need in needs.values())]
+        title = f'{name}, seed {seed}'
+        command = [tool('train.py'), config, '--work-dir', folder, '--resume', '--cfg-options']
         stage = Stage(
-            folder,
-            f'{name}, seed {seed}',
-            [os.path.relpath(_TRAIN), config, '--work-dir', folder, '--resume', '--cfg-options', *words],
-            checkpoint,
-            [config],
-            [need.checkpoint for need in needs.values()],
+            folder, title, [*command, f'randomness.seed={seed}', *from_runs, *words], checkpoint, [config], inputs
         )
-        return Run(
-            name,
-            seed,
-            config,
-            cfg,
-            stage,
-            checkpoint,
-            entry.get('metric', 'accuracy/top1'),
-            needs,
-            entry.get('row', True),
-        )
+        test = None
+        if self.measure == 'test' and entry.get('row', True):
+            out = os.path.join(folder, 'test', 'metrics.json')
+            command = [tool('test.py'), config, checkpoint, '--out', out, '--work-dir', os.path.dirname(out)]
+            command += ['--cfg-options', *words] if words else []
+            test = Stage(os.path.dirname(out), f'{title}: test set', command, out, [config], [checkpoint])
+        metric = entry.get('metric', 'accuracy/top1')
+        return PretrainingRun(name, seed, config, cfg, stage, checkpoint, metric, needs, entry.get('row', True), test)
+
+    def _preparation(self, entry: dict | None) -> Stage | None:
+        if entry is None:
+            return None
+        command = [tool(entry['command'][0]), *entry['command'][1:]]
+        return Stage(os.path.join(self.work_dir, 'prepare'), entry['title'], command, entry['produces'], always=True)
 
 
 def as_words(options: dict) -> list:
@@ -190,6 +172,18 @@ def as_words(options: dict) -> list:
     ]
 
 
+def smoke_options(cfg: Config, epochs: int = 1) -> dict:
+    """Changes that make a run short: an epoch of two steps. Its teacher may know nothing, and is not checked."""
+    options: dict = {'train_cfg.max_epochs': epochs}
+    for part in ('train', 'val'):
+        loader = cfg.get(f'{part}_dataloader')
+        if loader:
+            options[f'{part}_dataloader.dataset.indices'] = 2 * loader.batch_size
+    if 'distillation' in (cfg.get('default_hooks') or {}):
+        options['default_hooks.distillation.check'] = False
+    return options
+
+
 def _checked(runs: Sequence[dict], file: str) -> dict:
     """The entries by name, each after what it needs."""
     entries: dict = {}
@@ -198,7 +192,7 @@ def _checked(runs: Sequence[dict], file: str) -> dict:
         if not {'name', 'config'} <= set(entry) or set(entry) - _KEYS or name in entries:
             raise UserError(
                 f'every run of {file} should have a name of its own, a config and '
-                f'perhaps seeds and needs, and one is {dict(entry)}: correct it.'
+                f'perhaps {", ".join(sorted(_KEYS - {"name", "config"}))}, and one is {dict(entry)}: correct it.'
             )
         for other in entry.get('needs', {}).values():
             if other not in entries:

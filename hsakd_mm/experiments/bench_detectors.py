@@ -1,14 +1,13 @@
 """What the pretraining of a bench is worth to a detector.
 
-A bench file that has ``transfer`` goes on from its table::
+A bench file that names a detector goes on to it from its table::
 
-    transfer = dict(config='detector.py', seeds=[0, 1, 2])  # of the detector
+    detector = dict(config='detector.py', seeds=[0, 1, 2])
 
-``config``, a detection config, is looked for beside the file. Every row of the bench becomes a
-start of the detector, and so does ``random``. Where the bench has one seed, all detectors of a row
-start from that pretraining; where it has several, the detector of a seed starts from the
-pretraining of the same seed, so that the spread of a row is that of both. What compares them is
-:class:`~hsakd_mm.experiments.experiment.Experiment`, as in ``tools/transfer_det.py``.
+``config``, a detection config, is looked for beside the file. Every row of the bench becomes a start of the detector,
+and so does ``random``. Where the bench has one seed, all detectors of a row start from that pretraining; where it has
+several, the detector of a seed starts from the pretraining of the same seed, so that the spread of a row covers both.
+The comparison is that of :class:`~.detector_list.DetectorList`, as in ``tools/transfer_det.py``.
 """
 
 import hashlib
@@ -18,45 +17,42 @@ from collections.abc import Sequence
 from hsakd_mm.checkpoints.export import export_backbone, networks_in
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.checkpoints.source import RANDOM
-from hsakd_mm.engine.scalars import read_curve
-from hsakd_mm.engine.user_messages import nearest
+from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
-from hsakd_mm.experiments.detector_run import TransferRun
-from hsakd_mm.experiments.experiment import SEED, Experiment
+from hsakd_mm.reports.comparison import FailedRun
 from hsakd_mm.transfer.data_files import check_data
 
-from .bench import Bench
-from .results import is_done
+from .bench import Bench, smoke_options
+from .detector_list import SEED, DetectorList
+from .detector_run import NEEDS, DetectorRun
 
 
-def check_transfer(bench: Bench, seeds: Sequence[int] = ()) -> None:
+def check_detector(bench: Bench, seeds: Sequence[int] = ()) -> None:
     """What can be known to go wrong with the detectors before the hours of pretraining.
 
     Args:
-        bench (Bench): With ``transfer``.
+        bench (Bench): With a detector.
         seeds (Sequence[int]): Of the detector; the file's by default.
 
     Raises:
-        UserError: The file has no ``transfer``, or the detector's config, its package or its data
-            are not there, or there is no pretraining for a seed.
+        UserError: The detector's config, its package or its data are not there, or there is no pretraining for a seed.
     """
     detector_seeds(bench, seeds)
-    random = TransferRun(RANDOM, _config(bench), seed=0)
+    random = DetectorRun(RANDOM, _config(bench), seed=0)
     random.check_fit()
     check_data(random.cfg)
 
 
-def plan_transfer(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] = ()) -> Experiment:
+def plan_detectors(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] = ()) -> DetectorList:
     """The detectors of a bench: of ``random``, and of every row whose runs are done.
 
     Args:
-        bench (Bench): With ``transfer``.
+        bench (Bench): With a detector.
         seeds (Sequence[int]): Of the detector; the file's by default.
         only (Sequence[str]): Rows, or ``random``, that have to be among them; by default any row.
 
     Raises:
-        UserError: The file has no ``transfer``, there is no pretraining for a seed, or a row of
-            ``only``, or any at all, is not done.
+        UserError: There is no pretraining for a seed, or a row of ``only``, or any at all, is not done.
     """
     config = _config(bench)
     seeds = detector_seeds(bench, seeds)
@@ -65,43 +61,52 @@ def plan_transfer(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] =
         for run in bench.runs
         if run.row
     }
-    done = {name: runs for name, runs in rows.items() if all(map(is_done, runs.values()))}
+    done = {name: runs for name, runs in rows.items() if all(run.is_done() for run in runs.values())}
     absent = [name for name in only if name not in {RANDOM, *done}]
     of_seeds = f' with seed {", ".join(map(str, seeds))}' if len(bench.seeds) > 1 else ''
     if absent or not (done or only):
         raise UserError(
-            f'a finished pretraining of {", ".join(absent) or "any row"}{of_seeds} was '
-            f'expected in {bench.work_dir}, and there is none by the configs as they '
-            f'are: leave out --no-pretraining, or choose other --seeds or another '
-            f'--work-dir.'
+            f'a finished pretraining of {", ".join(absent) or "any row"}{of_seeds} was expected in {bench.work_dir}, '
+            f'and there is none by the configs as they are: leave out --no-pretraining, or choose other --seeds or '
+            f'another --work-dir.'
         )
     if len(done) < len(rows):
         left_out = ', '.join(name for name in rows if name not in done)
         print(f'Not compared, as no pretraining{of_seeds} is finished: {left_out}', flush=True)
-    made = Experiment(
+    made = DetectorList(
         [RANDOM, *(f'{name}={_start(runs)}' for name, runs in done.items())],
         config,
         seeds,
         work_dir=os.path.join(bench.work_dir, 'detectors'),
         baseline=bench.baseline if bench.baseline in done else None,
+        options=smoke_options(load_config(config, needs=NEEDS)) if bench.smoke else None,
     )
     made.title = bench.title
     made.notes += [*bench.notes, *_data_notes(bench, made)]
     for run in made.runs:
         if run.name in done:
-            start = done[run.name][run.seed]
-            run.top1 = read_curve(start.stage.folder, start.metric)[-1][1]
+            run.top1 = done[run.name][run.seed].top1()
     return made
 
 
+def without_pretraining(bench: Bench, failed: Sequence, seeds: Sequence[int] = ()) -> list[FailedRun]:
+    """The starts of the detector that are missing as their pretraining failed; ``failed`` as of ``run_all``."""
+    reasons = {(step.name, step.seed): error.reason for step, error in failed}
+    return [
+        FailedRun(name, seed, f'its pretraining failed: {reasons[name, pretraining_seed(bench, seed)]}')
+        for seed in detector_seeds(bench, seeds)
+        for name, entry in bench.entries.items()
+        if entry.get('row', True) and (name, pretraining_seed(bench, seed)) in reasons
+    ]
+
+
 def detector_seeds(bench: Bench, seeds: Sequence[int] = ()) -> list:
-    """The seeds of the detector: these, or ``transfer``'s, or the bench's.
+    """The seeds of the detector: these, or the file's for the detector, or the bench's.
 
     Raises:
         UserError: The bench has several seeds, and not these.
     """
-    _config(bench)
-    seeds = list(seeds or bench.transfer.get('seeds') or bench.seeds)
+    seeds = list(seeds or bench.detector.get('seeds') or bench.seeds)[: 1 if bench.smoke else None]
     absent = [str(seed) for seed in seeds if seed not in bench.seeds]
     if absent and len(bench.seeds) > 1:
         raise UserError(
@@ -118,7 +123,7 @@ def pretraining_seed(bench: Bench, seed: int) -> int:
 
 
 def _start(runs: dict) -> str:
-    """The checkpoint of a row for an Experiment, whose name may depend on the seed."""
+    """The checkpoint of a row for a DetectorList, whose name may depend on the seed."""
     files = {seed: backbone_file(run.checkpoint) for seed, run in runs.items()}
     first = next(iter(files.values()))
     if len(set(files.values())) == 1:
@@ -128,13 +133,12 @@ def _start(runs: dict) -> str:
 
 
 def _config(bench: Bench) -> str:
-    if not bench.transfer or not bench.transfer.get('config'):
+    if not bench.detector.get('config'):
         raise UserError(
-            f'{bench.file} is expected to say in transfer=dict(config=...) which '
-            f'detector its backbones are for, and does not: add it, or take '
-            f'tools/benchmark_methods.py.'
+            f'{bench.file} is expected to name a config in detector=dict(config=...), and does not: add it, or leave '
+            f'detector out.'
         )
-    return os.path.join(os.path.dirname(bench.file), bench.transfer['config'])
+    return os.path.join(os.path.dirname(bench.file), bench.detector['config'])
 
 
 def backbone_file(checkpoint: str) -> str:
@@ -156,7 +160,7 @@ def folder_sha256(folder: str) -> str:
     return digest.hexdigest()
 
 
-def _data_notes(bench: Bench, made: Experiment) -> list:
+def _data_notes(bench: Bench, made: DetectorList) -> list:
     """Which data these were: those that the first run has, all of whose share them."""
     detector = made.runs[0].cfg
     roots = [
@@ -172,17 +176,3 @@ def _data_notes(bench: Bench, made: Experiment) -> list:
     sums = [f'`{folder}` {folder_sha256(folder)}' for folder in folders if os.path.isdir(folder)]
     sums += [f'`{file}` {sha256(file)}' for file in boxes if os.path.isfile(file)]
     return [f'SHA-256 of the data, of folders by names and contents: {", ".join(sums)}.'] * bool(sums)
-
-
-def check_names(bench: Bench, names: Sequence[str]) -> None:
-    """Each is a row of the bench or ``random``.
-
-    Raises:
-        UserError: One is not.
-    """
-    rows = [RANDOM, *dict.fromkeys(run.name for run in bench.runs if run.row)]
-    for name in names:
-        if name not in rows:
-            raise UserError(
-                f'--only takes rows of {bench.file} ({", ".join(rows)}), and {name!r} is none{nearest(name, rows)}.'
-            )

@@ -1,56 +1,111 @@
 """Runs a tool of ours as a child process that ends when we do."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 
+from hsakd_mm.engine.hooks.progress_hook import VARIABLE
 from hsakd_mm.engine.launch import wait_after_interrupt
-from hsakd_mm.experiments.progress import follow
+
+from .progress import ChildProgress
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Beside the package in a checkout, inside it where it was installed from a wheel.
+TOOLS = next(
+    folder
+    for folder in (os.path.join(os.path.dirname(PACKAGE), 'tools'), os.path.join(PACKAGE, '.mim', 'tools'))
+    if os.path.isfile(os.path.join(folder, 'train.py'))
+)
 
 
-def run_child(command: Sequence[str], tools: str, title: str = '', log: str = '') -> int:
-    """Run a child that dies with us, and that is given the time to end by itself on Ctrl-C.
+class RunFailed(Exception):
+    """A run of a list failed; the others go on.
+
+    Args:
+        reason (str): What its process said last.
+        status (int): Its exit status.
+        log (str): The file with all that it printed.
+    """
+
+    def __init__(self, reason: str, status: int = 2, log: str = '') -> None:
+        super().__init__(reason)
+        self.reason, self.status, self.log = reason, status, log
+
+
+def tool(name: str) -> str:
+    """The path of a tool, as a user types it: relative where it is below or beside the current folder."""
+    return os.path.relpath(os.path.join(TOOLS, name))
+
+
+def run_child(command: Sequence[str], title: str = '', log: str = '') -> None:
+    """Run a child that gets our SIGTERM, and the time to end by itself on Ctrl-C.
 
     Args:
         command (list[str]): What to run.
-        tools (str): Folder of the tools; the package is beside it.
-        title (str): What the line of progress calls it.
-        log (str): Append what the child prints to this file, and show a line of progress and, if
-            it fails, what it said last; without one it prints to the terminal.
+        title (str): What the progress bar calls it.
+        log (str): Append what the child prints to this file and show a progress bar; without one the child prints
+            to the terminal.
 
-    Returns:
-        int: Its exit status.
+    Raises:
+        SystemExit: The child that prints to the terminal failed (its status is handed on), or we were told to stop.
+        RunFailed: The child with a log failed.
     """
-    path = os.pathsep.join(filter(None, [os.path.dirname(tools), os.environ.get('PYTHONPATH')]))
-    output = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace') if log else {}
-    process = subprocess.Popen(command, **output, env={**os.environ, 'PYTHONPATH': path, 'PYTHON': sys.executable})
+    path = os.pathsep.join(filter(None, [os.path.dirname(PACKAGE), os.environ.get('PYTHONPATH')]))
+    env = {**os.environ, 'PYTHONPATH': path, 'PYTHON': sys.executable}
+    status = _logged(command, env, title, log) if log else _watch(subprocess.Popen(command, env=env), log)
+    if status and not log:
+        raise SystemExit(_shell_status(status))
+    if status:
+        lines = _tail(log)
+        said = [line.removeprefix('error: ') for line in lines if line.startswith('error: ')]
+        raise RunFailed(said[-1] if said else ' / '.join(lines[-8:]), _shell_status(status), log)
 
-    def hand_on(number, frame):
+
+def _logged(command: Sequence[str], env: dict, title: str, log: str) -> int:
+    os.makedirs(os.path.dirname(log), exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, open(log, 'ab') as out:
+        env = {**env, VARIABLE: os.path.join(folder, 'progress.json'), 'PYTHONUNBUFFERED': '1'}
+        process = subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT)
+        with ChildProgress(title, env[VARIABLE]) as progress:
+            return _watch(process, log, progress)
+
+
+def _watch(process: subprocess.Popen, log: str, progress: ChildProgress | None = None) -> int:
+    """Wait for the child and return its status, as Popen has it."""
+    told: list = []
+
+    def hand_on(number, frame) -> None:
+        told.append(number)
         process.send_signal(number)
 
     previous = signal.signal(signal.SIGTERM, hand_on)
     try:
-        return _follow(process, title, log) if log else process.wait()
+        status = None
+        while status is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                status = process.wait(timeout=0.5 if progress else None)
+            if progress:
+                progress.update()
     except KeyboardInterrupt:
         if wait_after_interrupt(process) == 130 and not log:  # the child has said how to go on
             raise SystemExit(130) from None
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def exit_unless_zero(status: int) -> None:
-    """Hand a child's exit status on, if it failed."""
-    if status:
-        raise SystemExit(status if status > 0 else 128 - status)
-
-
-def _follow(process: subprocess.Popen, title: str, log: str) -> int:
-    tail = follow(process, title, log)
-    status = process.wait()
-    if status:
-        said = [line for line in tail if line.startswith('error: ')] or tail[-8:]
-        print('\n'.join([*said, f'{title} failed with status {status}; its log: {log}']), file=sys.stderr, flush=True)
+    if told:
+        raise SystemExit(128 + told[0])
     return status
+
+
+def _shell_status(status: int) -> int:
+    return status if status > 0 else 128 - status
+
+
+def _tail(log: str, count: int = 30) -> list:
+    with open(log, 'rb') as file:
+        file.seek(max(0, os.path.getsize(log) - 20_000))
+        return file.read().decode(errors='replace').splitlines()[-count:]

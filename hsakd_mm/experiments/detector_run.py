@@ -1,7 +1,6 @@
-"""One transfer: from a checkpoint and a detection config to a row of the table."""
+"""One detector run: from a checkpoint and a detection config to a row of the table."""
 
 import copy
-import json
 import os
 import shlex
 import sys
@@ -11,23 +10,22 @@ from collections.abc import Sequence
 from mmengine.config import Config
 
 from hsakd_mm.checkpoints.source import Source, resolve
-from hsakd_mm.checkpoints.work_dir import last_checkpoint
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
-from hsakd_mm.files import move_aside, replace
-from hsakd_mm.reports.metrics import in_percent, read_metrics
+from hsakd_mm.files import move_aside
 from hsakd_mm.reports.table import print_table, write_report
 from hsakd_mm.transfer.data_files import check_data
-from hsakd_mm.transfer.detector import check_fit, measured_by, record_detections, start_from, to_measure
+from hsakd_mm.transfer.detector import check_fit, measured_by, record_detections, start_from
 
-from .child import exit_unless_zero, run_child
+from .child import run_child, tool
+from .detector_metrics import final_metrics, setting, write_config
 from .provenance import provenance
 from .run_record import fingerprint, read_record, read_row, require_same, write_record
 
 NEEDS = ('model', 'train_dataloader')  # what a detection config cannot be without
 
 
-class TransferRun:
+class DetectorRun:
     """Prepares, checks, trains and reports, in this order.
 
     The detector's config with everything that was set in it is written into the work directory,
@@ -53,6 +51,8 @@ class TransferRun:
     Raises:
         UserError: The checkpoint or the config is not what it should be.
     """
+
+    needs = ()
 
     def __init__(
         self,
@@ -150,11 +150,18 @@ class TransferRun:
         ):
             move_aside(self.work_dir)
 
+    @property
     def seconds(self) -> float:
         """Training time so far: of all its starts."""
         return read_record(self.work_dir).get('seconds', 0.0)
 
-    def train(self, tools: str, resume: str | None = None) -> None:
+    def run(self) -> None:
+        """Go on with this run in its work directory, or start it, and report: a :class:`~.schedule.Step`."""
+        self.make_room()
+        self.train(resume='auto')
+        self.report()
+
+    def train(self, resume: str | None = None) -> None:
         """Run ``tools/train.py``, or ``tools/dist_train.sh`` for several processes.
 
         Raises:
@@ -176,18 +183,18 @@ class TransferRun:
                 f'--work-dir.'
             ) from error
         if self.gpus > 1 or self.nodes != '1':
-            command = ['bash', os.path.join(tools, 'dist_train.sh'), self.config, str(self.gpus)]
+            command = ['bash', tool('dist_train.sh'), self.config, str(self.gpus)]
         else:
-            command = [sys.executable, os.path.join(tools, 'train.py'), self.config]
+            command = [sys.executable, tool('train.py'), self.config]
         command += ['--work-dir', self.work_dir]
         command += ['--resume', resume] if resume else []
         started = time.monotonic()
         try:
-            self._run([*command, *self.flags], tools)
+            self._run([*command, *self.flags])
         finally:
             self._write_record(before + time.monotonic() - started)
 
-    def report(self, tools: str) -> dict:
+    def report(self) -> dict:
         """Print the row, and write ``report.md`` and ``report.json`` into the work directory.
 
         Returns:
@@ -199,20 +206,13 @@ class TransferRun:
         """
         if not self.reports:
             return {}
-        last = self.cfg.train_cfg.get('max_epochs') or self.cfg.train_cfg.get('max_iters')
-        # mmengine saves an epoch before it validates it: a run that was stopped between the two
-        # and then resumed has nothing left to do, and no AP of its end.
-        metrics = (self.validates and read_metrics(self.work_dir, last)) or self._test(tools)
-        if not metrics:
-            raise UserError(
-                f'the run in {self.work_dir} was expected to end in an AP, and its '
-                f'metric is another: use CocoMetric or VOCMetric.'
-            )
+        metrics = final_metrics(self.cfg, self.work_dir, self.config, self.validates, self._run)
         backbone = self.source.backbone
         row = dict(
             name=self.name,
             **metrics,
-            seconds=self.seconds(),
+            **setting(self.cfg, self.work_dir),
+            seconds=self.seconds,
             parameters=self.parameters,
             **provenance(self.command, self.seed),
             processes=self.gpus,
@@ -228,44 +228,16 @@ class TransferRun:
         print_table([row])
         notes = [
             'AP of the last epoch, in percent; parameters of the backbone; seconds of training with its validations.',
+            *([metrics['remark']] if 'remark' in metrics else []),
             *self.notes,
         ]
         files = write_report([row], self.work_dir, f'Transfer: {self.name}', notes)
         print(f'Report: {files["md"]}', flush=True)
         return row
 
-    def _test(self, tools: str) -> dict:
-        """Measure the last checkpoint as the validation would have, which is left to test.py."""
-        checkpoint = last_checkpoint(self.work_dir)
-        if checkpoint is None:
-            raise UserError(
-                f'the run in {self.work_dir} was expected to leave a checkpoint to '
-                f'measure, and there is none: save the last epoch '
-                f'(default_hooks.checkpoint).'
-            )
-        folder = os.path.join(self.work_dir, 'final_test')
-        config = os.path.join(folder, os.path.basename(self.config))
-        out = os.path.join(folder, 'metrics.json')
-        write_config(to_measure(self.cfg), config)
-        command = [
-            sys.executable,
-            os.path.join(tools, 'test.py'),
-            config,
-            checkpoint,
-            '--work-dir',
-            folder,
-            '--out',
-            out,
-        ]
-        print('No AP was logged after the last epoch.', flush=True)
-        self._run(command, tools)
-        with open(out) as file:
-            return in_percent(json.load(file)['metrics'])
-
-    def _run(self, command: list, tools: str) -> None:
+    def _run(self, command: list) -> None:
         print(f'{"  " if self.title else "Running: "}{shlex.join(command)}', flush=True)
-        log = os.path.join(self.work_dir, 'output.log') if self.title else ''
-        exit_unless_zero(run_child(command, tools, self.title, log))
+        run_child(command, self.title, os.path.join(self.work_dir, 'output.log') if self.title else '')
 
     def _write_record(self, seconds: float) -> None:
         if not self.reports:
@@ -285,8 +257,3 @@ class TransferRun:
 
     def _sha256(self) -> str | None:
         return self.source.backbone.sha256 if self.source.backbone else None
-
-
-def write_config(cfg: Config, path: str) -> None:
-    """Whole or not at all: another machine may be reading it."""
-    replace(path, lambda file: file.write(cfg.pretty_text.encode()))

@@ -1,88 +1,53 @@
-"""Runs a stage as a process: its whole output to a log file, one line of progress to the terminal.
+"""Shows how far a child process is: a bar on a terminal, a line for each validation elsewhere."""
 
-The line is read off mmengine's own log, which tells epoch, loss and time left.
-"""
+import json
+from datetime import timedelta
 
-import os
-import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Sequence
-
-from hsakd_mm.engine.launch import wait_after_interrupt
-from hsakd_mm.errors import UserError
-
-_TRAIN = re.compile(
-    r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/\s*(\d+)\].*?eta: ([\w:, ]+?)  '
-    r'.*?\bloss: ([\d.]+|nan)'
-)
-_RESULT = re.compile(r'Epoch\((?:val|test)\)\s+\[[^\]]*\]\[\d+/\d+\]\s+(?!eta)(\S.*?)\s+data_time')
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
-class ProgressLine:
-    """A terminal's last line, rewritten; without a terminal a new line where an epoch ended."""
+class ChildProgress:
+    """Shows what a child's :class:`~hsakd_mm.engine.hooks.ProgressHook` writes; a context manager.
 
-    def __init__(self, title: str) -> None:
-        self.title = title
-        self.live = sys.stdout.isatty()
-        self.result = self.left = ''
-
-    def read(self, line: str) -> None:
-        if match := _TRAIN.search(line):
-            epoch, step, steps, left, loss = match.groups()
-            self.left = f'{left.strip()} left'
-            self.show(f'epoch {epoch} {int(step):>3}/{steps}  loss {loss}  {self.left}  {self.result}', new=False)
-        elif match := _RESULT.search(line):
-            self.result = ' '.join(match[1].split()[:4])
-            self.show(f'{self.left}  {self.result}'.strip(), new=True)
-
-    def show(self, text: str, new: bool) -> None:
-        text = f'  {self.title}: {text}'
-        if self.live:
-            width = shutil.get_terminal_size().columns - 1
-            sys.stdout.write(f'\r\033[K{text[:width]}')
-        elif new:
-            sys.stdout.write(f'{text}\n')
-        sys.stdout.flush()
-
-    def close(self) -> None:
-        if self.live:
-            sys.stdout.write('\r\033[K')
-            sys.stdout.flush()
-
-
-def run_logged(title: str, command: Sequence[str], log: str) -> None:
-    """Run ``command``, append what it prints to ``log``, show where it is.
-
-    Raises:
-        UserError: It failed; what it said last is quoted.
-        KeyboardInterrupt: Ctrl-C; the process has been given the time to end by itself.
+    Args:
+        title (str): Stands first in each line.
+        file (str): The hook's file. Without it (the child does not train) only the time is shown.
     """
-    os.makedirs(os.path.dirname(log), exist_ok=True)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace')
-    try:
-        tail = follow(process, title, log)
-        status = process.wait()
-    except KeyboardInterrupt:
-        wait_after_interrupt(process)
-        raise
-    if status:
-        said = [line for line in tail if line.startswith('error: ')]
-        reason = said[-1].removeprefix('error: ') if said else '\n'.join(['', *tail[-8:]])
-        raise UserError(f'{title} failed with status {status} (log: {log}): {reason}')
+
+    def __init__(self, title: str, file: str) -> None:
+        self.title, self.file = title, file
+        self.printed = None
+        self.console = Console(highlight=False)
+        columns = (TextColumn('  {task.description}'), BarColumn(24), TextColumn('{task.fields[state]}'))
+        self.bar = Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True)
+
+    def __enter__(self) -> 'ChildProgress':
+        if self.console.is_terminal:
+            self.task = self.bar.add_task(self.title, total=None, state='')
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.stop()
+
+    def update(self) -> None:
+        """Read the file again and show what is new."""
+        try:
+            with open(self.file) as file:
+                told = json.load(file)
+        except (OSError, ValueError):  # nothing was written yet
+            return
+        if self.console.is_terminal:
+            self.bar.update(self.task, completed=told['iter'], total=told['iters'], state=_state(told))
+        elif told['validated'] != self.printed:
+            self.printed = told['validated']
+            print(f'  {self.title}: {_state(told)}', flush=True)
 
 
-def follow(process: subprocess.Popen, title: str, log: str) -> list:
-    """Append what a process prints to a file, show where it is, and return its last 30 lines."""
-    progress, tail = ProgressLine(title), []
-    try:
-        with open(log, 'a') as file:
-            for line in process.stdout:
-                file.write(line)
-                file.flush()
-                tail = [*tail[-29:], line.rstrip()]
-                progress.read(line)
-    finally:
-        progress.close()
-    return tail
+def _state(told: dict) -> str:
+    where = f'epoch {told["epoch"]}/{told["epochs"]}' if 'epoch' in told else f'step {told["iter"]}/{told["iters"]}'
+    loss = '' if told['loss'] is None else f'loss {told["loss"]:.4g}'
+    left = f'{timedelta(seconds=round(told["seconds_left"]))} left'
+    result = ' '.join(f'{key} {value:.4g}' for key, value in list(told['result'].items())[:2])
+    return '  '.join(filter(None, [where, loss, left, result]))

@@ -1,54 +1,71 @@
-"""Methods beside each other: one data set and budget, several seeds, one table.
+"""Runs a bench: its data, its pretrainings, their table, then a detector from each row and the comparison of these."""
 
-A bench is a config file that lists runs (:mod:`.plan`); every run is one call of
-``tools/train.py``. What the runs left behind (:mod:`.results`) becomes a table, a JSON file and a
-picture (:mod:`.report`, :mod:`.picture`).
-"""
-
-import statistics
 from collections.abc import Sequence
 
+from hsakd_mm.checkpoints.source import RANDOM
+from hsakd_mm.engine.user_messages import nearest
+from hsakd_mm.errors import UserError
+
 from .bench import Bench
+from .bench_detectors import check_detector, detector_seeds, plan_detectors, pretraining_seed, without_pretraining
 from .bench_report import print_report, write_report
-from .results import collect, is_done, is_measured, note_origin
+from .pretraining import collect
+from .schedule import exit_if_failed, run_all
 
 
-def run(bench: Bench, command: str, only: Sequence[str] = (), seeds: Sequence[int] = ()) -> None:
-    """Do every run that is not done yet, then write and print the table.
+def run_bench(
+    bench: Bench, command: str, only: Sequence[str] = (), seeds: Sequence[int] = (), pretrain: bool = True
+) -> None:
+    """Do what is not done yet; write and print the reports.
 
-    The report is written after each run: who stops early has a table of what is done. It covers
-    all runs of the bench that are done, also those that ``only`` and ``seeds`` leave out.
+    They are written after each run, so that who stops early has a table of what is done, and cover all runs of the
+    bench that are done, also those that ``only`` and ``seeds`` leave out.
 
     Args:
         bench (Bench): What to do.
         command (str): As the user typed it, for the report.
-        only (Sequence[str]): Names of runs; what they need is done too.
-        seeds (Sequence[int]): Some of the bench's.
+        only (Sequence[str]): Names of runs, or ``random`` for a detector without pretraining. What they need is done
+            too.
+        seeds (Sequence[int]): Some of the seeds: the detector's, where there is one.
+        pretrain (bool): False: all pretraining is done, start with the detectors.
+
+    Raises:
+        UserError: Names or seeds that the bench does not have, or the detector's data or weights do not fit.
+        SystemExit: Some runs failed. The others are done and reported; the status is that of the first failure.
     """
-    runs = bench.selected(only, seeds)
-    for number, each in enumerate(runs, 1):
-        each.stage.always = not is_measured(each)  # stopped between its last epoch and that's
-        if each.stage.run(f'{number}/{len(runs)}'):
-            note_origin(each, command)
-            write_report(bench, collect(bench))
-            if left := time_left(runs):
-                print(f'  all runs: {left}', flush=True)
-    results = collect(bench)
-    files = write_report(bench, results)
-    print_report(bench, results, files)
+    names = [*bench.entries, *([RANDOM] if bench.detector else [])]
+    for name in only:
+        if name not in names:
+            raise UserError(
+                f'--only takes names of runs of {bench.file} ({", ".join(names)}), and {name!r} is '
+                f'none{nearest(name, names)}.'
+            )
+    if bench.prepare:
+        exit_if_failed(run_all([bench.prepare]))
+    failed: list = []
+    if pretrain:
+        failed = _pretrain(bench, command, only, seeds)
+    rows = [name for name in only if name == RANDOM or bench.entries[name].get('row', True)]
+    if failed and not any(run.row and run.is_done() for run in bench.runs):
+        exit_if_failed(failed)
+    if bench.detector and (rows or not only):
+        detectors = plan_detectors(bench, seeds, [] if failed else rows)
+        detectors.check()
+        detectors.run(rows, without_pretraining(bench, failed, seeds))
+    exit_if_failed(failed)
 
 
-def time_left(runs: Sequence) -> str:
-    """How long the undone runs will take, as far as others of their name tell."""
-    took: dict = {}
-    for each in runs:
-        if is_done(each):
-            took.setdefault(each.name, []).append(each.stage.seconds)
-    left = [each.name for each in runs if not is_done(each)]
-    seconds = sum(statistics.mean(took[name]) for name in left if name in took)
-    unknown = [name for name in dict.fromkeys(left) if name not in took]
-    if not left:
-        return ''
-    known = f'about {seconds / 60:.0f} min left' if seconds else ''
-    new = f'not yet known for {", ".join(unknown)}' if unknown else ''
-    return '; '.join(filter(None, [known, new]))
+def _pretrain(bench: Bench, command: str, only: Sequence[str], seeds: Sequence[int]) -> list:
+    if bench.detector:
+        check_detector(bench, seeds)
+        seeds = [pretraining_seed(bench, seed) for seed in detector_seeds(bench, seeds)]
+    names = [name for name in only if name != RANDOM]
+    if only and not names:
+        return []
+    runs = bench.selected(names, seeds)
+    for run in runs:
+        run.command = command
+    failed = run_all(runs, lambda number: write_report(bench, collect(bench.runs)))
+    results = collect(bench.runs)
+    print_report(bench, results, write_report(bench, results))
+    return failed

@@ -1,8 +1,8 @@
-"""A stage of the demo: one command of ``tools/``, run once.
+"""A stage of an experiment: one command of ``tools/``, run once.
 
-What a stage has finished is written to ``stage.json`` in its folder, together with a fingerprint of
-what it was made from, so that a second call skips what is done, resumes what was interrupted and
-repeats what a changed config or checkpoint has outdated.
+What a stage has finished is written to ``stage.json`` in its folder, together with a fingerprint of what it was made
+from: a second call skips what is done, resumes what was interrupted, and repeats what a changed config or checkpoint
+has outdated.
 """
 
 import hashlib
@@ -12,14 +12,14 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mmengine.config import Config
 
 from hsakd_mm.checkpoints.loading import sha256
-from hsakd_mm.files import move_aside
+from hsakd_mm.files import move_aside, replace
 
-from .progress import run_logged
+from .child import run_child
 
 
 @dataclass
@@ -34,6 +34,7 @@ class Stage:
         configs (list[str]): Config files that decide the outcome.
         inputs (list[str]): Files made by earlier stages that do.
         always (bool): Run it even if it is done: it checks its own work.
+        needs (Sequence[Step]): See :class:`~.schedule.Step`.
     """
 
     folder: str
@@ -43,55 +44,66 @@ class Stage:
     configs: Sequence[str] = ()
     inputs: Sequence[str] = ()
     always: bool = False
-    seconds: float = field(default=0.0, init=False)
+    needs: Sequence = ()
 
-    def run(self, position: str) -> bool:
-        """Do what is left to do, and say whether there was any; ``seconds`` is what it took in all."""
-        record_file = os.path.join(self.folder, 'stage.json')
-        fingerprint, record = self._fingerprint(), _read_json(record_file)
+    @property
+    def name(self) -> str:
+        return self.title
+
+    def is_done(self) -> bool:
+        """Whether an earlier call finished it. A stage that always runs is never done."""
+        return not self.always and self.finished()
+
+    def finished(self) -> bool:
+        """Whether its product is there, made from what the stage is made from now."""
+        record = self.read_record()
+        if not (record.get('done') and os.path.exists(self.produces) and all(map(os.path.exists, self.inputs))):
+            return False
+        return record['fingerprint'] == self._fingerprint()
+
+    @property
+    def seconds(self) -> float:
+        """Duration so far, of all its starts."""
+        return self.read_record().get('seconds', 0.0)
+
+    def read_record(self) -> dict:
+        """``fingerprint``, ``done``, ``seconds``, ``command``; empty where it has not run."""
+        path = os.path.join(self.folder, 'stage.json')
+        if not os.path.isfile(path):
+            return {}
+        with open(path) as file:
+            return json.load(file)
+
+    def run(self) -> None:
+        """Do what is left to do.
+
+        Raises:
+            RunFailed: The command failed.
+        """
+        record, fingerprint = self.read_record(), self._fingerprint()
         if record and record['fingerprint'] != fingerprint:
             move_aside(self.folder)
-            record = None
-        finished = record and record['done'] and os.path.exists(self.produces)
-        self.seconds = record['seconds'] if record else 0.0
-        if finished and not self.always:
-            print(f'[{position}] {self.title}: done before, in {self.seconds:.0f} s', flush=True)
-            return False
+            record = {}
+        finished, before = self.finished(), record.get('seconds', 0.0)
         shown = shlex.join(['python', *self.command])
-        print(f'[{position}] {self.title}\n  {shown}', flush=True)
+        print(f'  {shown}', flush=True)
 
-        def record_as(done: bool) -> None:
-            _write_json(record_file, dict(fingerprint=fingerprint, done=done, seconds=self.seconds, command=shown))
+        def write(done: bool, seconds: float) -> None:
+            content = dict(fingerprint=fingerprint, done=done, seconds=seconds, command=shown)
+            path = os.path.join(self.folder, 'stage.json')
+            replace(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
 
         if not finished:
-            record_as(done=False)  # so that a killed stage is known for what it was
+            write(False, before)  # so that a killed stage is known for what it was
         started, done = time.monotonic(), False
         try:
-            run_logged(self.title, [sys.executable, *self.command], os.path.join(self.folder, 'output.log'))
+            run_child([sys.executable, *self.command], self.title, os.path.join(self.folder, 'output.log'))
             done = True
         finally:
-            spent = time.monotonic() - started
-            self.seconds = self.seconds if finished else self.seconds + spent
-            record_as(done)
-        print(f'  done in {spent:.0f} s', flush=True)
-        return True
+            write(done, before if finished else before + time.monotonic() - started)
 
     def _fingerprint(self) -> str:
         parts = list(self.command)
         parts += [Config.fromfile(config).pretty_text for config in self.configs]
         parts += [sha256(path) for path in self.inputs]
         return hashlib.sha256('\n'.join(parts).encode()).hexdigest()
-
-
-def _read_json(path: str):
-    if not os.path.isfile(path):
-        return None
-    with open(path) as file:
-        return json.load(file)
-
-
-def _write_json(path: str, content: dict) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path + '.tmp', 'w') as file:
-        json.dump(content, file, indent=1)
-    os.replace(path + '.tmp', path)

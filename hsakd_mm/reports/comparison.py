@@ -52,6 +52,15 @@ class FinishedRun:
 
 
 @dataclass
+class FailedRun:
+    """A detector that could not be trained or measured, and why."""
+
+    name: str
+    seed: int
+    reason: str
+
+
+@dataclass
 class Comparison:
     """Everything that a report says; of each name, in the table's order.
 
@@ -92,6 +101,7 @@ def write_comparison(
     baseline: str | None = None,
     notes: Sequence[str] = (),
     origins: dict | None = None,
+    failed: Sequence[FailedRun] = (),
 ) -> dict:
     """Write ``report.md``, ``.json``, ``.png`` and ``.html``, and the other pictures.
 

@@ -12,9 +12,10 @@ from mmengine.config import Config
 from PIL import Image
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.experiments import run_bench
 from hsakd_mm.experiments.bench import Bench
-from hsakd_mm.experiments.results import collect, summarise
+from hsakd_mm.experiments.pretraining import collect
+from hsakd_mm.experiments.results import summarise
+from hsakd_mm.experiments.run_bench import run_bench
 from hsakd_mm.reports.method_pictures import mean_curve
 from tests.conftest import REPO
 from tests.tools.commands import assert_sentence, python
@@ -131,32 +132,32 @@ def test_a_run_that_never_measured_its_last_epoch_does(tiny, capfd) -> None:
         tiny, "    dict(name='KD', config='kd.py', needs={'default_hooks.distillation.checkpoint': 'teacher'}),\n", ''
     )
     rewrite(tiny, "    dict(name='teacher', config='plain.py', seeds=[7]),\n", '')
-    run_bench.run(Bench('tiny/bench.py', [0]), 'the command')
+    run_bench(Bench('tiny/bench.py', [0]), 'the command')
     before = json.loads(Path('work_dirs/tiny/report.json').read_text())
     folder = Path('work_dirs/tiny/plain/seed0')
     checkpoint = (folder / 'epoch_1.pth').read_bytes()
     stop_before_the_last_validation(folder)
     plan = Bench('tiny/bench.py', [0])
-    assert collect(plan) == []
+    assert collect(plan.runs) == []
 
-    run_bench.run(plan, 'another command')
+    run_bench(plan, 'another command')
     after = json.loads(Path('work_dirs/tiny/report.json').read_text())
     assert after['runs'][0]['top1'] == before['runs'][0]['top1']
     assert after['runs'][0]['command'] == 'another command'
     assert (folder / 'epoch_1.pth').read_bytes() == checkpoint  # nothing was trained
     (folder / 'origin.json').unlink()
-    (run,) = collect(plan)
+    (run,) = collect(plan.runs)
     assert (run['command'], run['commit']) == ('unknown', 'unknown')
 
 
 def test_end_to_end(tiny, capfd) -> None:
     rewrite(tiny, "    dict(name='teacher', config='plain.py', seeds=[7]),\n", '')
     rewrite(tiny, "'teacher'}", "'plain'}")
-    run_bench.run(Bench('tiny/bench.py', [0]), 'the command', ['plain'])
+    run_bench(Bench('tiny/bench.py', [0]), 'the command', ['plain'])
     output = capfd.readouterr().out
     assert '[1/1] plain, seed 0\n' in output and '1 of 2 runs are not done' in output
 
-    run_bench.run(Bench('tiny/bench.py', [0]), 'another command')
+    run_bench(Bench('tiny/bench.py', [0]), 'another command')
     output = capfd.readouterr().out
     assert '[1/2] plain, seed 0: done before' in output and '[2/2] KD, seed 0\n' in output
 
@@ -187,7 +188,7 @@ def test_end_to_end(tiny, capfd) -> None:
     # A changed config outdates what was made from it: the report no longer counts it.
     config = tiny / 'tiny' / 'kd.py'
     config.write_text(config.read_text() + "model['temperature'] = 3.\n")
-    results = collect(Bench('tiny/bench.py', [0]))
+    results = collect(Bench('tiny/bench.py', [0]).runs)
     assert [row.name for row in summarise(results, 'plain')] == ['plain']
 
 
@@ -219,7 +220,7 @@ def test_rows() -> None:
 
 
 def test_unknown_name_ends_in_a_sentence(tiny) -> None:
-    done = python(REPO / 'tools' / 'benchmark_methods.py', 'tiny/bench.py', '--only', 'plane', cwd=tiny)
+    done = python(REPO / 'tools' / 'benchmark.py', 'tiny/bench.py', '--only', 'plane', cwd=tiny)
     assert_sentence(done, '--only', 'plane', 'teacher, plain, KD')
 
 

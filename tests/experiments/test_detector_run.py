@@ -18,7 +18,8 @@ from hsakd_mm.checkpoints.source import newest_student, resolve
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments import detector_run as run
 from hsakd_mm.experiments.child import run_child
-from hsakd_mm.experiments.detector_run import TransferRun
+from hsakd_mm.experiments.child import tool as tool_path
+from hsakd_mm.experiments.detector_run import DetectorRun
 from hsakd_mm.transfer.detector import start_from
 from tests.conftest import REPO
 from tests.trained_backbones import NARROW, write_checkpoint
@@ -168,17 +169,16 @@ def test_refusals(args, said, refusal) -> None:
 def started(tmp_path, monkeypatch):
     """Makes a run without training it; ``started.commands`` is what it would have run."""
 
-    def make(**kwargs) -> TransferRun:
-        return TransferRun('random', DEMO, **kwargs)
+    def make(**kwargs) -> DetectorRun:
+        return DetectorRun('random', DEMO, **kwargs)
 
-    def child(command, tools, title, log) -> int:
+    def child(command, title, log) -> None:
         make.commands.append(command)
         if '--out' in command:
             with open(command[command.index('--out') + 1], 'w') as file:
-                json.dump(dict(metrics={'coco/bbox_mAP': 0.25}), file)
-        return 0
+                json.dump(dict(metrics=make.metrics), file)
 
-    make.commands = []
+    make.commands, make.metrics = [], {'coco/bbox_mAP': 0.25}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, 'run_child', child)
     return make
@@ -189,13 +189,13 @@ def test_on_several_machines_the_first_reports(started, monkeypatch, tmp_path) -
     monkeypatch.setenv('NNODES', '2')
     monkeypatch.setenv('NODE_RANK', '1')
     second = started()
-    second.train('tools')
-    assert started.commands[-1][:2] == ['bash', 'tools/dist_train.sh']
-    assert second.report('tools') == {}
+    second.train()
+    assert started.commands[-1][:2] == ['bash', tool_path('dist_train.sh')]
+    assert second.report() == {}
     assert os.listdir(second.work_dir) == ['faster_rcnn.py']
     monkeypatch.setenv('NODE_RANK', '0')
     first = started()
-    first.train('tools')
+    first.train()
     assert os.path.isfile(os.path.join(first.work_dir, 'transfer.json'))
 
 
@@ -217,22 +217,22 @@ def test_a_seed_has_its_own_folder(started) -> None:
 )
 def test_what_is_not_validated_is_tested(started, options, flags) -> None:
     made = started(options=options, flags=flags)
-    made.train('tools')
+    made.train()
     log = os.path.join(made.work_dir, '2026', 'vis_data', 'scalars.json')  # of an earlier start
     os.makedirs(os.path.dirname(log))
     with open(log, 'w') as file:
         file.write('{"coco/bbox_mAP": 0.5, "step": 10}\n')
     with pytest.raises(UserError, match='was expected to leave a checkpoint'):
-        made.report('tools')
+        made.report()
     torch.save(
         dict(meta=dict(epoch=10), state_dict=dict(weight=torch.zeros(1)), message_hub={}),
         os.path.join(made.work_dir, 'epoch_10.pth'),
     )
     with open(os.path.join(made.work_dir, 'last_checkpoint'), 'w') as file:
         file.write('elsewhere/epoch_10.pth')
-    assert made.report('tools')['AP'] == 25.0
+    assert made.report()['AP'] == 25.0
     test = started.commands[-1]
-    assert test[0] == sys.executable and test[1] == 'tools/test.py'
+    assert test[0] == sys.executable and test[1] == tool_path('test.py')
     assert test[3] == os.path.join(made.work_dir, 'epoch_10.pth')
     coco, records = Config.fromfile(test[2]).test_evaluator
     assert coco.type == 'CocoMetric'
@@ -250,7 +250,7 @@ def test_without_any_measure_nothing_starts(started) -> None:
 def test_an_interrupted_child_that_said_so_is_not_repeated(status, raised) -> None:
     code = f'import os, signal, sys; os.kill(os.getppid(), signal.SIGINT); sys.exit({status})'
     with pytest.raises(raised):
-        run_child([sys.executable, '-c', code], 'tools')
+        run_child([sys.executable, '-c', code])
 
 
 @needs_mmdet

@@ -33,8 +33,8 @@ from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.average_precision import Matches
 from hsakd_mm.evaluation.detection_records import read_record
-from hsakd_mm.experiments.child import run_child
-from hsakd_mm.experiments.detector_run import write_config
+from hsakd_mm.experiments.child import run_child, tool
+from hsakd_mm.experiments.detector_metrics import write_config
 from hsakd_mm.experiments.provenance import provenance
 from hsakd_mm.files import replace
 from hsakd_mm.transfer.detector import record_detections, to_measure
@@ -107,12 +107,15 @@ def measure(python: str, cfg: Config, checkpoint: str, folder: str) -> dict:
     cfg = copy.deepcopy(cfg)
     record_detections(cfg, out)
     write_config(to_measure(cfg), path)
-    tools = os.path.join(ROOT, 'tools')
-    status = run_child([python, os.path.join(tools, 'test.py'), path, checkpoint, '--work-dir', folder], tools)
-    if status:
+    try:
+        run_child([python, tool('test.py'), path, checkpoint, '--work-dir', folder])
+    except SystemExit as ended:
+        if ended.code == 130:
+            raise
         raise UserError(
-            f'{python} was expected to measure {checkpoint}, and ended with status {status}: what it said stands above.'
-        )
+            f'{python} was expected to measure {checkpoint}, and ended with status {ended.code}: what it said stands '
+            f'above.'
+        ) from None
     return read_record(out)
 
 

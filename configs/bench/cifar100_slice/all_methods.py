@@ -1,5 +1,5 @@
 # Every method here on the slice of bench.py, whose runs it shares: these are not done twice.
-#     python tools/benchmark_methods.py configs/bench/cifar100_slice/all_methods.py
+#     python tools/benchmark.py configs/bench/cifar100_slice/all_methods.py
 _base_ = 'bench.py'
 
 _from_r56 = {'default_hooks.distillation.checkpoint': 'R56'}

@@ -1,6 +1,6 @@
 # gpu.py, reduced for two CPU cores: networks of half the width, all 47 classes at 32 pixels, fewer
 # epochs, and a smaller detector.
-#     python tools/benchmark_transfer.py --scale cpu
+#     python tools/benchmark.py configs/bench/vehicles/cpu.py
 _base_ = 'gpu.py'
 title = 'Faster R-CNN on Vehicles, half-width ResNet-18 pretrained on Tiny-ImageNet-47 at 32 pixels'
 work_dir = 'work_dirs/vehicles_cpu'
@@ -39,7 +39,7 @@ runs = [
     for run in _base_.runs
 ]
 
-transfer = dict(config='detector_cpu.py', seeds=[0, 1, 2])
+detector = dict(config='detector_cpu.py', seeds=[0, 1, 2])
 
 notes = [
     """Pretraining: 47 classes of Tiny-ImageNet at 32 pixels; students 4 epochs, the ResNet-34 10,

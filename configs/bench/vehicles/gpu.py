@@ -1,6 +1,6 @@
 # What pretraining is worth to a detector, small: ResNet-18 pretrained on 47 classes of
 # Tiny-ImageNet, each row by another method, then Faster R-CNN on Vehicles-OpenImages.
-#     python tools/benchmark_transfer.py
+#     python tools/benchmark.py configs/bench/vehicles/gpu.py
 # Networks of full width, all images, for one modern GPU; cpu.py is the same for two CPU cores.
 title = 'Faster R-CNN on Vehicles, ResNet-18 pretrained on Tiny-ImageNet-47'
 baseline = 'plain'
@@ -26,7 +26,7 @@ runs = [
          options={'model.momentum': 1 - 1 / 183, 'model.ramp_up_epochs': 8}),
 ]
 
-transfer = dict(config='detector.py', seeds=[0, 1, 2])  # of the detector
+detector = dict(config='detector.py', seeds=[0, 1, 2])  # of the detector
 
 notes = [
     """Pretraining: 47 classes of Tiny-ImageNet at 64 pixels, one seed, 30 epochs each, teachers too.

@@ -11,9 +11,10 @@ import torch
 from mmengine.config import Config
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.experiments import detector_list
 from hsakd_mm.experiments import detector_run as run
-from hsakd_mm.experiments import experiment
-from hsakd_mm.experiments.experiment import Experiment, split_name
+from hsakd_mm.experiments.child import RunFailed
+from hsakd_mm.experiments.detector_list import DetectorList, split_name
 from hsakd_mm.experiments.run_record import read_row
 from tests.conftest import REPO
 from tests.trained_backbones import write_checkpoint
@@ -41,32 +42,31 @@ def students(tmp_path_factory):
 
 @pytest.fixture
 def listed(students, demo_data, tmp_path, monkeypatch):
-    """Makes an Experiment whose children only log an AP; ``calls`` tells what was done."""
+    """Makes a DetectorList whose children only log an AP; ``calls`` tells what was done."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(students, tmp_path, dirs_exist_ok=True)
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data' / 'demo').symlink_to(demo_data)
 
-    def child(command, tools, title, log) -> int:
+    def child(command, title, log) -> None:
         make.calls.append(title)
         assert '--resume' in command and log.endswith('output.log')
         folder = command[command.index('--work-dir') + 1]
         if title == make.fails:
-            return 9
+            raise RunFailed('no space', 9, log)
         scalars = os.path.join(folder, '2026', 'vis_data', 'scalars.json')
         os.makedirs(os.path.dirname(scalars))
         with open(scalars, 'w') as file:
             file.write('{"coco/bbox_mAP": 0.5, "step": 12}\n')
-        return 0
 
-    def compare(runs, out_dir, title, baseline=None, notes=(), origins=None) -> dict:
+    def compare(runs, out_dir, title, baseline=None, notes=(), origins=None, failed=()) -> dict:
         make.compared.append([(each.name, each.seed) for each in runs])
         assert set(origins) == {each.name for each in runs}
-        make.origins = origins
+        make.origins, make.failed = origins, [(each.name, each.seed, each.reason) for each in failed]
         return dict(md=os.path.join(out_dir, 'report.md'))
 
-    def make(*checkpoints, config=DEMO, **kwargs) -> Experiment:
-        made = Experiment(checkpoints, config, **kwargs)
+    def make(*checkpoints, config=DEMO, **kwargs) -> DetectorList:
+        made = DetectorList(checkpoints, config, **kwargs)
         make.calls, make.compared = [], []
         made.check()
         return made
@@ -78,7 +78,7 @@ def listed(students, demo_data, tmp_path, monkeypatch):
         property(lambda self: '\n'.join(f'{key} = {value!r}' for key, value in self.to_dict().items())),
     )  # yapf is slow
     monkeypatch.setattr(run, 'run_child', child)
-    monkeypatch.setattr(experiment, 'write_comparison', compare)
+    monkeypatch.setattr(detector_list, 'write_comparison', compare)
     return make
 
 
@@ -88,7 +88,7 @@ def test_each_seed_is_a_round_and_what_is_done_is_skipped(listed, capsys) -> Non
     said = capsys.readouterr().out
     for name in ('random', 'HSAKD', 'plain one*'):
         assert said.count(f'{name}: Frozen: ') == 1
-    made.run('tools')
+    made.run()
     out = capsys.readouterr().out
     assert listed.calls == [
         'random, seed 0',
@@ -115,10 +115,10 @@ def test_each_seed_is_a_round_and_what_is_done_is_skipped(listed, capsys) -> Non
 
     # Called again there is nothing to do; another seed alone is one run's worth.
     again = listed(*names, seeds=[0, 3])
-    again.run('tools')
+    again.run()
     assert listed.calls == [] and len(listed.compared) == 1
     assert '[2/6] HSAKD, seed 0: done before' in capsys.readouterr().out
-    listed(*names, seeds=[3, 4]).run('tools')
+    listed(*names, seeds=[3, 4]).run()
     assert listed.calls == ['random, seed 4', 'HSAKD, seed 4', 'plain one*, seed 4']
 
 
@@ -126,13 +126,13 @@ def test_a_pretraining_for_each_seed(listed) -> None:
     for seed, start in ((0, 'hsakd'), (3, 'other')):
         os.renames(f'{start}/epoch_3.pth', f'runs/seed{seed}/epoch_3.pth')
     made = listed('random', 'ours=runs/seed{seed}/epoch_3.pth', seeds=[0, 3])
-    made.run('tools')
+    made.run()
     assert listed.calls == ['random, seed 0', 'ours, seed 0', 'random, seed 3', 'ours, seed 3']
     starts = [read_row(run.work_dir)['checkpoint'] for run in made.runs if run.name == 'ours']
     assert starts == [f'runs/seed{seed}/epoch_3_backbone.pth' for seed in (0, 3)]
     for path in starts:  # each is named, once
         assert sum('SHA-256' in note and path in note for note in listed.origins['ours']) == 1
-    listed('ours=runs/seed{seed}/epoch_3.pth', seeds=[3]).run('tools')
+    listed('ours=runs/seed{seed}/epoch_3.pth', seeds=[3]).run()
     assert listed.calls == []
     with pytest.raises(UserError, match='runs/seed5/epoch_3.pth'):
         listed('ours=runs/seed{seed}/epoch_3.pth', seeds=[0, 5])
@@ -141,34 +141,36 @@ def test_a_pretraining_for_each_seed(listed) -> None:
 
 
 def test_the_same_run_in_a_project_that_was_moved(listed, tmp_path, monkeypatch) -> None:
-    listed('random', 'hsakd/epoch_3.pth').run('tools')
+    listed('random', 'hsakd/epoch_3.pth').run()
     moved = tmp_path / 'moved'
     shutil.copytree(tmp_path, moved, symlinks=True)
     monkeypatch.chdir(moved)
-    listed('random', 'hsakd/epoch_3.pth').run('tools')
+    listed('random', 'hsakd/epoch_3.pth').run()
     assert listed.calls == []
 
 
-def test_a_failing_runs_status_is_handed_on(listed) -> None:
+def test_a_failing_run_stops_no_other_and_its_status_is_handed_on(listed, capsys) -> None:
     names = ['random', 'hsakd/epoch_3.pth', 'P=other/epoch_3.pth']
     listed.fails = 'HSAKD, seed 0'
     with pytest.raises(SystemExit) as ended:
-        listed(*names).run('tools')
-    assert ended.value.code == 9 and listed.calls == ['random, seed 0', 'HSAKD, seed 0']
+        listed(*names).run()
+    assert ended.value.code == 9 and listed.calls == ['random, seed 0', 'HSAKD, seed 0', 'P, seed 0']
+    assert listed.compared == [[('random', 0), ('P', 0)]] and listed.failed == [('HSAKD', 0, 'no space')]
+    assert 'error: HSAKD, seed 0 failed with status 9' in capsys.readouterr().err
     listed.fails = None
-    listed(*names).run('tools')
-    assert listed.calls == ['HSAKD, seed 0', 'P, seed 0']
+    listed(*names).run()
+    assert listed.calls == ['HSAKD, seed 0'] and listed.failed == []
     assert listed.compared == [[('random', 0), ('HSAKD', 0), ('P', 0)]]
 
 
 def test_what_other_settings_made_is_set_aside(listed, capsys) -> None:
-    listed('random', 'A=hsakd/epoch_3.pth').run('tools')
-    listed('random', 'A=other/epoch_3.pth').run('tools')
+    listed('random', 'A=hsakd/epoch_3.pth').run()
+    listed('random', 'A=other/epoch_3.pth').run()
     assert listed.calls == ['A, seed 0']
     assert 'A-seed0 was made from other settings: kept as' in capsys.readouterr().out
     folder = os.path.join('work_dirs', 'transfer', 'faster_rcnn')
     assert sorted(os.listdir(folder)) == ['A-seed0', 'A-seed0.old1', 'random-seed0']
-    listed('random', 'A=other/epoch_3.pth', options={'optim_wrapper.optimizer.lr': 0.5}).run('tools')
+    listed('random', 'A=other/epoch_3.pth', options={'optim_wrapper.optimizer.lr': 0.5}).run()
     assert listed.calls == ['random, seed 0', 'A, seed 0']
 
 
@@ -209,7 +211,7 @@ def test_names(tmp_path, monkeypatch) -> None:
 def test_on_several_machines_the_first_compares(listed, monkeypatch) -> None:
     monkeypatch.setenv('NNODES', '2')
     monkeypatch.setenv('NODE_RANK', '1')
-    assert listed('random', 'A=random').run('tools') == {}
+    assert listed('random', 'A=random').run() == {}
     assert listed.calls == ['random, seed 0', 'A, seed 0'] and listed.compared == []
 
 

@@ -8,16 +8,11 @@ from mmengine.registry import init_default_scope
 
 from hsakd_mm.checkpoints.backbone_file import read_backbone
 from hsakd_mm.errors import UserError
-from hsakd_mm.experiments import run_bench
 from hsakd_mm.experiments.bench import Bench
-from hsakd_mm.experiments.bench_detectors import (
-    check_names,
-    check_transfer,
-    detector_seeds,
-    folder_sha256,
-    plan_transfer,
-)
-from hsakd_mm.experiments.results import collect
+from hsakd_mm.experiments.bench_detectors import check_detector, detector_seeds, folder_sha256, plan_detectors
+from hsakd_mm.experiments.pretraining import collect
+from hsakd_mm.experiments.run_bench import run_bench
+from hsakd_mm.experiments.schedule import run_all
 from hsakd_mm.registry import MODELS
 from tests.conftest import REPO
 
@@ -37,7 +32,7 @@ runs = [
     dict(name='plain', config='plain.py', options={'train_cfg.max_epochs': 1}),
     dict(name='DML', config='dml.py', metric='accuracy/net1_top1'),
 ]
-transfer = dict(config='detector.py', seeds=[3, 4])
+detector = dict(config='detector.py', seeds=[3, 4])
 """
 
 
@@ -56,19 +51,23 @@ def digits(demo_data, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def pretrain(plan: Bench, seeds=()) -> None:
+    assert run_all(plan.selected(seeds=seeds)) == []
+
+
 @needs_mmdet
 def test_every_row_and_random_start_a_detector(digits) -> None:
     plan = Bench('digits/bench.py')
     with pytest.raises(UserError, match="'plane' is none"):
-        check_names(plan, ['random', 'plane'])
-    assert [run.name for run in plan_transfer(plan, only=['random']).runs] == ['random'] * 2
+        run_bench(plan, 'test', ['random', 'plane'])
+    assert [run.name for run in plan_detectors(plan, only=['random']).runs] == ['random'] * 2
     with pytest.raises(UserError, match='finished pretraining of any row .* there is none'):
-        plan_transfer(plan)
+        plan_detectors(plan)
     with pytest.raises(UserError, match='finished pretraining of plain .* there is none'):
-        plan_transfer(plan, only=['plain'])
-    check_transfer(plan)
-    run_bench.run(plan, 'test')
-    made = plan_transfer(plan)
+        plan_detectors(plan, only=['plain'])
+    check_detector(plan)
+    pretrain(plan)
+    made = plan_detectors(plan)
     assert [(run.name, run.seed) for run in made.runs] == [
         (name, seed) for seed in (3, 4) for name in ('random', 'plain', 'DML')
     ]
@@ -78,7 +77,7 @@ def test_every_row_and_random_start_a_detector(digits) -> None:
     assert starts['random'].top1 is None and 0 <= starts['plain'].top1 <= 100
     said = starts['DML'].source.backbone.metadata
     assert (said['method'], said['network']) == ('DML', 'net1')
-    again = {run.name: run.config_sha256 for run in plan_transfer(plan, [3]).runs}
+    again = {run.name: run.config_sha256 for run in plan_detectors(plan, [3]).runs}
     assert again['DML'] == starts['DML'].config_sha256  # what is done then is done now
 
 
@@ -87,18 +86,16 @@ def test_each_detector_starts_from_the_pretraining_of_its_seed(digits, refusal) 
     file = digits / 'digits' / 'bench.py'
     file.write_text(BENCH.replace('seeds = [0]', 'seeds = [3, 4]'))
     plan = Bench('digits/bench.py')
-    assert 'of its seed, 3, 4, and seed 5 was wanted' in refusal(
-        'benchmark_transfer.py', 'digits/bench.py', '--seeds', 3, 5
-    )
-    run_bench.run(plan, 'test', seeds=[4])
+    assert 'of its seed, 3, 4, and seed 5 was wanted' in refusal('benchmark.py', 'digits/bench.py', '--seeds', 3, 5)
+    pretrain(plan, seeds=[4])
     assert 'pretraining of DML with seed 3, 4 was' in refusal(
-        'benchmark_transfer.py', 'digits/bench.py', '--no-pretraining', '--only', 'DML'
+        'benchmark.py', 'digits/bench.py', '--no-pretraining', '--only', 'DML'
     )
-    assert [run.name for run in plan_transfer(plan, [4]).runs] == ['random', 'plain', 'DML']
-    run_bench.run(plan, 'test')
-    made = plan_transfer(plan)
+    assert [run.name for run in plan_detectors(plan, [4]).runs] == ['random', 'plain', 'DML']
+    pretrain(plan)
+    made = plan_detectors(plan)
     made.check()
-    top1 = {(of['name'], of['seed']): of['top1'] for of in collect(plan)}
+    top1 = {(of['name'], of['seed']): of['top1'] for of in collect(plan.runs)}
     started = [run for run in made.runs if run.name != 'random']
     for run in started:
         assert run.source.backbone.path.startswith(f'work_dirs/digits/{run.name}/seed{run.seed}/')
@@ -111,15 +108,21 @@ def test_each_detector_starts_from_the_pretraining_of_its_seed(digits, refusal) 
 def test_the_detectors_data_is_missed_before_the_pretraining(digits) -> None:
     (digits / 'data' / 'demo').unlink()
     with pytest.raises(UserError, match='data/demo'):
-        check_transfer(Bench('digits/bench.py'))
+        check_detector(Bench('digits/bench.py'))
 
 
-@pytest.mark.parametrize('plan', [plan_transfer, check_transfer])
-def test_a_bench_without_a_detector(plan, digits) -> None:
+@pytest.mark.parametrize('plan', [plan_detectors, check_detector])
+def test_a_detector_without_a_config(plan, digits) -> None:
     file = digits / 'digits' / 'bench.py'
-    file.write_text(BENCH.replace('transfer', 'other'))
-    with pytest.raises(UserError, match=r'say in transfer=dict\(config=...\) which detector'):
+    file.write_text(BENCH.replace("config='detector.py', ", ''))
+    with pytest.raises(UserError, match=r'name a config in detector=dict\(config=...\)'):
         plan(Bench('digits/bench.py'))
+
+
+def test_detectors_alone_need_a_detector(digits, refusal) -> None:
+    file = digits / 'digits' / 'bench.py'
+    file.write_text(BENCH.replace('detector = ', 'other = '))
+    assert 'names none: leave it out' in refusal('benchmark.py', 'digits/bench.py', '--no-pretraining')
 
 
 def test_a_folders_sum_changes_with_names_and_contents(tmp_path) -> None:
@@ -145,7 +148,7 @@ def test_the_plan_that_ships(scale, width) -> None:
         models = [run.cfg.model]
         if 'distillation' in run.cfg.default_hooks:
             models.append(run.cfg.default_hooks.distillation.teacher)
-            assert 'default_hooks.distillation.checkpoint' in run.needs
+            assert 'default_hooks.distillation.checkpoint' in run.needs_by_option
         for model in models:
             model.pop('checkpoint', None)
             model.pop('frozen_backbone', None)
@@ -158,13 +161,13 @@ def test_the_plan_that_ships(scale, width) -> None:
 @needs_mmdet
 @pytest.mark.parametrize('scale, channels', [('gpu', (64, 128, 256, 512)), ('cpu', (32, 64, 128, 256))])
 def test_the_detector_takes_the_students(scale, channels, tmp_path) -> None:
-    from hsakd_mm.experiments.detector_run import TransferRun
+    from hsakd_mm.experiments.detector_run import DetectorRun
     from tests.trained_backbones import write_checkpoint
 
     plan = Bench(str(VEHICLES / f'{scale}.py'))
     checkpoint = tmp_path / 'epoch_1.pth'
     write_checkpoint(checkpoint, channels)
-    run = TransferRun(str(checkpoint), str(VEHICLES / plan.transfer['config']), work_dir=str(tmp_path / 'run'))
+    run = DetectorRun(str(checkpoint), str(VEHICLES / plan.detector['config']), work_dir=str(tmp_path / 'run'))
     run.check_fit()
     assert run.parameters == read_backbone(run.source.backbone.path).parameters
     # As a start from random weights is: rows differ in nothing but their start.

@@ -1,13 +1,7 @@
-"""Several backbones in the same detector, on several seeds, and how they compare.
-
-The demo's Stage is not what runs here: several machines (``NNODES``) share the work directory, of
-which one keeps the records; a run's weights are known by their SHA-256 wherever they lie; and the
-status of a run that failed is handed on.
-"""
+"""Several backbones in the same detector, on several seeds, and how they compare."""
 
 import os
 import re
-import statistics
 from collections.abc import Sequence
 
 from hsakd_mm.checkpoints.source import resolve
@@ -15,15 +9,16 @@ from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import folder_name
-from hsakd_mm.reports.comparison import FinishedRun, write_comparison
+from hsakd_mm.reports.comparison import FailedRun, FinishedRun, write_comparison
 from hsakd_mm.transfer.data_files import check_data
 
-from .detector_run import NEEDS, TransferRun
+from .detector_run import NEEDS, DetectorRun
+from .schedule import exit_if_failed, run_all
 
 SEED = '{seed}'  # in a checkpoint's path: the detector's seed
 
 
-class Experiment:
+class DetectorList:
     """Checks every run before the first one trains; skips those that are done; compares.
 
     All backbones are trained with the first seed, then with the next one, and so on: who stops
@@ -40,10 +35,10 @@ class Experiment:
             ``<name>-seed<seed>`` there.
         options (dict): ``--cfg-options``.
         baseline (str): Name that the others are compared with.
-        flags (list[str]): See :class:`TransferRun`.
+        flags (list[str]): See :class:`DetectorRun`.
 
     Raises:
-        UserError: As :class:`TransferRun`; two runs have one name; or ``baseline`` is no name.
+        UserError: As :class:`DetectorRun`; two runs have one name; or ``baseline`` is no name.
     """
 
     def __init__(
@@ -89,7 +84,7 @@ class Experiment:
         self.names = list(sources)
         self.seeds = seeds
         self.runs = [
-            TransferRun(
+            DetectorRun(
                 sources[name][seed],
                 config,
                 gpus=gpus,
@@ -132,55 +127,33 @@ class Experiment:
         self.notes += data
         print('\n'.join(data), flush=True)
 
-    def run(self, tools: str, only: Sequence[str] = ()) -> dict:
-        """Do what is left to do, and compare all that is done.
+    def run(self, only: Sequence[str] = (), failed: Sequence[FailedRun] = ()) -> dict:
+        """Do what is left to do, and compare all that is done. A run that fails keeps no other from running.
 
         Args:
-            tools (str): Folder of the tools.
             only (Sequence[str]): Names to train; all by default.
+            failed (Sequence[FailedRun]): Starts that are not among the runs, as their pretraining failed.
 
         Returns:
             dict[str, str]: The comparison's files; empty on a machine that is not the first.
 
         Raises:
-            SystemExit: A run failed; its status is handed on, and those before it are kept.
+            SystemExit: Some runs failed; the others are done and compared, and the first status is handed on.
         """
-        files: dict = {}
         wanted = [run for run in self.runs if not only or run.name in only]
-        for number, run in enumerate(wanted, 1):
-            position = f'[{number}/{len(wanted)}] {run.title}'
-            if run.is_done():
-                print(f'{position}: done before, in {run.seconds():.0f} s', flush=True)
-                continue
-            run.make_room()
-            left = self.time_left(wanted)
-            print(f'{position}{f" ({left})" if left else ""}', flush=True)
-            run.train(tools, resume='auto')
-            run.report(tools)
-            if number < len(wanted) and wanted[number].seed != run.seed:
-                self._compare()
-        files = self._compare()
+
+        def after(number: int) -> None:
+            if number < len(wanted) and wanted[number].seed != wanted[number - 1].seed:
+                self._compare(failed)
+
+        ended = run_all(wanted, after, alike=True)
+        files = self._compare([*failed, *(FailedRun(run.name, run.seed, error.reason) for run, error in ended)])
         for path in files.values():
             print(f'Report: {path}', flush=True)
+        exit_if_failed(ended)
         return files
 
-    def time_left(self, runs: Sequence[TransferRun]) -> str:
-        """How long those of ``runs`` will take that are not done, as far as others tell."""
-        took: dict = {}
-        for run in self.runs:
-            if run.is_done():
-                took.setdefault(run.name, []).append(run.seconds())
-        if not took:
-            return ''
-        other = statistics.mean(seconds for of_name in took.values() for seconds in of_name)
-        left = sum(
-            max(0.0, (statistics.mean(took[run.name]) if run.name in took else other) - run.seconds())
-            for run in runs
-            if not run.is_done()
-        )
-        return f'about {left / 60:.0f} min left in all'
-
-    def _compare(self) -> dict:
+    def _compare(self, failed: Sequence[FailedRun]) -> dict:
         if not self.runs[0].reports:
             return {}
         done = [
@@ -189,6 +162,8 @@ class Experiment:
             for run in self.runs
             if run.name == name and run.is_done()
         ]
+        if not done:
+            return {}
         baseline = self.baseline if any(run.name == self.baseline for run in done) else None
         return write_comparison(
             done,
@@ -197,6 +172,7 @@ class Experiment:
             baseline=baseline,
             notes=self.notes,
             origins={run.name: self.origins[run.name] for run in done},
+            failed=failed,
         )
 
 

@@ -1,0 +1,171 @@
+"""One pretraining of a bench: how it is run, and what it left behind (accuracy, cost, origin)."""
+
+import copy
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from mmengine.config import Config
+
+from hsakd_mm.checkpoints.loading import sha256
+from hsakd_mm.engine.scalars import read_curve
+from hsakd_mm.files import replace
+from hsakd_mm.registry import MODELS
+
+from .provenance import provenance
+from .stage import Stage
+
+
+@dataclass
+class PretrainingRun:
+    """A config that is trained with a seed: a :class:`~.schedule.Step`.
+
+    Args:
+        name (str): The row of the table that it belongs to.
+        seed (int): ``randomness.seed``.
+        config (str): Its file.
+        cfg (Config): What is in it, with the options of the command line.
+        stage (Stage): What trains it.
+        checkpoint (str): The last epoch's: none is chosen by the data that it is judged on.
+        metric (str): What it is judged by.
+        needs_by_option (dict[str, PretrainingRun]): Options of the config that get another run's checkpoint.
+        row (bool): Whether the table and the picture show it.
+        test (Stage | None): Measures the checkpoint on the test set, where that is what counts.
+        command (str): As the user typed it, for the report.
+    """
+
+    name: str
+    seed: int
+    config: str
+    cfg: Config
+    stage: Stage
+    checkpoint: str
+    metric: str = 'accuracy/top1'
+    needs_by_option: dict = field(default_factory=dict)
+    row: bool = True
+    test: Stage | None = None
+    command: str = ''
+
+    @property
+    def title(self) -> str:
+        return f'{self.name}, seed {self.seed}'
+
+    @property
+    def needs(self) -> list:
+        return list(self.needs_by_option.values())
+
+    @property
+    def seconds(self) -> float:
+        return self.stage.seconds
+
+    def is_done(self) -> bool:
+        """Whether it is finished and measured, by the config as it is now."""
+        origin = self.origin()
+        return (
+            self.stage.finished()
+            and self._is_validated()
+            and (self.test is None or os.path.isfile(self.test.produces))
+            and (origin is None or origin['config_sha256'] == self.config_sha256())
+        )
+
+    def run(self) -> None:
+        """Train what is left to train, measure what is left to measure, and note where that was done."""
+        self.stage.always = not self._is_validated()  # it may have been stopped after its last checkpoint
+        if not self.stage.is_done():
+            self.stage.run()
+        if self.test is not None:
+            self.test.run()
+        content = dict(
+            provenance(self.command, self.seed), threads=torch.get_num_threads(), config_sha256=self.config_sha256()
+        )
+        path = os.path.join(self.stage.folder, 'origin.json')
+        replace(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
+
+    def origin(self) -> dict | None:
+        """Where and by which command it was made; None where nothing tells."""
+        path = os.path.join(self.stage.folder, 'origin.json')
+        if not os.path.isfile(path):
+            return None
+        with open(path) as file:
+            return json.load(file)
+
+    def config_sha256(self) -> str:
+        """SHA-256 of all that the config says, its bases and the command line's changes included."""
+        return hashlib.sha256(self.cfg.pretty_text.encode()).hexdigest()
+
+    def top1(self) -> float:
+        """In percent: on the test set where the bench asks for it, else of the last validation."""
+        if self.test is None:
+            return read_curve(self.stage.folder, self.metric)[-1][1]
+        with open(self.test.produces) as file:
+            return json.load(file)['metrics'][self.metric]
+
+    def _is_validated(self) -> bool:
+        curve = read_curve(self.stage.folder, self.metric)
+        return bool(curve) and curve[-1][0] == self.cfg.train_cfg.max_epochs
+
+
+def collect(runs: Sequence[PretrainingRun]) -> list[dict]:
+    """One dict a finished run, in their order; keys as in the JSON report."""
+    return [_result(run) for run in runs if run.is_done()]
+
+
+def _result(run: PretrainingRun) -> dict:
+    curve = read_curve(run.stage.folder, run.metric)
+    best_epoch, best = max(curve, key=lambda point: point[1])
+    record, origin = run.stage.read_record(), run.origin()
+    parameters, trained = _count(run)
+    if origin is None:  # trained by hand, or the record was lost: today's commit would be a guess
+        nobody = dict(cpu='unknown', cores='?', gpu=[])
+        origin = dict(
+            command='unknown',
+            commit='unknown',
+            dirty=None,
+            seed=run.seed,
+            hardware=nobody,
+            torch='unknown',
+            config_sha256=run.config_sha256(),
+        )
+    return dict(
+        origin,
+        name=run.name,
+        seed=run.seed,
+        row=run.row,
+        metric=run.metric,
+        top1=run.top1(),
+        epochs=curve[-1][0],
+        best_top1=best,
+        best_epoch=best_epoch,
+        curve=curve,
+        parameters=parameters,
+        trained_parameters=trained,
+        seconds_per_image=_seconds_per_image(run),
+        wall_seconds=round(record['seconds'], 1),
+        config=run.config,
+        run_command=record['command'],
+        checkpoint_sha256=sha256(run.checkpoint),
+    )
+
+
+def _count(run: PretrainingRun) -> tuple[int, int]:
+    """Parameters of the (first) backbone, and of all that is trained."""
+    cfg = copy.deepcopy(run.cfg)  # with the checkpoints: a frozen teacher is not built without
+    cfg.merge_from_dict({option: need.checkpoint for option, need in run.needs_by_option.items()})
+    model = MODELS.build(cfg.model)
+    trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
+    return sum(value.numel() for value in model.backbones[0].parameters()), trained
+
+
+def _seconds_per_image(run: PretrainingRun) -> float:
+    """By the fastest tenth of the logged steps: what else the machine did then hardly counts."""
+    times = []
+    for path in glob.glob(os.path.join(run.stage.folder, '*', 'vis_data', 'scalars.json')):
+        with open(path) as file:
+            lines = [json.loads(line) for line in file if line.strip().endswith('}')]
+        times += [line['time'] for line in lines if 'time' in line and 'lr' in line]
+    fastest = sorted(times)[: max(1, len(times) // 10)]
+    return fastest[-1] / run.cfg.train_dataloader.batch_size

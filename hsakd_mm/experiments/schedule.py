@@ -1,0 +1,98 @@
+"""Runs the parts of an experiment one after another: what is done is skipped, what fails stops nothing else."""
+
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from hsakd_mm.errors import UserError
+
+from .child import RunFailed
+
+
+class Step(Protocol):
+    """What :func:`run_all` runs.
+
+    Attributes:
+        name (str): Steps of one name take about the same time.
+        title (str): What the terminal calls it.
+        needs (Sequence[Step]): Steps whose outcome it uses; they come before it.
+        seconds (float): Duration so far.
+    """
+
+    name: str
+    title: str
+    needs: Sequence
+    seconds: float
+
+    def is_done(self) -> bool: ...
+
+    def run(self) -> None: ...
+
+
+def run_all(steps: Sequence, after: Callable | None = None, alike: bool = False) -> list:
+    """Run the steps that are not done.
+
+    Args:
+        steps (Sequence[Step]): In order.
+        after (Callable): Called with the number (from 1) of each step that has just been run.
+        alike (bool): All names take about the same time: what is known of one tells of the others.
+
+    Returns:
+        list[tuple[Step, RunFailed]]: The steps that failed, or whose needs did.
+
+    Raises:
+        SystemExit: We were told to stop, or a child was: nothing more is started.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    failed: list = []
+    done = [step.is_done() for step in steps]  # looking takes a while: it reads configs and checkpoints
+    for number, step in enumerate(steps, 1):
+        position = f'[{number}/{len(steps)}] {step.title}'
+        if done[number - 1]:
+            print(f'{position}: done before, in {step.seconds:.0f} s', flush=True)
+            continue
+        left = time_left(steps, done, alike)
+        print(f'{position}{f" ({left})" if left else ""}', flush=True)
+        try:
+            absent = [need.title for need in step.needs if any(need is other for other, _ in failed)]
+            if absent:
+                raise RunFailed(f'it needs {", ".join(absent)}, which failed')
+            step.run()
+        except (RunFailed, UserError) as error:
+            failure = error if isinstance(error, RunFailed) else RunFailed(str(error))
+            if failure.status == 130:
+                raise SystemExit(130) from None  # Ctrl-C reached the child only
+            failed.append((step, failure))
+            where = f' (log: {failure.log})' if failure.log else ''
+            print(f'error: {step.title} failed with status {failure.status}{where}: {failure.reason}', file=sys.stderr)
+            continue
+        done[number - 1] = True
+        print(f'  done in {step.seconds:.0f} s', flush=True)
+        if after is not None:
+            after(number)
+    return failed
+
+
+def time_left(steps: Sequence, done: Sequence[bool], alike: bool = False) -> str:
+    """How long the steps that are not done will take, as far as others of their name tell."""
+    took: dict = {}
+    left = [step for step, finished in zip(steps, done) if not finished]
+    for step, finished in zip(steps, done):
+        if finished:
+            took.setdefault(step.name, []).append(step.seconds)
+    if alike and took:
+        others = [seconds for of_name in took.values() for seconds in of_name]
+        took = {**{step.name: others for step in left}, **took}
+    known = [max(0.0, statistics.mean(took[step.name]) - step.seconds) for step in left if step.name in took]
+    unknown = list(dict.fromkeys(step.name for step in left if step.name not in took))
+    if not known:
+        return ''
+    rest = f'; not yet known for {", ".join(unknown)}' if unknown else ''
+    return f'about {sum(known) / 60:.0f} min left in all{rest}'
+
+
+def exit_if_failed(failed: Sequence) -> None:
+    """Hand the first failure's status on, once all that can be done is done."""
+    if failed:
+        raise SystemExit(failed[0][1].status)

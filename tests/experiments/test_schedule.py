@@ -1,0 +1,127 @@
+"""Lists of runs: what is skipped, what fails, what is told."""
+
+import sys
+from dataclasses import dataclass, field
+
+import pytest
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.experiments.child import RunFailed, run_child
+from hsakd_mm.experiments.schedule import exit_if_failed, run_all
+from hsakd_mm.experiments.stage import Stage
+
+
+@dataclass
+class Planned:
+    """A step that only notes that it ran."""
+
+    title: str
+    name: str = ''
+    done: bool = False
+    seconds: float = 60.0
+    error: Exception | None = None
+    needs: tuple = ()
+    ran: list = field(default_factory=list)
+
+    def is_done(self) -> bool:
+        return self.done
+
+    def run(self) -> None:
+        self.ran.append(self.title)
+        if self.error:
+            raise self.error
+
+
+def test_a_failure_stops_what_needs_it_and_nothing_else(capsys) -> None:
+    teacher = Planned('teacher', error=RunFailed('the disk is full', 3, 'a.log'))
+    student = Planned('student', needs=(teacher,))
+    wrong = Planned('wrong', error=UserError('expected this: do that.'))
+    plain = Planned('plain')
+    after: list = []
+    failed = run_all([teacher, student, wrong, plain], after.append)
+    assert [(step.title, error.reason) for step, error in failed] == [
+        ('teacher', 'the disk is full'),
+        ('student', 'it needs teacher, which failed'),
+        ('wrong', 'expected this: do that.'),
+    ]
+    assert plain.ran and not student.ran and after == [4]
+    assert 'error: teacher failed with status 3 (log: a.log): the disk is full' in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        exit_if_failed(failed)
+    assert ended.value.code == 3
+    exit_if_failed([])
+
+
+def test_an_interrupt_of_a_child_ends_the_list() -> None:
+    last = Planned('last')
+    with pytest.raises(SystemExit) as ended:
+        run_all([Planned('first', error=RunFailed('interrupted', 130)), last])
+    assert ended.value.code == 130 and not last.ran
+
+
+@pytest.mark.parametrize(
+    'alike, told',
+    [(False, ' (about 3 min left in all; not yet known for other)'), (True, ' (about 6 min left in all)')],
+)
+def test_time_left_is_that_of_steps_of_the_same_name(alike, told, capsys) -> None:
+    steps = [
+        Planned('one', 'same', done=True, seconds=180.0),
+        Planned('two', 'same', seconds=0.0),
+        Planned('three', 'other', seconds=0.0),
+    ]
+    run_all(steps, alike=alike)
+    out = capsys.readouterr().out
+    assert '[1/3] one: done before, in 180 s' in out and f'[2/3] two{told}\n' in out
+
+
+def python(code: str) -> list:
+    return [sys.executable, '-c', code]
+
+
+@pytest.mark.parametrize(
+    'code, status, reason',
+    [
+        ("print('error: expected a, found b.'); raise SystemExit(2)", 2, 'expected a, found b.'),
+        ("print('one'); raise SystemExit(7)", 7, 'one'),
+        ('import os, signal; os.kill(os.getpid(), signal.SIGKILL)', 137, ''),
+    ],
+)
+def test_what_a_child_said_last_is_the_reason(code, status, reason, tmp_path) -> None:
+    log = tmp_path / 'run' / 'output.log'
+    with pytest.raises(RunFailed) as failed:
+        run_child(python(code), 'title', str(log))
+    assert (failed.value.status, failed.value.reason, failed.value.log) == (status, reason, str(log))
+
+
+def test_the_progress_that_a_child_writes_is_shown(tmp_path, capfd) -> None:
+    code = """
+import json, os
+from hsakd_mm.files import replace
+told = dict(iter=4, iters=8, epoch=1, epochs=2, loss=0.25, seconds_left=61.0, validated=1, result={'accuracy/top1': 50.0})
+replace(os.environ['HSAKD_MM_PROGRESS'], lambda file: file.write(json.dumps(told).encode()))
+print('to the log')
+"""
+    run_child(python(code), 'plain, seed 0', str(tmp_path / 'output.log'))
+    assert capfd.readouterr().out == '  plain, seed 0: epoch 1/2  loss 0.25  0:01:01 left  accuracy/top1 50\n'
+    assert (tmp_path / 'output.log').read_text() == 'to the log\n'
+
+
+def test_a_stage_is_run_once_and_again_when_its_input_changed(tmp_path, capsys) -> None:
+    source, product, folder = tmp_path / 'in', tmp_path / 'out', tmp_path / 'stage'
+    source.write_text('a')
+    code = f"open({str(product)!r}, 'a').write('x')"
+    script = tmp_path / 'tool.py'
+    script.write_text(code)
+
+    def stage(**kwargs) -> Stage:
+        return Stage(str(folder), 'title', [str(script)], str(product), inputs=[str(source)], **kwargs)
+
+    assert not stage().is_done()
+    stage().run()
+    assert stage().is_done() and stage().seconds > 0 and not stage(always=True).is_done()
+    source.write_text('b')
+    assert not stage().is_done()
+    stage().run()
+    assert product.read_text() == 'xx' and 'was made from other settings' in capsys.readouterr().out
+    source.unlink()
+    assert not stage().is_done()
