@@ -29,7 +29,8 @@ class ChildProgress:
         return self
 
     def __exit__(self, *_) -> None:
-        self.bar.stop()
+        if self.console.is_terminal:
+            self.bar.stop()
 
     def update(self) -> None:
         """Read the file again and show what is new."""

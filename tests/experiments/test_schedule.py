@@ -97,7 +97,8 @@ def test_the_progress_that_a_child_writes_is_shown(tmp_path, capfd) -> None:
     code = """
 import json, os
 from hsakd_mm.files import replace
-told = dict(iter=4, iters=8, epoch=1, epochs=2, loss=0.25, seconds_left=61.0, validated=1, result={'accuracy/top1': 50.0})
+result = {'accuracy/top1': 50.0}
+told = dict(iter=4, iters=8, epoch=1, epochs=2, loss=0.25, seconds_left=61.0, validated=1, result=result)
 replace(os.environ['HSAKD_MM_PROGRESS'], lambda file: file.write(json.dumps(told).encode()))
 print('to the log')
 """
