@@ -1,4 +1,4 @@
-"""What the pretraining of a bench is worth to a detector.
+"""Fine-tunes a detector from every backbone of a bench.
 
 A bench file that names a detector goes on to it from its table::
 
@@ -28,7 +28,7 @@ from .detector_run import NEEDS, DetectorRun
 
 
 def check_detector(bench: Bench, seeds: Sequence[int] = ()) -> None:
-    """What can be known to go wrong with the detectors before the hours of pretraining.
+    """Check the detector before the hours of pretraining: its package, config and data.
 
     Args:
         bench (Bench): With a detector.
@@ -118,7 +118,7 @@ def detector_seeds(bench: Bench, seeds: Sequence[int] = ()) -> list:
 
 
 def pretraining_seed(bench: Bench, seed: int) -> int:
-    """Which of the bench's seeds the detector of this seed starts from."""
+    """The seed of the pretraining that the detector of this seed starts from."""
     return seed if len(bench.seeds) > 1 else bench.seeds[0]
 
 
@@ -142,7 +142,7 @@ def _config(bench: Bench) -> str:
 
 
 def backbone_file(checkpoint: str) -> str:
-    """What of a run's checkpoint is handed on: of networks that taught each other the first."""
+    """The file that the detector starts from: the checkpoint, or of an online pair the export of the first network."""
     networks = networks_in(load_checkpoint(checkpoint)['state_dict'])
     if len(networks) < 2:
         return checkpoint
@@ -150,7 +150,7 @@ def backbone_file(checkpoint: str) -> str:
 
 
 def folder_sha256(folder: str) -> str:
-    """Of the names and contents of all files below ``folder``."""
+    """SHA-256 of the names and contents of all files below ``folder``."""
     digest = hashlib.sha256()
     for root, folders, files in os.walk(folder, followlinks=True):
         folders.sort()
@@ -161,7 +161,7 @@ def folder_sha256(folder: str) -> str:
 
 
 def _data_notes(bench: Bench, made: DetectorList) -> list:
-    """Which data these were: those that the first run has, all of whose share them."""
+    """SHA-256 of the data, which all runs share."""
     detector = made.runs[0].cfg
     roots = [
         bench.runs[0].cfg.train_dataloader.dataset.data_root,

@@ -1,4 +1,4 @@
-"""Several backbones in the same detector, on several seeds, and how they compare."""
+"""Fine-tunes the same detector from several backbones, for several seeds, and compares them."""
 
 import os
 import re
@@ -19,10 +19,10 @@ SEED = '{seed}'  # in a checkpoint's path: the detector's seed
 
 
 class DetectorList:
-    """Checks every run before the first one trains; skips those that are done; compares.
+    """Checks every run before the first one trains, skips those that are done, and compares.
 
-    All backbones are trained with the first seed, then with the next one, and so on: who stops
-    early has a comparison of whole rounds.
+    All backbones are trained with the first seed, then with the next one, and so on, so that a list that is stopped
+    early compares whole rounds.
 
     Args:
         checkpoints (list[str]): ``CHECKPOINT`` or ``NAME=CHECKPOINT``, in the table's order. In a
@@ -38,7 +38,7 @@ class DetectorList:
         flags (list[str]): See :class:`DetectorRun`.
 
     Raises:
-        UserError: As :class:`DetectorRun`; two runs have one name; or ``baseline`` is no name.
+        UserError: As :class:`DetectorRun`; or two runs share a name, or ``baseline`` is not a name of the list.
     """
 
     def __init__(
@@ -104,10 +104,10 @@ class DetectorList:
         self.origins: dict = {}
 
     def check(self) -> None:
-        """The fit of every backbone, then the data, once.
+        """Check that the weights of every run fit, then that the data is there.
 
         Raises:
-            UserError: What was expected, found, and to be done.
+            UserError: They do not fit, or the data is not there.
         """
         for name in self.names:
             first: dict = {}  # run of each file
@@ -177,14 +177,14 @@ class DetectorList:
 
 
 def _sources(checkpoint: str, seeds: Sequence[int], keep_in: str) -> dict:
-    """What the detector of each seed starts from: the same, but for ``{seed}`` in its name."""
+    """The source of each seed: the same for all, unless the path contains ``{seed}``."""
     if SEED in checkpoint:
         return {seed: resolve(checkpoint.replace(SEED, str(seed)), keep_in) for seed in seeds}
     return dict.fromkeys(seeds, resolve(checkpoint, keep_in))
 
 
 def split_name(word: str) -> tuple:
-    """``NAME=CHECKPOINT`` as name and checkpoint; the name of a mere checkpoint is empty."""
+    """Split ``NAME=CHECKPOINT``; the name is empty where there is only a checkpoint."""
     name, equals, checkpoint = word.partition('=')
     if equals and name and not re.search(r'[/\\:]', name) and not os.path.exists(word):
         return name, checkpoint

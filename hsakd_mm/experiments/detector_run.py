@@ -22,15 +22,14 @@ from .detector_metrics import final_metrics, setting, write_config
 from .provenance import provenance
 from .run_record import fingerprint, read_record, read_row, require_same, write_record
 
-NEEDS = ('model', 'train_dataloader')  # what a detection config cannot be without
+NEEDS = ('model', 'train_dataloader')  # required in a detection config
 
 
 class DetectorRun:
-    """Prepares, checks, trains and reports, in this order.
+    """Fine-tunes one detector: call :meth:`check`, :meth:`train` and :meth:`report` in this order.
 
-    The detector's config with everything that was set in it is written into the work directory,
-    and that file is what ``tools/train.py`` runs. On several machines (``NNODES``) each runs this,
-    and the one with ``NODE_RANK`` 0 keeps the record and reports.
+    The resolved config is written into the work directory, and ``tools/train.py`` runs that file. On several machines
+    (``NNODES``) each runs this, and the one with ``NODE_RANK`` 0 keeps the record and reports.
 
     Args:
         checkpoint (str | Source): What :func:`~hsakd_mm.checkpoints.source.resolve` takes, or gave.
@@ -43,10 +42,9 @@ class DetectorRun:
         name (str): The row's; what the checkpoint says of itself by default.
         flags (list[str]): Of ``tools/train.py``: ``--amp``, ``--auto-scale-lr``,
             ``--no-validate``.
-        title (str): One of a list: what training prints goes to ``output.log``, and the terminal
-            shows a line of progress under this title.
-        cfg (Config): What ``config`` holds with ``options``, where it has been read before:
-            MMDetection's bases take a second.
+        title (str): For a run of a list: its output goes to ``output.log``, and the terminal shows its progress under
+            this title.
+        cfg (Config): The content of ``config`` with ``options``, if it was read before (reading takes a second).
 
     Raises:
         UserError: The checkpoint or the config is not what it should be.
@@ -71,7 +69,7 @@ class DetectorRun:
         if self.cfg.get('default_scope') != 'mmdet' or 'backbone' not in self.cfg.model:
             raise UserError(
                 f"a detection config was expected (default_scope 'mmdet', a model with "
-                f'a backbone), and {config} is none: name one such as those in '
+                f'a backbone), and {config} is not one: name one such as those in '
                 f'configs/transfer.'
             )
         root = os.path.join('work_dirs', 'transfer')
@@ -101,26 +99,26 @@ class DetectorRun:
         self.nodes = os.environ.get('NNODES', '1')
         self.reports = os.environ.get('NODE_RANK', '0') == '0'
         self.validates = measured_by(self.cfg) == 'val' and '--no-validate' not in self.flags
-        # Before the work directory's own path comes into it.
+        # Taken before the work directory's path is written into the config.
         self.config_sha256 = fingerprint(
             self.cfg, self.source, [*(set(self.flags) - {'--no-validate'}), f'{gpus} x {self.nodes}']
         )
         record_detections(self.cfg, os.path.join(self.work_dir, 'detections.json'))
         self.command = shlex.join(['python', f'tools/{os.path.basename(sys.argv[0])}', *sys.argv[1:]])
         self.parameters, self.frozen = 0, ''
-        self.top1: float | None = None  # of the pretraining in percent, if whoever calls knows it
+        self.top1: float | None = None  # of the pretraining, in percent; set by the caller
 
     def check(self) -> None:
-        """Everything that can be known to go wrong before training: the weights' fit, the data."""
+        """Check before training that the weights fit and the data is there; print the notes."""
         self.check_fit()
         self.notes += check_data(self.cfg)
         print('\n'.join(self.notes), flush=True)
 
     def check_fit(self) -> None:
-        """The weights' part of :meth:`check`; what is frozen is known then.
+        """Build the backbone and load the weights; sets :attr:`parameters` and :attr:`frozen`.
 
         Raises:
-            UserError: They do not fit.
+            UserError: The weights do not fit.
         """
         images = self.cfg.train_dataloader.batch_size * self.gpus * int(self.nodes.rpartition(':')[2])
         cfg = self.cfg
@@ -131,7 +129,7 @@ class DetectorRun:
         self.notes.append(self.frozen)
 
     def is_done(self) -> bool:
-        """Whether the work directory has the report of this config, these weights and this seed."""
+        """Whether the work directory holds a report of this config, these weights and this seed."""
         row = read_row(self.work_dir)
         return bool(row) and (row.get('config_sha256'), row.get('checkpoint_sha256'), row.get('seed')) == (
             self.config_sha256,
@@ -139,8 +137,8 @@ class DetectorRun:
             self.seed,
         )
 
-    def make_room(self) -> None:
-        """Set a run in the work directory aside that this one cannot go on with."""
+    def move_outdated_aside(self) -> None:
+        """Move the work directory aside if its run had another config or other weights."""
         record = read_record(self.work_dir)
         if (
             self.reports
@@ -152,12 +150,12 @@ class DetectorRun:
 
     @property
     def seconds(self) -> float:
-        """Training time so far: of all its starts."""
+        """Training time so far, summed over all starts."""
         return read_record(self.work_dir).get('seconds', 0.0)
 
     def run(self) -> None:
         """Go on with this run in its work directory, or start it, and report: a :class:`~.schedule.Step`."""
-        self.make_room()
+        self.move_outdated_aside()
         self.train(resume='auto')
         self.report()
 
@@ -165,8 +163,9 @@ class DetectorRun:
         """Run ``tools/train.py``, or ``tools/dist_train.sh`` for several processes.
 
         Raises:
-            UserError: ``--resume`` in a folder whose run had another start or seed.
-            SystemExit: Training failed; its exit status is handed on.
+            UserError: ``--resume`` in a folder whose run had other weights or another seed.
+            SystemExit: Training failed; carries its exit status.
+            RunFailed: Training failed, in a run of a list.
         """
         record = read_record(self.work_dir) if resume is not None else {}
         if record:
@@ -201,8 +200,8 @@ class DetectorRun:
             dict: The row; empty on a machine that is not the first.
 
         Raises:
-            UserError: The run's metric is no AP.
-            SystemExit: The test of a run that had not validated its end failed.
+            UserError: The run's metric is not an AP.
+            SystemExit: Measuring the last checkpoint failed.
         """
         if not self.reports:
             return {}

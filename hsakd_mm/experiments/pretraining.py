@@ -1,4 +1,4 @@
-"""One pretraining of a bench: how it is run, and what it left behind (accuracy, cost, origin)."""
+"""One pretraining of a bench: how it is run, and its results (accuracy, cost, provenance)."""
 
 import copy
 import glob
@@ -110,7 +110,7 @@ class PretrainingRun:
 
 
 def collect(runs: Sequence[PretrainingRun]) -> list[dict]:
-    """One dict a finished run, in their order; keys as in the JSON report."""
+    """One dict for each finished run, in order; keys as in the JSON report."""
     return [_result(run) for run in runs if run.is_done()]
 
 
@@ -152,7 +152,7 @@ def _result(run: PretrainingRun) -> dict:
 
 
 def _count(run: PretrainingRun) -> tuple[int, int]:
-    """Parameters of the (first) backbone, and of all that is trained."""
+    """Number of parameters of the (first) backbone, and of everything that is trained."""
     cfg = copy.deepcopy(run.cfg)  # with the checkpoints: a frozen teacher is not built without
     cfg.merge_from_dict({option: need.checkpoint for option, need in run.needs_by_option.items()})
     model = MODELS.build(cfg.model)
@@ -161,7 +161,7 @@ def _count(run: PretrainingRun) -> tuple[int, int]:
 
 
 def _seconds_per_image(run: PretrainingRun) -> float:
-    """By the fastest tenth of the logged steps: what else the machine did then hardly counts."""
+    """From the fastest tenth of the logged steps, so that other load on the machine hardly counts."""
     times = []
     for path in glob.glob(os.path.join(run.stage.folder, '*', 'vis_data', 'scalars.json')):
         with open(path) as file:

@@ -1,4 +1,4 @@
-"""What a run in a work directory started from, so that it is continued only as what it was."""
+"""Records what a detector run started from, so that it is only resumed from the same start."""
 
 import hashlib
 import json
@@ -15,9 +15,9 @@ RECORD = 'transfer.json'  # in the work directory
 
 
 def fingerprint(cfg: Config, source: Source, flags: Sequence[str] = ()) -> str:
-    """SHA-256 of all that the config says and of the flags that change what is learnt.
+    """SHA-256 of the whole config and of the flags that change training.
 
-    The weights' file stands in it by its own SHA-256: a project that was moved is the same.
+    The path of the weights is replaced by the file's own SHA-256, so that moving a project changes nothing.
     """
     text = json.dumps([cfg.to_dict(), sorted(flags)], sort_keys=True, default=str)
     if source.backbone:
@@ -26,7 +26,7 @@ def fingerprint(cfg: Config, source: Source, flags: Sequence[str] = ()) -> str:
 
 
 def read_record(folder: str) -> dict:
-    """Empty where no run has started."""
+    """The record in a work directory; empty where no run has started."""
     return _read(folder, RECORD)
 
 
@@ -40,10 +40,10 @@ def write_record(folder: str, content: dict) -> None:
 
 
 def require_same(record: dict, folder: str, sha256: str | None, seed: int, config_sha256: str) -> None:
-    """``--resume`` goes on with a run from the same weights and seed.
+    """Check that ``--resume`` continues a run with the same weights, seed and config.
 
     Raises:
-        UserError: It was another.
+        UserError: The run in the folder had others.
     """
     if record['sha256'] != sha256:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Runs the parts of an experiment one after another: what is done is skipped, what fails stops nothing else."""
+"""Runs the steps of an experiment in order: skips those that are done, and goes on after one that fails."""
 
 import statistics
 import sys
@@ -36,13 +36,13 @@ def run_all(steps: Sequence, after: Callable | None = None, alike: bool = False)
     Args:
         steps (Sequence[Step]): In order.
         after (Callable): Called with the number (from 1) of each step that has just been run.
-        alike (bool): All names take about the same time: what is known of one tells of the others.
+        alike (bool): All names take about the same time, so that one gives an estimate for the others.
 
     Returns:
         list[tuple[Step, RunFailed]]: The steps that failed, or whose needs did.
 
     Raises:
-        SystemExit: We were told to stop, or a child was: nothing more is started.
+        SystemExit: This process or a child was told to stop; nothing more is started.
         KeyboardInterrupt: Ctrl-C.
     """
     failed: list = []
@@ -75,7 +75,7 @@ def run_all(steps: Sequence, after: Callable | None = None, alike: bool = False)
 
 
 def time_left(steps: Sequence, done: Sequence[bool], alike: bool = False) -> str:
-    """How long the steps that are not done will take, as far as others of their name tell."""
+    """Estimate the time of the steps that are not done from finished steps of the same name."""
     took: dict = {}
     left = [step for step, finished in zip(steps, done) if not finished]
     for step, finished in zip(steps, done):
@@ -93,6 +93,6 @@ def time_left(steps: Sequence, done: Sequence[bool], alike: bool = False) -> str
 
 
 def exit_if_failed(failed: Sequence) -> None:
-    """Hand the first failure's status on, once all that can be done is done."""
+    """Exit with the status of the first failure, if there is one."""
     if failed:
         raise SystemExit(failed[0][1].status)
