@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
 
+from hsakd_mm.datasets.same_classes import check_same_classes
 from hsakd_mm.errors import UserError
 
 from .accuracy import Accuracy
@@ -41,12 +42,7 @@ def knn_accuracy(probe: LinearProbe, bank_loader, test_loader, k: int = K, tempe
     Raises:
         UserError: The loaders' classes differ, or ``k`` is no number of neighbours that there are.
     """
-    known = [getattr(loader.dataset, 'metainfo', {}).get('classes') for loader in (bank_loader, test_loader)]
-    if known[0] != known[1]:
-        raise UserError(
-            'the training and the test images must have the same classes in the same '
-            'order, and they differ: use two splits of one dataset.'
-        )
+    check_same_classes(dict(training=bank_loader.dataset, test=test_loader.dataset))
     bank, labels = extract(probe, bank_loader, 'training images')
     queries, truth = extract(probe, test_loader, 'test images')
     if not 1 <= k <= len(bank):

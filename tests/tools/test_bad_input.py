@@ -128,7 +128,36 @@ def test_data(train, digits, spoil, said) -> None:
 
 def test_number_of_classes(train, digits) -> None:
     said = train('demo/plain', NARROW, 'model.backbone.num_classes=12', *on(digits))
-    assert_said(said, 'the model has 12 classes, and the training data at .* has 10')
+    assert_said(said, 'the model has 12 classes, and the training data in .* has 10')
+
+
+def without_class_folders(folder):
+    for name in '37':
+        shutil.rmtree(folder / name)
+
+
+def with_another_class_folder(folder):
+    shutil.copytree(folder / '3', folder / 'letter')
+
+
+def with_a_renamed_class_folder(folder):
+    (folder / '3').rename(folder / 'three')
+
+
+@pytest.mark.parametrize(
+    'spoil, said',
+    [
+        (without_class_folders, r"the validation data lacks 2 classes \('3', '7'\): add or remove"),
+        (with_another_class_folder, "the validation data also has the class 'letter': add or remove"),
+        (with_a_renamed_class_folder, "lacks the class '3' and also has the class 'three'"),
+    ],
+)
+def test_a_validation_folder_with_other_classes(train, digits, spoil, said) -> None:
+    spoil(digits / 'val')
+    told = train('demo/plain', NARROW, *on(digits))
+    assert_said(told, 'the training data in .*digits/train and the validation data in .*digits/val must have')
+    assert_said(told, said)
+    assert 'num_classes' not in told
 
 
 def test_unknown_network(train, digits) -> None:

@@ -1,0 +1,51 @@
+"""Whether two splits have the same classes: a label is a class's place in its split's own list."""
+
+from hsakd_mm.errors import UserError
+
+
+def check_same_classes(splits: dict) -> None:
+    """Compare the classes of all splits with those of the first.
+
+    Args:
+        splits (dict[str, Dataset]): Datasets by what they are called, such as 'training'. Those
+            without ``metainfo['classes']`` are left out.
+
+    Raises:
+        UserError: Names the classes that a split lacks or has in addition, and both folders.
+    """
+    known = {name: dataset for name, dataset in splits.items() if classes_of(dataset) is not None}
+    for name, dataset in list(known.items())[1:]:
+        first, reference = next(iter(known.items()))
+        expected, found = classes_of(reference), classes_of(dataset)
+        if found == expected:
+            continue
+        missing, extra = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+        wrong = [f'lacks {_names(missing)}'] * bool(missing) + [f'also has {_names(extra)}'] * bool(extra)
+        raise UserError(
+            f'the {first} data in {folder_of(reference)} and the {name} data in {folder_of(dataset)} must have the '
+            f'same classes in the same order, and the {name} data '
+            f'{" and ".join(wrong) or "has them in another order"}: '
+            + (
+                'add or remove these class folders, or list the classes that both have in '
+                'metainfo=dict(classes=[...]) of both datasets.'
+                if wrong
+                else 'give metainfo.classes of both datasets in one order.'
+            )
+        )
+
+
+def classes_of(dataset) -> tuple | None:
+    """The names of the classes in the order of their labels, or None if the dataset has none."""
+    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    return None if classes is None else tuple(classes)
+
+
+def folder_of(dataset) -> str | None:
+    """The folder that holds the images of a split."""
+    return getattr(dataset, 'folder', None) or getattr(dataset, 'data_root', None)
+
+
+def _names(classes: list) -> str:
+    if len(classes) == 1:
+        return f'the class {classes[0]!r}'
+    return f'{len(classes)} classes ({", ".join(map(repr, classes[:5]))}{", ..." if len(classes) > 5 else ""})'
