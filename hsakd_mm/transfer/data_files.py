@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from mmengine.config import Config
 from mmengine.fileio import list_from_file, load
 
+from hsakd_mm.datasets.boxes.shared import shared_images
 from hsakd_mm.errors import UserError
 
 from .categories import check_categories, check_heads, check_names, classes_of
@@ -26,8 +27,9 @@ def check_data(cfg: Config) -> list:
         UserError: Lists what was expected where, or names classes that disagree.
     """
     measure = measured_by(cfg)
-    loaders = [cfg.get(f'{part}_dataloader') or {} for part in ('train', measure) if part]
-    datasets = [dataset for loader in loaders for dataset in _datasets(loader.get('dataset') or {})]
+    loaders = {part: cfg.get(f'{part}_dataloader') or {} for part in ('train', measure) if part}
+    parts = {part: list(_datasets(loader.get('dataset') or {})) for part, loader in loaders.items()}
+    datasets = [dataset for part in parts.values() for dataset in part]
     missing = []
     for dataset in datasets:
         check_heads(cfg, dataset)
@@ -38,10 +40,31 @@ def check_data(cfg: Config) -> list:
             missing.append(evaluator['ann_file'])
     if missing:
         raise _absent(cfg, missing)
-    notes = []
-    for dataset in datasets:
-        notes += _check_content(cfg, dataset)
-    return list(dict.fromkeys(notes))
+    notes: list = []
+    images: dict = {part: [] for part in parts}
+    for part, members in parts.items():
+        for dataset in members:
+            said, files = _check_content(cfg, dataset)
+            notes += said
+            images[part] += files
+    return list(dict.fromkeys(notes)) + _shared(parts, images, measure)
+
+
+def _shared(parts: dict, images: dict, measure: str) -> list:
+    """A sentence if some of the images that AP is measured on are training images."""
+    chosen = [part for part, members in parts.items() if any(dataset.get('indices') for dataset in members)]
+    if not measure or len(chosen) == 2:  # which images `indices` takes is known only once mmdet has filtered them
+        return []
+    shared = shared_images(images['train'], images[measure])
+    if not shared:
+        return []
+    theirs, ours = shared[0]
+    first = theirs if theirs == ours else f'{theirs}, in training {ours}'
+    return [
+        f'{len(shared)} of the {len(set(images[measure]))} images of the {measure} data are also training images '
+        f'(first: {first}), so AP does not measure new images only: make disjoint files with '
+        f'tools/dataset_converters/coco_subset.py --split train=0.7 val=0.3.'
+    ]
 
 
 def _absent(cfg: Config, missing: list, of: str = '') -> UserError:
@@ -76,17 +99,17 @@ def _expected(dataset: dict) -> Iterator:
             yield folder
 
 
-def _check_content(cfg: Config, dataset: dict) -> list:
-    """What the annotation file names: images, and categories."""
+def _check_content(cfg: Config, dataset: dict) -> tuple[list, list]:
+    """Checks what the annotation file names; returns notes and the paths of its images."""
     root, ann_file = dataset.get('data_root') or '', dataset.get('ann_file') or ''
     path, prefixes = _join(root, ann_file), dataset.get('data_prefix') or {}
     if not ann_file or '://' in path or any('://' in prefix for prefix in prefixes.values()):
-        return []  # a storage that mmengine reads; only reading would tell
+        return [], []  # a storage that mmengine reads; only reading would tell
     if _is_voc(dataset):
         folder = _join(root, prefixes.get('sub_data_root', ''))
         return _check_voc(cfg, dataset, path, folder)
     if not path.endswith('.json'):
-        return []
+        return [], []
     try:
         content = load(path)
         images = [image['file_name'] for image in content['images']]
@@ -99,25 +122,25 @@ def _check_content(cfg: Config, dataset: dict) -> list:
         ) from error
     if not images:
         raise UserError(f'images were expected in {path}, and it lists none: correct ann_file.')
-    folder = _join(root, prefixes.get('img', ''))
-    looked = _spread(images)
-    absent = [file for file in (os.path.join(folder, name) for name in looked) if not _exists(file)]
+    files = [os.path.join(_join(root, prefixes.get('img', '')), name) for name in images]
+    looked = _spread(files)
+    absent = [file for file in looked if not _exists(file)]
     if absent:
         raise _absent(cfg, absent, f' ({len(absent)} of the {len(looked)} images looked for in {path})')
-    return check_categories(classes_of(dataset), categories, path)
+    return check_categories(classes_of(dataset), categories, path), files
 
 
-def _check_voc(cfg: Config, dataset: dict, path: str, folder: str) -> list:
-    names = _spread([line.strip() for line in list_from_file(path) if line.strip()])
+def _check_voc(cfg: Config, dataset: dict, path: str, folder: str) -> tuple[list, list]:
+    names = [line.strip() for line in list_from_file(path) if line.strip()]
     if not names:
         raise UserError(f'names of images were expected in {path}, and it lists none: correct ann_file.')
-    xml = [os.path.join(folder, dataset.get('ann_subdir', 'Annotations'), f'{name}.xml') for name in names]
     files = [os.path.join(folder, dataset.get('img_subdir', 'JPEGImages'), f'{name}.jpg') for name in names]
-    absent = [file for file in [*files, *xml] if not _exists(file)]
+    xml = [os.path.join(folder, dataset.get('ann_subdir', 'Annotations'), f'{name}.xml') for name in _spread(names)]
+    absent = [file for file in [*_spread(files), *xml] if not _exists(file)]
     if absent:
-        raise _absent(cfg, absent, f' (of the {len(names)} names looked for in {path})')
+        raise _absent(cfg, absent, f' (of the {len(xml)} names looked for in {path})')
     found = {node.text for file in xml for node in ET.parse(file).getroot().iterfind('object/name')}
-    return check_names(classes_of(dataset), found, path)
+    return check_names(classes_of(dataset), found, path), files
 
 
 def _spread(items: list) -> list:

@@ -1,6 +1,8 @@
 """What is said about the detector's data before training starts."""
 
 import json
+import re
+import shutil
 
 import pytest
 from mmengine.config import Config
@@ -106,6 +108,32 @@ def test_heads_that_count_other_classes(base, keys, scenes) -> None:
         assert f'model.{key}.num_classes=10' in str(told.value)
 
 
+def shared_by(cfg) -> str:
+    """What is said about images in both files; all other tests of this file assert that nothing is."""
+    (note,) = check_data(cfg)
+    assert 'also training images' in note and '--split' in note
+    return note
+
+
+def test_images_that_are_trained_and_measured_on(scenes) -> None:
+    part = scenes.val_dataloader.dataset
+    part.ann_file, part.data_prefix.img = 'train.json', 'train/'
+    assert shared_by(scenes).startswith('8 of the 8 images of the val data')
+    part.indices = 4  # a part of the same images is shared nevertheless
+    assert shared_by(scenes)
+    scenes.train_dataloader.dataset.indices = 4  # but two parts of one file may be disjoint
+    assert check_data(scenes) == []
+
+
+def test_a_training_image_under_another_name_is_shared_too(scenes) -> None:
+    images = scenes.folder / 'copies'
+    shutil.copytree(scenes.folder / 'test', images)
+    shutil.copy(scenes.folder / 'train' / '000002.png', images / 'new.png')
+    scenes.change('test', lambda content: content['images'][1].update(file_name='new.png'))
+    scenes.val_dataloader.dataset.data_prefix.img = 'copies/'
+    assert re.match(r'1 of the 4 images .*copies/new.png, in training .*train/000002.png', shared_by(scenes))
+
+
 VOC = REPO / 'configs' / 'transfer' / 'faster-rcnn_r18_fpn_voc0712.py'
 XML = '<annotation><object><name>{}</name></object></annotation>'
 
@@ -131,6 +159,7 @@ def test_voc(tmp_path, monkeypatch) -> None:
     root = tmp_path / 'data' / 'VOCdevkit'
     write_voc(root, {'000001': 'cat', '000002': 'head'})
     assert 'also has head' in check_data(cfg)[0]
+    assert '2 of the 2 images' in check_data(cfg)[-1]
     (root / 'VOC2012' / 'Annotations' / '000002.xml').unlink()
     with pytest.raises(UserError, match='absent or empty .*VOC2012/Annotations/000002.xml'):
         check_data(cfg)

@@ -160,15 +160,18 @@ def subset(content: dict, choice: Choice, source: str = '') -> dict:
     )
 
 
+def draw_order(images: Sequence, seed: int) -> list:
+    """The images in a random order, which depends on the seed and their names alone."""
+    return sorted(images, key=lambda image: hashlib.sha256(f'{seed}\0{image["file_name"]}'.encode()).digest())
+
+
 def _draw(images: Sequence, choice: Choice) -> Sequence:
     count = len(images)
     if choice.max_images is not None:
         count = choice.max_images
     elif choice.fraction is not None:
         count = max(1, round(choice.fraction * len(images)))
-    return sorted(images, key=lambda image: hashlib.sha256(f'{choice.seed}\0{image["file_name"]}'.encode()).digest())[
-        :count
-    ]
+    return draw_order(images, choice.seed)[:count]
 
 
 def _wrong_image(image: dict, folder: str | None) -> str | None:
