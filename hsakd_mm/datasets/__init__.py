@@ -1,9 +1,9 @@
 """Datasets and transforms; importing this registers them all.
 
-Fine-grained sets (CUB, Stanford Cars and Dogs) are :class:`.ImageFolder`'s once they lie in
-``train/<class>`` and ``test/<class>``, as many mirrors offer them; the originals keep the split in
-a list beside the images. Readers of those lists, by torchvision's own classes where it has them,
-belong beside :mod:`.cifar`.
+Fine-grained sets (CUB, Stanford Cars and Dogs) are read by :class:`.ImageFolder` if they are sorted
+into ``train/<class>`` and ``test/<class>``, as many mirrors offer them. The original archives keep
+the split in a list beside the images; readers of those lists belong beside :mod:`.cifar` and should
+use torchvision's classes where it has them.
 """
 
 from . import transforms

@@ -1,4 +1,4 @@
-"""A stratified part of a training set: the few-shot split of the paper (25, 50 and 75 %)."""
+"""A stratified subset of a training set: the few-shot setting of the paper (25, 50 and 75 %)."""
 
 from collections.abc import Sequence
 
@@ -8,28 +8,28 @@ from hsakd_mm.errors import UserError
 
 
 def check_fraction(fraction: float) -> None:
-    """Refuse a part that is none, before any file is read."""
+    """Reject a fraction outside (0, 1] before any file is read."""
     if not isinstance(fraction, (int, float)) or not 0 < fraction <= 1:
         raise UserError(
             f'fraction must be above 0 and at most 1, and it is {fraction!r}: 0.25 keeps a quarter of every class.'
         )
 
 
-def stratified_part(samples: list, labels: Sequence[int], fraction: float, seed: int = 0) -> list:
-    """Keep ``fraction`` of the samples of every class, chosen by ``seed`` alone.
+def stratified_subset(samples: list, labels: Sequence[int], fraction: float, seed: int = 0) -> list:
+    """Keep a fraction of the samples of every class. The choice depends on ``seed`` only.
 
-    As in HSAKD's ``train_student_few_shot.py``: the training indices, in their order, of
-    scikit-learn's ``StratifiedShuffleSplit(n_splits=1, test_size=1 - fraction)``.
+    The same samples in the same order as in HSAKD's ``train_student_few_shot.py``: the training
+    indices of scikit-learn's ``StratifiedShuffleSplit(n_splits=1, test_size=1 - fraction)``.
 
     Args:
-        samples (list): What to choose from.
+        samples (list): All samples.
         labels (Sequence[int]): The class of each.
-        fraction (float): Above 0, at most 1. With 1 the list is returned as it is.
-        seed (int): Of the choice; the reference code uses 0.
+        fraction (float): Above 0, at most 1. With 1 the list is returned unchanged.
+        seed (int): Seed of the choice; the reference code uses 0.
 
     Raises:
-        UserError: No such fraction, too few samples for the number of classes, or scikit-learn is
-            missing.
+        UserError: The fraction is out of range, there are too few samples for the number of
+            classes, or scikit-learn is not installed.
     """
     check_fraction(fraction)
     if fraction == 1:

@@ -1,4 +1,4 @@
-"""A classification set in ImageNet's layout: one folder of images per class."""
+"""A classification dataset in ImageNet's layout: one folder of images per class."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.processes import on_all_ranks
 from hsakd_mm.registry import DATASETS
 
-from .few_shot import check_fraction, stratified_part
+from .few_shot import check_fraction, stratified_subset
 from .images import NON_RGB
 from .transforms import build_transforms
 from .verify import verify_images
@@ -21,26 +21,26 @@ from .verify import verify_images
 
 @DATASETS.register_module()
 class ImageFolder(BaseDataset):
-    """Images of ``data_root/split/<class>/**``, labelled by the place of their class by name.
+    """Images in ``data_root/split/<class>/**``; labels number the class folders in alphabetical order.
 
-    Every file under a class folder counts as an image, hidden ones aside. A sample enters the
-    pipeline as ``dict(img_path: str, gt_label: int, sample_idx: int, non_rgb: str)``.
+    Every file in a class folder must be an image, except hidden ones. A sample enters the pipeline
+    as ``dict(img_path: str, gt_label: int, sample_idx: int, non_rgb: str)``.
 
     Args:
-        data_root (str): The set's folder.
-        split (str): Folder in it that holds the class folders, such as 'train'.
+        data_root (str): Folder of the dataset.
+        split (str): Folder in ``data_root`` with the class folders, such as 'train'.
         pipeline (Sequence[dict | Callable]): Transforms; the last one is ``PackInputs``.
-        non_rgb (str): What to do with files that are not 8-bit RGB: 'error' or 'convert'.
-        verify (bool): Check all files when the set is loaded (:mod:`.verify`).
-        fraction (float): Keep this part of every class (:mod:`.few_shot`).
-        split_seed (int): Chooses that part.
+        non_rgb (str): How to treat files that are not 8-bit RGB: 'error' or 'convert'.
+        verify (bool): Check all files when the dataset is loaded (:mod:`.verify`).
+        fraction (float): Keep this fraction of every class (:mod:`.few_shot`).
+        split_seed (int): Seed of that choice.
         **kwargs: ``metainfo``, ``indices``, ``test_mode``, ``serialize_data``, ``lazy_init``, … of
             :class:`mmengine.dataset.BaseDataset`. ``metainfo['classes']`` chooses and orders the
-            class folders; by default all, by name.
+            class folders; by default all, in alphabetical order.
 
     Raises:
-        UserError: No such folder, no class folders, a class without images, or an unusable file.
-            In distributed runs on every rank.
+        UserError: The folder does not exist, has no class folders, a class has no images, or a file
+            cannot be used. In distributed runs it is raised on every rank.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class ImageFolder(BaseDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """Scan the folders, then check the files; sets ``metainfo['classes']``."""
-        verify = self.verify and get_worker_info() is None  # a worker must not meet other ranks
+        """Scan the folders, then check the files. Sets ``metainfo['classes']``."""
+        verify = self.verify and get_worker_info() is None  # a worker must not call collectives
         chosen = self._metainfo.get('classes')
         classes, files = on_all_ranks(self._chosen_files, chosen) if verify else self._chosen_files(chosen)
         if verify:
@@ -78,22 +78,22 @@ class ImageFolder(BaseDataset):
         return [dict(img_path=path, gt_label=label) for path, label in files]
 
     def find_files(self, chosen: Sequence[str] | None) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
-        """The classes and the files as (path, label); sets in other layouts override this."""
+        """The classes, and the files as (path, label). Datasets in other layouts override this."""
         return scan(self.folder, chosen)
 
     def _chosen_files(self, chosen: Sequence[str] | None) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
         classes, files = self.find_files(chosen)
-        return classes, stratified_part(files, [label for _, label in files], self.fraction, self.split_seed)
+        return classes, stratified_subset(files, [label for _, label in files], self.fraction, self.split_seed)
 
     def get_data_info(self, idx: int) -> dict:
         return dict(super().get_data_info(idx), non_rgb=self.non_rgb)
 
 
 def scan(folder: str, chosen: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
-    """The classes under ``folder``, and their files as (path, label), both in order of name.
+    """The class folders of ``folder`` and their files as (path, label), in alphabetical order.
 
     Raises:
-        UserError: There is nothing to train on, or a class has no image.
+        UserError: There are no class folders, or one of them has no image.
     """
     if not os.path.isdir(folder):
         raise UserError(
@@ -134,7 +134,7 @@ def _files_below(folder: str) -> list[str]:
 
 
 def _entries(folder: str) -> tuple[list[str], list[str]]:
-    """Names of the folders and of the files in a folder, sorted, hidden ones left out."""
+    """Sorted names of the folders and of the files in a folder, without hidden ones."""
     folders, files = [], []
     try:
         with os.scandir(folder) as entries:
@@ -149,7 +149,7 @@ def _entries(folder: str) -> tuple[list[str], list[str]]:
 
 
 def _check_same_everywhere(folder: str, files: list[tuple[str, int]]) -> None:
-    """Ranks on other machines read their own disks; an index must mean one image on all."""
+    """Ranks on different machines read different disks: an index must be the same image on all."""
     names = '\0'.join(path[len(folder) :] for path, _ in files)
     digest = hashlib.sha256(names.encode(errors='surrogateescape')).hexdigest()
     if len(set(all_gather_object(digest))) > 1:

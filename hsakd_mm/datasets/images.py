@@ -1,4 +1,4 @@
-"""Image files to 8-bit RGB, or one sentence that says which file is not one, and why."""
+"""Reads image files as 8-bit RGB; errors name the file and the reason."""
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -23,14 +23,14 @@ def read_rgb(path: str, non_rgb: str = 'error') -> Image.Image:
 
     Args:
         path (str): The file.
-        non_rgb (str): 'error' refuses what is not 8-bit RGB, 'convert' converts it: see
-            :func:`to_rgb`.
+        non_rgb (str): 'error' rejects images that are not 8-bit RGB, 'convert' converts them
+            (:func:`to_rgb`).
 
     Returns:
         PIL.Image.Image: Mode RGB, loaded.
 
     Raises:
-        UserError: Not an image, truncated, or not 8-bit RGB where that is refused.
+        UserError: The file is not an image or truncated, or not 8-bit RGB and ``non_rgb='error'``.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -43,7 +43,7 @@ def read_rgb(path: str, non_rgb: str = 'error') -> Image.Image:
 
 
 def check_kind(image: Image.Image, path: str, non_rgb: str) -> None:
-    """Refuse an opened image by its header, unless it is 8-bit RGB or may be converted."""
+    """Reject an opened image, by its header, if it is not 8-bit RGB and may not be converted."""
     kind = _kind(image)
     if kind is None or (non_rgb == 'convert' and kind != '32-bit'):
         return
@@ -56,11 +56,11 @@ def check_kind(image: Image.Image, path: str, non_rgb: str) -> None:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """An opened image as 8-bit RGB, loaded.
+    """Load an opened image as 8-bit RGB.
 
-    Greyscale is replicated; CMYK goes through PIL, which undoes Adobe's inversion; transparency is
-    laid over white, as a viewer shows it; 16 bits are scaled to 8 (65535 becomes 255), where PIL's
-    own conversion of greyscale would clip.
+    Greyscale is replicated. CMYK is converted by PIL, which undoes Adobe's inversion. Transparent
+    pixels are blended with white, as in a viewer. 16 bits are scaled to 8 (65535 becomes 255); PIL's
+    own conversion of 16-bit greyscale would clip.
     """
     if image.mode == 'RGB':
         image.load()
@@ -75,7 +75,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def unreadable(path: str, error: Exception) -> UserError:
-    """The sentence for a file that failed to open or to decode."""
+    """The error for a file that failed to open or to decode."""
     if isinstance(error, UnidentifiedImageError):
         reason = f'not one of {", ".join(FORMATS)}, or empty'
     else:
@@ -87,9 +87,9 @@ def unreadable(path: str, error: Exception) -> UserError:
 
 
 def _kind(image: Image.Image) -> str | None:
-    """What an opened, not yet loaded image is, if not 8-bit RGB.
+    """The kind of an opened, not yet loaded image that is not 8-bit RGB; None if it is.
 
-    PIL opens 16-bit colour as mode RGB; only the decoder's raw mode (RGB;16B) tells it apart.
+    PIL opens 16-bit colour as mode RGB; only the decoder's raw mode (RGB;16B) shows the difference.
     """
     if any(';16' in str(tile[3]) for tile in image.tile):
         return '16-bit'

@@ -1,17 +1,17 @@
-"""Whether two splits have the same classes: a label is a class's place in its split's own list."""
+"""Checks that splits have the same classes: a label is an index into the split's own list."""
 
 from hsakd_mm.errors import UserError
 
 
 def check_same_classes(splits: dict) -> None:
-    """Compare the classes of all splits with those of the first.
+    """Compare the classes of every split with those of the first.
 
     Args:
-        splits (dict[str, Dataset]): Datasets by what they are called, such as 'training'. Those
-            without ``metainfo['classes']`` are left out.
+        splits (dict[str, Dataset]): Datasets by name, such as 'training'. Datasets without
+            ``metainfo['classes']`` are skipped.
 
     Raises:
-        UserError: Names the classes that a split lacks or has in addition, and both folders.
+        UserError: Classes are missing, additional or in another order; names them and both folders.
     """
     known = {name: dataset for name, dataset in splits.items() if classes_of(dataset) is not None}
     for name, dataset in list(known.items())[1:]:

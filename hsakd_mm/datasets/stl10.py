@@ -11,7 +11,7 @@ from .torchvision_set import TorchvisionSet
 
 
 class _Labelled(datasets.STL10):
-    """torchvision's, without need of the 2.6 GB of unlabelled images."""
+    """torchvision's class, which does not require the 2.6 GB of unlabelled images."""
 
     train_list = datasets.STL10.train_list[:2]
 
@@ -21,7 +21,7 @@ class STL10(TorchvisionSet):
     """5,000 training and 8,000 test images of 96x96 in 10 classes; no folds.
 
     Read from ``data_root/stl10_binary/{train,test}_{X,y}.bin``. Arguments: see
-    :class:`.TorchvisionSet`. The archive also holds the unlabelled images: 2.6 GB to download.
+    :class:`.TorchvisionSet`. The download is 2.6 GB, since the archive also contains the unlabelled images.
     """
 
     source = _Labelled

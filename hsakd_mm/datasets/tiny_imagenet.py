@@ -1,4 +1,4 @@
-"""Tiny-ImageNet as its archive unpacks: its validation images lie in one folder, named by a list.
+"""Tiny-ImageNet in the layout of its archive: a list gives the labels of the validation images.
 
 ::
 
@@ -23,19 +23,19 @@ URL = 'http://cs231n.stanford.edu/tiny-imagenet-200.zip'
 class TinyImageNet(ImageFolder):
     """200 classes of ImageNet at 64x64: 500 images each for training, 50 for validation.
 
-    A validation set that someone sorted into class folders is read as well, and so is a part of
-    the set that lacks the lists. Classes are WordNet ids, by name, as the reference code labels
-    them; ``metainfo['words']`` says them in English where ``words.txt`` is at hand. Nothing is
-    downloaded: the images are under ImageNet's terms.
+    A validation set that is sorted into class folders is read too, and so is a subset without the
+    lists. Classes are WordNet ids in alphabetical order, as in the reference code;
+    ``metainfo['words']`` gives their English names if ``words.txt`` exists. Nothing is downloaded:
+    the images are subject to ImageNet's terms.
 
     Args:
         data_root (str): The unpacked folder, ``tiny-imagenet-200``.
         split (str): 'train' or 'val'; the test set has no labels.
-        non_rgb (str): As :class:`.ImageFolder`; 'convert', for some of the files are greyscale.
+        non_rgb (str): As in :class:`.ImageFolder`; 'convert' by default, since some files are greyscale.
         **kwargs: ``pipeline``, ``verify``, ``fraction`` … of :class:`.ImageFolder`.
 
     Raises:
-        UserError: What :class:`.ImageFolder` raises, or the validation list and images differ.
+        UserError: As :class:`.ImageFolder`, or the validation list does not match the images.
     """
 
     def __init__(self, data_root: str, split: str = 'train', non_rgb: str = 'convert', **kwargs) -> None:
@@ -76,7 +76,7 @@ class TinyImageNet(ImageFolder):
     def _listed(
         images: str, annotations: str, chosen: Sequence[str] | None
     ) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
-        """The files of ``images/`` by the list ``name <tab> wnid <tab> box``."""
+        """The files of ``images/``, labelled by the list ``name <tab> wnid <tab> box``."""
         if not os.path.isfile(annotations):
             raise UserError(
                 f'labels of {images} were expected in {annotations}, and there is no such file: unpack {URL} anew.'

@@ -1,7 +1,7 @@
-"""Sets that torchvision reads from a few large files, for our pipelines.
+"""Datasets that torchvision reads from a few large files, for our pipelines.
 
-torchvision knows the files' names, checksums and formats; this adds what a run needs around them:
-sentences for what is missing, one download for all ranks, chosen classes, a few-shot part.
+torchvision knows the names, checksums and formats of the files. This module adds what a run needs
+around them: clear errors, one download for all ranks, a choice of classes, and few-shot subsets.
 """
 
 import os
@@ -17,34 +17,35 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.processes import on_all_ranks
 
 from .download import fetch_archive, first_bad_file, on_main_rank
-from .few_shot import check_fraction, stratified_part
+from .few_shot import check_fraction, stratified_subset
 from .transforms import LoadImage, build_transforms
 
 
 class TorchvisionSet(BaseDataset):
-    """Base of the sets whose images lie in arrays.
+    """Base class of the datasets whose images are stored in arrays.
 
     A sample enters the pipeline as ``dict(img: PIL.Image, gt_label: int, row: int, sample_idx:
-    int)``: the image is there already, and a pipeline with ``LoadImage`` is refused. The images
-    are held once, in one array that forked workers share.
+    int)``. The image is decoded already, so a pipeline with ``LoadImage`` is rejected. All images
+    are kept in one array, which forked workers share.
 
     Args:
-        data_root (str): Folder that holds, or is to hold, the set's own folder (:attr:`folder`).
+        data_root (str): The parent of the dataset's own folder (:attr:`folder`).
         split (str): One of :attr:`splits`.
         pipeline (Sequence[dict | Callable]): Transforms; the last one is ``PackInputs``.
-        download (bool): Fetch the archive if a file is missing or damaged: the main rank does,
-            the others wait.
-        fraction (float): Keep this part of every class (:mod:`.few_shot`).
-        split_seed (int): Chooses that part.
-        verify (bool): Compare the files' MD5. ``False`` also reads files of one's own in the same
-            format. CIFAR's are pickles: unverified, they can run any code, so know whose they are.
+        download (bool): Download the archive if a file is missing or damaged. The main rank does
+            it, the others wait.
+        fraction (float): Keep this fraction of every class (:mod:`.few_shot`).
+        split_seed (int): Seed of that choice.
+        verify (bool): Compare the MD5 of the files. Set it to ``False`` to read your own files in
+            the same format. CIFAR's files are pickles, which can run any code when they are read:
+            skip the check only for files from a source that you trust.
         **kwargs: ``metainfo``, ``indices``, ``test_mode``, ``serialize_data``, ``lazy_init``, … of
             :class:`mmengine.dataset.BaseDataset`. ``metainfo['classes']`` chooses and orders the
-            classes; by default all, in the set's order.
+            classes; by default all, in the dataset's order.
 
     Raises:
-        UserError: A file is missing, damaged or not of this format, or there is no such class or
-            split. In distributed runs on every rank.
+        UserError: A file is missing, damaged or in another format, or the class or split does
+            not exist. In distributed runs it is raised on every rank.
     """
 
     source: type[VisionDataset]
@@ -78,24 +79,24 @@ class TorchvisionSet(BaseDataset):
 
     @property
     def folder(self) -> str:
-        """The set's own folder under ``data_root``, as its archive names it."""
+        """The dataset's own folder in ``data_root``, named as in its archive."""
         return os.path.join(self.data_root, self.source.base_folder)
 
     def files(self) -> list[tuple[str, str]]:
-        """``(name, MD5)`` of the files in :attr:`folder` that are needed."""
+        """``(name, MD5)`` of the required files in :attr:`folder`."""
         return [tuple(entry) for entry in self.source.train_list + self.source.test_list]
 
     def open(self, source: type[VisionDataset]) -> tuple[np.ndarray, Sequence[int], Sequence[str]]:
         """This split's images (uint8 ``[n, H, W, 3]``), labels and class names.
 
         Args:
-            source (type): :attr:`source`, without the checksums: they were compared by now.
+            source (type): :attr:`source` without its checksums, which are compared before.
         """
         raise NotImplementedError
 
     def load_data_list(self) -> list[dict]:
-        """Check or fetch the files, then read them; sets ``metainfo['classes']``."""
-        if get_worker_info() is None:  # a worker must not meet other ranks
+        """Check or download the files, then read them. Sets ``metainfo['classes']``."""
+        if get_worker_info() is None:  # a worker must not call collectives
             if self.download:
                 on_main_rank(self._fetch)
             self._images, labels, names = on_all_ranks(self._read)
@@ -111,7 +112,7 @@ class TorchvisionSet(BaseDataset):
         self._metainfo['classes'] = classes
         place = {names.index(name): label for label, name in enumerate(classes)}
         samples = [dict(row=row, gt_label=place[label]) for row, label in enumerate(labels) if label in place]
-        return stratified_part(samples, [sample['gt_label'] for sample in samples], self.fraction, self.split_seed)
+        return stratified_subset(samples, [sample['gt_label'] for sample in samples], self.fraction, self.split_seed)
 
     def get_data_info(self, idx: int) -> dict:
         info = super().get_data_info(idx)

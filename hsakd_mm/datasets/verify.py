@@ -1,9 +1,9 @@
-"""Every image file of a set is checked before training starts, by all ranks together.
+"""Checks every image file of a dataset before training starts; all ranks share the work.
 
-A set of up to 20,000 files is decoded in full. Of a larger one the header is read, and the mark
-that ends a JPEG or PNG file; only what lacks it is decoded. The work is done in rounds, shared
-between the ranks: a failure on one rank is raised on all at the end of the round, and no rank
-waits at a collective for longer than a round takes.
+Datasets of up to 20,000 files are decoded in full. In larger ones only the header and the end
+marker of a JPEG or PNG file are read, and files without the marker are decoded. The work is done in
+rounds: a failure on one rank is raised on all ranks at the end of the round, and no rank waits at a
+collective for longer than a round takes.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ from hsakd_mm.processes import on_all_ranks
 
 from .images import FORMATS, check_kind, read_rgb, unreadable
 
-DECODE_UP_TO = 20_000  # files; a larger set is checked by header and end mark
-STAMP_FROM = 5_000  # files; a smaller set is quicker to check again than to look up
+DECODE_UP_TO = 20_000  # files; larger datasets are checked by header and end marker
+STAMP_FROM = 5_000  # files; for smaller datasets a new check is quicker than the lookup
 _ROUND = 20_000  # files per rank between two collectives
 _LOG_EVERY = 5.0  # seconds
 
@@ -33,15 +33,15 @@ _END_MARKS = dict(JPEG=b'\xff\xd9', MPO=b'\xff\xd9', PNG=b'IEND\xaeB`\x82')
 def verify_images(paths: Sequence[str], non_rgb: str) -> None:
     """Check that every file is an image that the pipeline can use.
 
-    A larger set that passed is remembered under ``$XDG_CACHE_HOME/hsakd_mm`` by its files' paths,
-    sizes and modification times, and not checked again.
+    For datasets of 5,000 files and more the result is cached in ``$XDG_CACHE_HOME/hsakd_mm`` under
+    the paths, sizes and modification times of the files, and they are not checked again.
 
     Args:
         paths (Sequence[str]): The files, the same on every rank.
         non_rgb (str): 'error' or 'convert', see :func:`~hsakd_mm.datasets.images.read_rgb`.
 
     Raises:
-        UserError: A file is unusable; on every rank, naming the file.
+        UserError: A file cannot be used. It is raised on every rank and names the file.
     """
     stamp = on_all_ranks(_stamp, paths, non_rgb) if len(paths) >= STAMP_FROM else None
     if any(all_gather_object(stamp is not None and os.path.exists(stamp))):
@@ -57,7 +57,7 @@ def verify_images(paths: Sequence[str], non_rgb: str) -> None:
 
 
 def check_ends(path: str, non_rgb: str) -> None:
-    """Check a file by its header and its last bytes; decode it only if those leave a doubt."""
+    """Check a file by its header and end marker; decode it if it has no end marker."""
     try:
         with open(path, 'rb') as file, Image.open(file, formats=FORMATS) as image:
             check_kind(image, path, non_rgb)
@@ -68,7 +68,7 @@ def check_ends(path: str, non_rgb: str) -> None:
         raise
     except Exception as error:
         raise unreadable(path, error) from error
-    if not complete:  # bytes after the end mark are harmless and not rare: the decoder decides
+    if not complete:  # bytes after the end marker are harmless and not rare: the decoder decides
         read_rgb(path, non_rgb)
 
 
@@ -93,7 +93,7 @@ def _check_share(paths: Sequence[str], check: Callable, done: int, total: int, b
 
 
 def _stamp(paths: Sequence[str], non_rgb: str) -> str | None:
-    """Where the stamp of these very files lies or would lie; on the main rank only."""
+    """Path of the cache entry of these files; on the main rank only."""
     if not is_main_process():
         return None
 
@@ -117,5 +117,5 @@ def _write_stamp(stamp: str, files: int) -> None:
         os.makedirs(os.path.dirname(stamp), exist_ok=True)
         with open(stamp, 'w') as file:
             file.write(f'{files} image files were checked\n')
-    except OSError as error:  # no reason to stop a run: the check is only paid again
-        print_log(f'the image check could not be remembered at {stamp} ({error.strerror})', 'current')
+    except OSError as error:  # not a reason to stop a run: the files are checked again next time
+        print_log(f'the result of the image check could not be cached at {stamp} ({error.strerror})', 'current')

@@ -1,7 +1,7 @@
-"""Top-k accuracy of the backbone, and of the branches where a model predicts them.
+"""Top-k accuracy of the backbone, and of the branches if the model predicts with them.
 
-Both keep one row an image, so that the rows which a sampler added to fill uneven shards are cut
-off when ranks are merged: the figures are exact on any number of GPUs.
+Both metrics keep one row per image. So when ranks are merged, the rows that a sampler added to fill
+uneven shards are removed, and the values are exact for any number of GPUs.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from hsakd_mm.registry import METRICS
 class Accuracy(BaseMetric):
     """``accuracy/top1``, ``accuracy/top5`` … in percent, from ``pred_scores: [N]``.
 
-    Of K networks that teach each other (``pred_scores: [K, N]``) each has its ``net1_top1``, …, and
-    ``top1`` is the best one's, by which the reference code of HSSAKD chooses a checkpoint.
+    For K networks that teach each other (``pred_scores: [K, N]``) there are ``net1_top1``, … too, and
+    ``top1`` is that of the best network, by which HSSAKD's reference code selects a checkpoint.
 
     Args:
-        topk (Sequence[int]): The k's. A k above N counts as N.
+        topk (Sequence[int]): The values of k. A k above N is the same as N.
     """
 
     default_prefix = 'accuracy'
@@ -53,10 +53,10 @@ class Accuracy(BaseMetric):
 class BranchAccuracy(BaseMetric):
     """Accuracy of each branch, in percent, of a model with ``predict_branches=True``.
 
-    ``branch/joint_l``: class and view both right. ``branch/class_l``: the class, from the sum of
-    a class's joint logits. Each averaged over the M views. ``branch/joint_max`` is the best
-    branch's, by which the reference code chooses a teacher's checkpoint. Of several networks
-    ``branch/net1_joint_l`` and so on.
+    ``branch/joint_l``: class and view are both right. ``branch/class_l``: the class is right,
+    predicted from the sum of the joint logits of each class. Both are means over the M views.
+    ``branch/joint_max`` is that of the best branch, by which the reference code selects a teacher's
+    checkpoint. With several networks the names are ``branch/net1_joint_l`` and so on.
     """
 
     default_prefix = 'branch'
@@ -82,16 +82,16 @@ class BranchAccuracy(BaseMetric):
 
 
 def _rank_of_label(scores: Tensor, labels: Tensor) -> Tensor:
-    """How many classes come before the labelled one, ``[B]``; of equals, the first comes first."""
+    """Number of classes that rank before the label, ``[B]``; ties rank by class index."""
     own = scores.gather(1, labels[:, None])
     index = torch.arange(scores.shape[1], device=scores.device)
     before = (scores > own) | ((scores == own) & (index < labels[:, None]))
-    never = torch.iinfo(torch.int64).max  # NaN compares as false everywhere, and is never right
+    never = torch.iinfo(torch.int64).max  # comparisons with NaN are false; such a prediction is never right
     return before.sum(1).masked_fill(own.isnan()[:, 0], never)
 
 
 def _means(rows: Sequence) -> Tensor:
-    """Shares of right answers, ``[B, L]``, as one percentage a branch, ``[L]``."""
+    """Fractions of right predictions ``[B, L]`` as one percentage per branch, ``[L]``."""
     return 100 * torch.tensor(rows).double().mean(0)
 
 

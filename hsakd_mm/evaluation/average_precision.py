@@ -1,9 +1,9 @@
-"""COCO's average precision of a record of detections, for any weighting of the test images.
+"""COCO's average precision of recorded detections, with a weight for each test image.
 
-pycocotools matches detections to ground truth, image by image. Its accumulation knows whole data
-sets only; the one here takes a weight for each image, so that a bootstrap resample, in which image
-i occurs ``weights[i]`` times, costs a few cumulative sums. With all weights 1 the result is equal
-to that of ``COCOeval.accumulate``.
+pycocotools matches detections to ground truth, image by image. The accumulation here takes a weight
+for each image, which ``COCOeval.accumulate`` does not: a bootstrap resample, in which image i occurs
+``weights[i]`` times, costs a few cumulative sums and no new matching. With all weights 1 the result
+equals that of ``COCOeval.accumulate``.
 """
 
 import contextlib
@@ -37,8 +37,8 @@ class Matches:
         label, self._image = label[order], image[order]
         ignored, hit = (_of_detections(matched, key)[:, order] for key in ('dtIgnore', 'dtMatches'))
         self._counted = ~ignored.astype(bool)
-        # Precision has its maxima at right detections, so only these are looked at. They are places
-        # in [IoU thresholds, detections], flattened; a group is a class at one threshold.
+        # Precision has its maxima at right detections, so only these are kept: indices into
+        # [IoU thresholds, detections], flattened. A group is a class at one threshold.
         self._right = np.flatnonzero(hit.astype(bool) & self._counted)
         row, column = np.divmod(self._right, max(len(label), 1))
         self._right_image = self._image[column]
@@ -88,7 +88,7 @@ class Matches:
         hits = hits[1:] - hits[self._first_right]
         seen = _sums((weights[self._image] * self._counted).ravel())
         seen = seen[self._right + 1] - seen[self._first]
-        # A right detection gives its precision to all recalls up to the one that it reaches.
+        # The precision of a right detection counts for all recalls up to its own.
         recall = hits / np.maximum(np.tile(objects, len(IOUS)), 1)[self._group]
         reached = np.searchsorted(RECALLS, recall, side='right') - 1
         best = np.zeros((len(IOUS), len(self.classes), len(RECALLS)))
@@ -112,9 +112,9 @@ def summarise(record: dict, sizes: bool = True) -> dict:
 
 
 def _evaluate(record: dict, area: tuple) -> list:
-    """pycocotools' matches, a dict for each class and image that has boxes, in this order.
+    """pycocotools' matches: a dict for each class and image with boxes, in this order.
 
-    Categories are numbers of classes, images are numbers of places in ``record['images']``.
+    ``category_id`` is an index into ``record['classes']``, ``image_id`` into ``record['images']``.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -149,7 +149,7 @@ def _index(coco, record: dict, boxes: list):
 
 
 def _of_detections(matched: list, key: str) -> np.ndarray:
-    """An entry of the matches, ``[detections]`` or ``[IoU thresholds, detections]``, joined."""
+    """An entry of all matches, ``[detections]`` or ``[IoU thresholds, detections]``."""
     if not matched:
         return np.zeros((len(IOUS), 0) if key in ('dtIgnore', 'dtMatches') else 0, int)
     if key in ('image_id', 'category_id'):

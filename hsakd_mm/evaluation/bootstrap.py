@@ -1,11 +1,10 @@
-"""How far a difference in AP would move with other test images: a paired bootstrap.
+"""Confidence interval of a difference in AP over test images: a paired bootstrap.
 
 Test images are drawn with replacement, the same ones for both models, and the difference in AP is
-measured anew (Efron and Tibshirani, 1993, chapter 13: percentile interval).
+computed for each draw (Efron and Tibshirani, 1993, chapter 13: percentile interval).
 
-It covers one thing only: that the test images are a sample. It does not cover that another seed
-would have trained another detector; σ over seeds says that and stands beside it. Nor does it know
-of another pretraining, data set or detector.
+The interval covers only that the test images are a sample. It does not cover the variation between
+training seeds, which σ over seeds shows, nor that of pretraining, dataset or detector.
 """
 
 import time
@@ -24,11 +23,11 @@ class Interval:
     """Difference in AP, in percentage points, with its 95 % interval.
 
     Args:
-        difference (float): On the test images themselves.
-        low (float): 2.5 % of the resamples have a smaller one.
-        high (float): 2.5 % of the resamples have a larger one.
-        resamples (int): How many were drawn.
-        images (int): Test images in each.
+        difference (float): Difference on the test images themselves.
+        low (float): 2.5 % of the resamples have a smaller difference.
+        high (float): 2.5 % of the resamples have a larger difference.
+        resamples (int): Number of resamples.
+        images (int): Number of test images.
     """
 
     difference: float
@@ -39,7 +38,7 @@ class Interval:
 
 
 def default_resamples(images: int) -> int:
-    """1000 for up to 1000 images, then fewer so that it stays a matter of minutes, at least 200."""
+    """1000 resamples for up to 1000 images, fewer for more images to limit the time, at least 200."""
     return int(np.clip(RESAMPLES * 1000 // max(images, 1), FEWEST, RESAMPLES))
 
 
@@ -49,14 +48,14 @@ def paired_bootstrap(
     """The difference of every other model to ``baseline``, all on the same resamples.
 
     Args:
-        models (dict[str, list[Matches]]): For each model its seeds' matches; AP is their mean.
-        baseline (str): One of them.
+        models (dict[str, list[Matches]]): The matches of each model's seeds; AP is their mean.
+        baseline (str): Name of the model that the others are compared with.
         resamples (int, optional): By default :func:`default_resamples`.
-        seed (int): Of the draw. The same seed gives the same interval.
-        iou (float, optional): AP at this threshold, say 0.5, instead of over all ten.
+        seed (int): Seed of the draw. The same seed gives the same interval.
+        iou (float, optional): Use AP at this threshold, say 0.5, instead of the mean over all ten.
 
     Returns:
-        dict[str, Interval]: By name, without the baseline.
+        dict[str, Interval]: The interval of every model but the baseline.
 
     Raises:
         UserError: The models were measured on different images.
@@ -67,7 +66,7 @@ def paired_bootstrap(
             raise UserError(
                 f'a paired bootstrap needs the same test images for all models, and '
                 f'those of {name} differ from those of {baseline}: validate both on '
-                f'the same data.'
+                f'the same images.'
             )
     count = default_resamples(len(images)) if resamples is None else resamples
     draw = np.random.default_rng(seed)
@@ -93,7 +92,7 @@ def _aps(models: dict, weights: np.ndarray | None, iou: float | None) -> list:
 
 
 class _Progress:
-    """Says how far a long bootstrap is, every ten seconds."""
+    """Prints the progress of a long bootstrap every ten seconds."""
 
     def __init__(self, count: int) -> None:
         self.count, self.done = count, 0

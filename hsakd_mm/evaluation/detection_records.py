@@ -1,8 +1,8 @@
-"""A metric that measures nothing: it keeps what a detector found beside what was there.
+"""Records the detections and the ground truth of all images in a file.
 
-AP per class, precision-recall, drawn detections and the bootstrap over test images
-(:mod:`.average_precision`, :mod:`.bootstrap`) are all made from this one file, for any data set,
-long after the detector has run.
+AP per class, precision-recall curves, drawn detections and the bootstrap over test images
+(:mod:`.average_precision`, :mod:`.bootstrap`) are computed from this file, for any dataset, without
+running the detector again.
 """
 
 import json
@@ -21,21 +21,22 @@ FILE = 'detections.json'  # in a run's work directory
 
 @METRICS.register_module()
 class DetectionRecords(BaseMetric):
-    """Writes every image's ground truth and detections into one JSON file; returns no metrics.
+    """A metric that writes the ground truth and detections of all images to one JSON file.
 
-    It stands beside ``CocoMetric`` or ``VOCMetric`` in ``val_evaluator``. Ground truth is what the
-    pipeline loaded (``gt_instances``, ``ignored_instances``), so it needs ``LoadAnnotations`` after
-    ``Resize``, where boxes stay in pixels of the original image: MMDetection's own pipelines for
-    validation have it so. Without any, nothing is written and the log says so once.
+    It returns no values and is used in ``val_evaluator`` with ``CocoMetric`` or ``VOCMetric``. The
+    ground truth is what the pipeline loaded (``gt_instances``, ``ignored_instances``). So the
+    pipeline needs ``LoadAnnotations`` after ``Resize``, where boxes stay in pixels of the original
+    image, as in MMDetection's validation pipelines. Without ground truth nothing is written, and
+    the log says so once.
 
-    The file: ``classes``: names; ``images``: ``id``, ``file``, ``width``, ``height``; ``truth``:
-    ``image`` (its id), ``label`` (index into ``classes``), ``bbox`` [x, y, w, h] in pixels of the
-    original image, ``ignore`` (a crowd in COCO, difficult in VOC); ``found``: ``image``, ``label``,
-    ``bbox``, ``score`` in 0..1. Each validation replaces it.
+    Content of the file: ``classes``: names; ``images``: ``id``, ``file``, ``width``, ``height``;
+    ``truth``: ``image`` (its id), ``label`` (index into ``classes``), ``bbox`` [x, y, w, h] in pixels
+    of the original image, ``ignore`` (a crowd in COCO, difficult in VOC); ``found``: ``image``,
+    ``label``, ``bbox``, ``score`` in 0..1. Each validation replaces the file.
 
     Args:
-        out_file (str): Where to write.
-        **kwargs: mmengine's ``BaseMetric`` ones.
+        out_file (str): Path of the file.
+        **kwargs: Arguments of mmengine's ``BaseMetric``.
 
     Example:
         >>> val_evaluator = [
@@ -44,7 +45,7 @@ class DetectionRecords(BaseMetric):
         ... ]
     """
 
-    default_prefix = 'detections'  # of nothing; without one mmengine warns
+    default_prefix = 'detections'  # unused, but mmengine warns without one
 
     def __init__(self, out_file: str, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -67,8 +68,8 @@ class DetectionRecords(BaseMetric):
         if any(result['truth'] is None for result in results) or not results:
             if not self._has_warned:
                 MMLogger.get_current_instance().warning(
-                    f'{self.out_file} is not written: the data that is validated on comes without '
-                    f"ground truth; add dict(type='LoadAnnotations', with_bbox=True) to its "
+                    f'{self.out_file} is not written, because the validation data has no '
+                    f"ground truth: add dict(type='LoadAnnotations', with_bbox=True) to its "
                     f'pipeline, after Resize.'
                 )
             self._has_warned = True
@@ -89,10 +90,10 @@ class DetectionRecords(BaseMetric):
 
 
 def read_record(path: str) -> dict:
-    """A file that :class:`DetectionRecords` wrote.
+    """Read a file that :class:`DetectionRecords` wrote.
 
     Raises:
-        UserError: It is none, or cannot be read.
+        UserError: The file cannot be read, or has other content.
     """
     try:
         with open(path) as file:
@@ -112,7 +113,7 @@ def read_record(path: str) -> dict:
 
 
 def of_image(record: dict, image: int | str) -> tuple:
-    """``(truth, found)`` of one image for :func:`.pictures.draw_grid`, without what is ignored."""
+    """``(truth, found)`` of one image for ``reports.pictures.draw_grid``, without ignored boxes."""
     return tuple(
         _drawable([box for box in record[part] if box['image'] == image and not box.get('ignore')])
         for part in ('truth', 'found')

@@ -1,4 +1,4 @@
-"""What several networks are worth together, and how much they differ."""
+"""Accuracy of an ensemble of networks, and how much the networks differ."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ class EnsembleAccuracy(Accuracy):
         topk (Sequence[int]): As in :class:`Accuracy`.
 
     Raises:
-        UserError: The model makes no ensemble.
+        UserError: The model predicts no ensemble scores.
     """
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
@@ -39,11 +39,11 @@ class EnsembleAccuracy(Accuracy):
 class Diversity(BaseMetric):
     """``diversity/all`` and ``diversity/mutual``, between 0 and √2, from ``diversity: [2]``.
 
-    Mean L2 distance between the softmaxed outputs of any two branches, and of the same branch of
+    Mean L2 distance between the softmax outputs of all pairs of branches, and of the same branch in
     two networks (:func:`hsakd_mm.models.distillers.css.diversity`).
 
     Raises:
-        UserError: The model does not measure it.
+        UserError: The model does not predict it.
     """
 
     default_prefix = 'diversity'

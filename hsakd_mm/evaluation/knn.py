@@ -1,9 +1,9 @@
-"""k-nearest-neighbour accuracy of frozen features: what they tell without any training.
+"""k-nearest-neighbour accuracy of frozen features, without any training.
 
 Weighted votes as in Wu et al. 2018 (*Unsupervised Feature Learning via Non-Parametric Instance
 Discrimination*, section 3.4) and in DINO's ``eval_knn.py``: cosine similarity ``s``, each of the k
 nearest training images votes for its class with ``exp(s / T)``, T = 0.07. Wu et al. take k = 200;
-DINO finds 20 the best of 10, 20, 100 and 200, and that is the default here.
+DINO reports that 20 is the best of 10, 20, 100 and 200; it is the default here.
 """
 
 import time
@@ -26,21 +26,22 @@ _LOG_EVERY = 5.0  # seconds
 
 
 def knn_accuracy(probe: LinearProbe, bank_loader, test_loader, k: int = K, temperature: float = TEMPERATURE) -> dict:
-    """Top-1 and top-5 in percent of one loader's images among the other's.
+    """Top-1 and top-5 accuracy in percent.
 
     Args:
         probe (LinearProbe): Gives the features; its own layer is not used.
-        bank_loader (DataLoader): The labelled images, each once, without augmentation.
+        bank_loader (DataLoader): The training images, each once, without augmentation.
         test_loader (DataLoader): The images to classify.
-        k (int): Neighbours that vote.
+        k (int): Number of neighbours that vote.
         temperature (float): T.
 
     Returns:
-        dict[str, float]: ``top1`` and ``top5``. A class for which no neighbour votes is never
-        right, also where fewer than five classes have votes.
+        dict[str, float]: ``top1`` and ``top5``. A class without votes is never right, even if fewer
+        than five classes have votes.
 
     Raises:
-        UserError: The loaders' classes differ, or ``k`` is no number of neighbours that there are.
+        UserError: The classes of the loaders differ, or ``k`` is larger than the number of training
+            images or below 1.
     """
     check_same_classes(dict(training=bank_loader.dataset, test=test_loader.dataset))
     bank, labels = extract(probe, bank_loader, 'training images')
@@ -59,9 +60,9 @@ def knn_accuracy(probe: LinearProbe, bank_loader, test_loader, k: int = K, tempe
 
 
 def votes(queries: Tensor, bank: Tensor, labels: Tensor, num_classes: int, k: int, temperature: float) -> Tensor:
-    """Scores ``[Q, N]`` of queries ``[Q, D]`` in a bank ``[B, D]`` with labels ``[B]``.
+    """Class scores ``[Q, N]`` of queries ``[Q, D]`` by a bank ``[B, D]`` with labels ``[B]``.
 
-    All vectors have length 1. A class without a vote has the score NaN.
+    All vectors are normalised. A class without a vote has the score NaN.
     """
     best = queries.new_empty(len(queries), 0)
     voters = labels.new_empty(len(queries), 0)
@@ -78,7 +79,7 @@ def votes(queries: Tensor, bank: Tensor, labels: Tensor, num_classes: int, k: in
 
 @torch.no_grad()
 def extract(probe: LinearProbe, dataloader, what: str = 'images') -> tuple[Tensor, Tensor]:
-    """Unit vectors ``[n, D]`` (float32) and labels ``[n]`` of all images, on the probe's device."""
+    """Normalised features ``[n, D]`` (float32) and labels ``[n]`` of all images, on the probe's device."""
     probe.eval()
     features, labels = [], []
     logged = time.monotonic()

@@ -1,4 +1,4 @@
-"""Linear probe: how far one linear layer gets on features that no longer learn."""
+"""Linear probe: the accuracy of one linear layer on frozen features."""
 
 import os
 
@@ -15,25 +15,25 @@ from hsakd_mm.registry import MODELS
 
 @MODELS.register_module()
 class LinearProbe(Classifier):
-    """A linear classifier on a frozen backbone's pooled features, as ``eval_rep.py`` of HSAKD.
+    """A linear classifier on the pooled features of a frozen backbone, as in HSAKD's ``eval_rep.py``.
 
-    The backbone gets no gradient and stays in eval mode, so that BatchNorm keeps the statistics of
-    pretraining. Its own classifier is carried along, unused. A checkpoint of the probe holds all
-    that ``tools/test.py`` needs.
+    The backbone gets no gradient and stays in eval mode, so BatchNorm keeps the statistics of
+    pretraining. The backbone's own classifier is kept but not used. A checkpoint of the probe has
+    everything that ``tools/test.py`` needs.
 
     Attributes:
         unused (set[str]): Keys of the backbone's own classifier.
 
     Args:
         backbone (dict): Config of a :class:`~hsakd_mm.models.backbones.StagedBackbone`, with the
-            ``num_classes`` it was pretrained with.
-        num_classes (int): N, the classes of the data to probe on.
-        checkpoint (str): The backbone's weights, read when training starts: a training checkpoint,
-            an exported backbone (with its classifier or without; timm's VGG only with, since its
-            features pass two layers of it), or a work directory, of which the best checkpoint is
-            taken. None leaves the backbone random, as a baseline.
-        data_preprocessor (dict): Normalises as the reference code did *for the probe*, which is
-            not how it normalised in pretraining.
+            ``num_classes`` of its pretraining.
+        num_classes (int): N, the number of classes of the probe's data.
+        checkpoint (str): The backbone's weights, loaded when training starts: a training
+            checkpoint, an exported backbone (with or without its classifier; timm's VGG only with
+            it, since its features pass two of its layers), or a work directory, whose best
+            checkpoint is used. With None the backbone stays random, as a baseline.
+        data_preprocessor (dict): Normalisation as in the reference code's *probe*, which differs
+            from that of its pretraining.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class LinearProbe(Classifier):
 
     @property
     def num_classes(self) -> int:
-        """The probe's; ``backbone.num_classes`` is of pretraining."""
+        """Classes of the probe; ``backbone.num_classes`` are those of pretraining."""
         return self.fc.out_features
 
     def init_weights(self) -> None:
-        """Called as training starts: the backbone's weights come from :attr:`checkpoint`.
+        """Load the backbone's weights from :attr:`checkpoint`; called when training starts.
 
         Raises:
-            UserError: No such checkpoint, or one of another network.
+            UserError: The checkpoint does not exist or is of another network.
         """
         super().init_weights()
         if self.checkpoint is None:
@@ -78,7 +78,7 @@ class LinearProbe(Classifier):
 
     @torch.no_grad()
     def features(self, inputs: Tensor) -> Tensor:
-        """The frozen backbone's vectors ``[B, num_features]`` of images ``[B, 3, H, W]``."""
+        """Features ``[B, num_features]`` of images ``[B, 3, H, W]`` from the frozen backbone."""
         return self.backbone.pooled(self.backbone.forward_taps(inputs)[-1])
 
     def logits(self, inputs: Tensor) -> Tensor:
@@ -89,9 +89,9 @@ class LinearProbe(Classifier):
 
 
 def classifier_keys(backbone: nn.Module) -> set[str]:
-    """Names of the parameters that only ``backbone.classify`` uses, whatever a family calls them.
+    """Names of the parameters that ``backbone.classify`` uses; they differ between families.
 
-    An exported backbone may lack them, and a probe has no use for them.
+    An exported backbone may lack them, and the probe does not use them.
     """
     names, parameters = zip(*backbone.named_parameters())
     like = parameters[0]

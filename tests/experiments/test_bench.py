@@ -265,7 +265,7 @@ def test_slice_is_the_same_from_mosaics_and_from_the_original(tmp_path, monkeypa
     for file in files:
         other = tmp_path / 'original_out' / file.relative_to(tmp_path / 'mosaics_out')
         assert file.read_bytes() == other.read_bytes()
-    with pytest.raises(UserError, match='there is something'):
+    with pytest.raises(UserError, match='exists and is not empty'):
         cifar100_to_folder.convert(str(tmp_path / 'mosaics'), str(tmp_path / 'mosaics_out'), ['0'])
     for wrong in ('0-3', 'ape', '2-1', '-1'):
         with pytest.raises(UserError, match='names of CIFAR-100'):

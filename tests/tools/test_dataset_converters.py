@@ -1,4 +1,4 @@
-"""tools/dataset_converters: detection sets into COCO jsons, checked on the way."""
+"""tools/dataset_converters: detection datasets are checked and converted to COCO jsons."""
 
 import importlib.util
 import json
@@ -400,7 +400,7 @@ def test_mistakes_end_in_a_sentence_and_leave_all_as_it_was(scenes, tool, tmp_pa
     (tmp_path / 'list.json').write_text('[]')
     for said, *command in (
         ('--force', 'voc_to_coco', 'voc', '--out', 'old.json'),
-        ('there is none of them: add', 'yolo_to_coco', '--data', 'empty.yaml', '--out', 'x'),
+        ('all are missing: add', 'yolo_to_coco', '--data', 'empty.yaml', '--out', 'x'),
         ('cannot be read', 'yolo_to_coco', '--data', 'none.yaml', '--out', 'x'),
         ('give one of the two', 'yolo_to_coco', '--out', 'x'),
         ('--splits names val', 'yolo_to_coco', '--data', 'yolo/data.yaml', '--splits', 'val', '--out', 'x'),
@@ -414,7 +414,7 @@ def test_mistakes_end_in_a_sentence_and_leave_all_as_it_was(scenes, tool, tmp_pa
         ('sum to 1.2,', 'coco_subset', 'coco.json', '--split', 'train=0.7', 'val=0.5', '--out', 'x'),
         ("one is 'train'", 'coco_subset', 'coco.json', '--split', 'train', 'val=0.5', '--out', 'x'),
         ('part val twice', 'coco_subset', 'coco.json', '--split', 'val=0.1', 'val=0.5', '--out', 'x'),
-        ('of 8 images is none', 'coco_subset', 'coco.json', '--split', 'train=0.97', 'val=0.03', '--out', 'x'),
+        ('of 8 images has no image', 'coco_subset', 'coco.json', '--split', 'train=0.97', 'val=0.03', '--out', 'x'),
         ('name a folder', 'coco_subset', 'coco.json', '--split', 'train=0.5', 'val=0.5', '--out', 'x.json'),
         ('cannot be read', 'coco_subset', 'old.json', '--out', 'x'),
         ('no list "images"', 'coco_subset', 'list.json', '--out', 'x'),

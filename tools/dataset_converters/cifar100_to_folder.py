@@ -5,11 +5,11 @@ Usage::
     python tools/dataset_converters/cifar100_to_folder.py SOURCE [--out DIR] [--classes 0-9]
         [--per-class N]
 
-SOURCE holds either the original ``cifar-100-python``, or ``train/`` and ``test/`` with one lossless
-mosaic a class (``NN_name.webp``: tiles of 32x32 pixels in rows of 25). Both give the same files:
-the images of a class are numbered by the SHA-256 of their pixels, not in the order of the source,
-and ``--per-class`` takes the first of that order. ``OUT/manifest.json`` has one SHA-256 over all
-pixels and names, by which two slices can be compared. "val" is CIFAR-100's test set.
+SOURCE has either the original ``cifar-100-python``, or ``train/`` and ``test/`` with one lossless
+mosaic per class (``NN_name.webp``: tiles of 32x32 pixels in rows of 25). Both give the same files:
+the images of a class are sorted by the SHA-256 of their pixels, and ``--per-class`` takes the first
+ones. ``OUT/manifest.json`` has a SHA-256 of all pixels and names to compare two slices. "val" is
+CIFAR-100's test set.
 """
 
 import argparse
@@ -35,16 +35,16 @@ SPLITS = dict(train='train', val='test')  # ours: CIFAR-100's
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', help='folder of cifar-100-python, or of the mosaics')
+    parser.add_argument('source', help='folder with cifar-100-python, or with the mosaics')
     parser.add_argument('--out', default='data/cifar100_slice', help='default: %(default)s')
     parser.add_argument(
         '--classes',
         nargs='+',
         default=['0-9'],
         metavar='CLASS',
-        help='names, numbers by name, or ranges of such (default: 0-9)',
+        help='names, numbers in alphabetical order, or ranges of numbers (default: 0-9)',
     )
-    parser.add_argument('--per-class', type=int, metavar='N', help='training images a class (default: all 500)')
+    parser.add_argument('--per-class', type=int, metavar='N', help='training images per class (default: all 500)')
     args = parser.parse_args()
     with user_errors('interrupted: nothing was written; run the same command again.'):
         manifest = convert(args.source, args.out, args.classes, args.per_class)
@@ -56,17 +56,15 @@ def main() -> None:
 
 
 def convert(source: str, out: str, classes: list, per_class: int | None = None) -> dict:
-    """Write the slice whole or not at all; returns the manifest.
+    """Write all images or nothing; returns the manifest.
 
     Raises:
-        UserError: No CIFAR-100 at ``source``, no such class, or ``out`` holds something.
+        UserError: CIFAR-100 is not in ``source``, a class is unknown, or ``out`` is not empty.
     """
     if per_class is not None and per_class < 1:
         raise UserError(f'--per-class takes a number of 1 or more, and it is {per_class}.')
     if os.path.lexists(out) and not (os.path.isdir(out) and not os.listdir(out)):
-        raise UserError(
-            f'a new folder was expected at {out}, and there is something: delete it or choose another with --out.'
-        )
+        raise UserError(f'the folder {out} exists and is not empty: delete it, or choose another one with --out.')
     read = _original if os.path.isdir(os.path.join(source, 'cifar-100-python')) else _mosaics
     parent = os.path.dirname(os.path.abspath(out))
     os.makedirs(parent, exist_ok=True)
@@ -81,7 +79,7 @@ def convert(source: str, out: str, classes: list, per_class: int | None = None) 
 
 
 def choose(wanted: list, names: list) -> list:
-    """Class names, in the set's order, of names, numbers and ranges: ``['0-9', 'whale']``."""
+    """Class names, in the dataset's order, for names, numbers and ranges: ``['0-9', 'whale']``."""
     chosen = set()
     for word in wanted:
         first, dash, last = word.partition('-')
@@ -92,18 +90,18 @@ def choose(wanted: list, names: list) -> list:
         else:
             raise UserError(
                 f'--classes takes names of CIFAR-100 (such as {names[0]}), numbers of '
-                f'0 to {len(names) - 1}, or ranges of them, and {word!r} is none.'
+                f'0 to {len(names) - 1}, or ranges of them, and one is {word!r}: correct it.'
             )
     return [name for name in names if name in chosen]
 
 
 def _write(folder: str, names: list, images_of, wanted: list, per_class: int | None) -> dict:
-    """``images_of(split, name)`` gives ``uint8 [n, 32, 32, 3]``; ``names`` are all the classes."""
+    """``images_of(split, name)`` returns ``uint8 [n, 32, 32, 3]``; ``names`` are all classes."""
     chosen, content, counts = choose(wanted, names), hashlib.sha256(), {}
     for split, theirs in SPLITS.items():
         counts[split] = 0
         for name in chosen:
-            # The pixels decide the order, since each source has its own.
+            # Sorted by their pixels, because the order differs between the sources.
             images = sorted(images_of(theirs, name), key=lambda image: hashlib.sha256(image.tobytes()).digest())
             images = images[:per_class] if split == 'train' else images
             os.makedirs(os.path.join(folder, split, name))
@@ -125,8 +123,8 @@ def _original(source: str) -> tuple:
         sets = {split: CIFAR100(source, train=split == 'train') for split in SPLITS.values()}
     except RuntimeError as error:  # a file is missing or is not the one of the checksum
         raise UserError(
-            f'CIFAR-100 as it is distributed was expected in {source}/cifar-100-python,'
-            f' and a file is missing or changed: unpack it anew.'
+            f'the original files of CIFAR-100 were expected in {source}/cifar-100-python, and one is missing or '
+            f'changed: unpack the archive again.'
         ) from error
     names = sets['train'].classes
 
@@ -160,7 +158,7 @@ def _mosaics(source: str) -> tuple:
         if mosaic.shape[1] != 800 or mosaic.shape[0] % 32:
             raise UserError(
                 f'tiles of 32x32 pixels in rows of 25 were expected in {path}, and it '
-                f'has {mosaic.shape[1]}x{mosaic.shape[0]} pixels: fetch it anew.'
+                f'has {mosaic.shape[1]}x{mosaic.shape[0]} pixels: download it again.'
             )
         tiles = mosaic.reshape(-1, 32, 25, 32, 3).swapaxes(1, 2)
         return tiles.reshape(-1, 32, 32, 3)

@@ -7,15 +7,14 @@ Usage::
     python tools/dataset_converters/voc_to_coco.py mine/train --img-subdir . --ann-subdir .
         --out mine/train.json
 
-ROOT holds ``JPEGImages``, ``Annotations`` and ``ImageSets/Main``. Without ``--image-sets`` every
-XML file is taken, into one json with the name of ROOT. Boxes are those that MMDetection's
-``XMLDataset`` reads: whole pixels, from 0 instead of 1. 'difficult' becomes ``iscrowd=1``, which
-``CocoDataset`` hands on as ``ignore_flag=1`` and ``CocoMetric`` counts neither as found nor as
-missed, and never ``ignore``, by which ``CocoDataset`` would leave the box out and ``CocoMetric``
-count it as missed; see ``hsakd_mm/datasets/boxes/coco_json.py``.
+ROOT has the folders ``JPEGImages``, ``Annotations`` and ``ImageSets/Main``. Without
+``--image-sets`` all XML files are converted to one json named after ROOT. Boxes are the same as in
+MMDetection's ``XMLDataset``: whole pixels, counted from 0. 'difficult' becomes ``iscrowd=1``:
+``CocoDataset`` sets ``ignore_flag=1``, and ``CocoMetric`` counts the box neither as found nor as
+missed; see ``hsakd_mm/datasets/boxes/coco_json.py``.
 
-Where something is wrong (see README.md beside this file), nothing is written unless with
-``--skip-bad``.
+If an image or a box has a problem (see README.md in this folder), nothing is written, unless
+``--skip-bad`` is given.
 """
 
 import argparse
@@ -24,7 +23,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from hsakd_mm.datasets.boxes.coco_files import add_options, check_options, finish, targets
+from hsakd_mm.datasets.boxes.coco_files import add_options, check_options, output_paths, report_and_write
 from hsakd_mm.datasets.boxes.coco_json import collect, read_classes, to_coco
 from hsakd_mm.datasets.boxes.voc_xml import VOC_CLASSES, found_classes, voc_samples
 from hsakd_mm.engine.launch import user_errors
@@ -41,9 +40,8 @@ def main() -> None:
         '--classes',
         nargs='+',
         metavar='CLASS',
-        help="names in their order, a file with one a line, or 'voc' for Pascal's "
-        '20; another name is an unknown category (default: all names that occur, '
-        'by the alphabet)',
+        help="class names in order, a file with one name a line, or 'voc' for the 20 of Pascal VOC; other names are "
+        'unknown categories (default: all names that occur, in alphabetical order)',
     )
     parser.add_argument('--img-subdir', default='JPEGImages', help='default: %(default)s')
     parser.add_argument('--ann-subdir', default='Annotations', help='default: %(default)s')
@@ -57,18 +55,18 @@ def main() -> None:
 
 
 def convert(args: argparse.Namespace) -> None:
-    """Read all splits, then write all files."""
+    """Read and check all splits, then write all files."""
     check_options(args)
     sets = {os.path.splitext(os.path.basename(name))[0]: name for name in args.image_sets or ()}
     sets = sets or {os.path.basename(os.path.abspath(args.root)): None}
-    paths = targets(args.out, sets, args.force)
+    paths = output_paths(args.out, sets, args.force)
     classes = VOC_CLASSES if args.classes == ['voc'] else read_classes(args.classes)
     splits = {}
     for split, image_set in sets.items():
         samples = voc_samples(args.root, image_set, args.img_subdir, args.ann_subdir, args.from_zero)
         splits[split] = collect(samples, classes, args.clip, split)
     classes = classes or found_classes(splits.values())
-    finish(
+    report_and_write(
         {split: to_coco(content, classes) for split, content in splits.items()},
         {split: content.findings for split, content in splits.items()},
         paths,
@@ -76,7 +74,7 @@ def convert(args: argparse.Namespace) -> None:
     )
     images = os.path.normpath(os.path.join(args.root, args.img_subdir))
     for path in paths.values():
-        print(f"{path}: its images lie in data_prefix=dict(img='{images}/')")
+        print(f"{path}: its images are in data_prefix=dict(img='{images}/')")
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Make COCO jsons of YOLO's label files, one a split, after checking every image and box.
+"""Convert YOLO's label files to COCO jsons, one per split, after checking every image and box.
 
 Usage::
 
@@ -6,13 +6,13 @@ Usage::
     python tools/dataset_converters/yolo_to_coco.py --images DIR --labels DIR --classes FILE
         --out mine.json
 
-``data.yaml`` is Ultralytics' or Roboflow's, with ``names`` and folders (or list files) of images;
-labels are looked for as YOLO does, in ``labels`` instead of ``images``. Category ids count from 1,
-where YOLO's classes count from 0. An image without a label file has no boxes; a label file
-without an image is something wrong.
+``data.yaml`` is of Ultralytics or Roboflow, with ``names`` and folders (or list files) of images.
+Labels are searched as YOLO does, in ``labels`` instead of ``images``. Category ids count from 1, and
+YOLO's classes from 0. An image without a label file has no boxes; a label file without an image is
+a problem.
 
-Where something is wrong (see README.md beside this file), nothing is written unless with
-``--skip-bad``.
+If an image or a box has a problem (see README.md in this folder), nothing is written, unless
+``--skip-bad`` is given.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from hsakd_mm.datasets.boxes.coco_files import add_options, check_options, finish, targets
+from hsakd_mm.datasets.boxes.coco_files import add_options, check_options, output_paths, report_and_write
 from hsakd_mm.datasets.boxes.coco_json import collect, read_classes, to_coco
 from hsakd_mm.datasets.boxes.yolo_txt import read_data_yaml, yolo_samples
 from hsakd_mm.engine.launch import user_errors
@@ -30,12 +30,12 @@ from hsakd_mm.errors import UserError
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--data', metavar='YAML', help='data.yaml of the set')
-    parser.add_argument('--splits', nargs='+', metavar='SPLIT', help='which splits of --data (default: all it has)')
-    parser.add_argument('--images', metavar='DIR', help='instead of --data: folder of one split')
-    parser.add_argument('--labels', metavar='DIR', help='with --images (default: where YOLO looks for them)')
+    parser.add_argument('--data', metavar='YAML', help='data.yaml of the dataset')
+    parser.add_argument('--splits', nargs='+', metavar='SPLIT', help='splits of --data (default: all)')
+    parser.add_argument('--images', metavar='DIR', help='instead of --data: the image folder of one split')
+    parser.add_argument('--labels', metavar='DIR', help='label folder of --images (default: where YOLO looks for it)')
     parser.add_argument(
-        '--classes', nargs='+', metavar='CLASS', help='with --images: names in their order, or a file with one a line'
+        '--classes', nargs='+', metavar='CLASS', help='with --images: class names in order, or a file with one a line'
     )
     parser.add_argument('--out', required=True, help='folder for <split>.json, or a .json file for one split')
     add_options(parser)
@@ -45,39 +45,37 @@ def main() -> None:
 
 
 def convert(args: argparse.Namespace) -> None:
-    """Read all splits, then write all files."""
+    """Read and check all splits, then write all files."""
     check_options(args)
     names, places = _source(args)
-    paths = targets(args.out, places, args.force)
+    paths = output_paths(args.out, places, args.force)
     splits, folders = {}, {}
     for split, where in places.items():
         samples, folders[split] = yolo_samples(where, names, args.labels)
         splits[split] = collect(samples, names, args.clip, split)
-    finish(
+    report_and_write(
         {split: to_coco(content, names) for split, content in splits.items()},
         {split: content.findings for split, content in splits.items()},
         paths,
         args.skip_bad,
     )
     for split, path in paths.items():
-        print(f"{path}: its images lie in data_prefix=dict(img='{folders[split]}/')")
+        print(f"{path}: its images are in data_prefix=dict(img='{folders[split]}/')")
 
 
 def _source(args: argparse.Namespace) -> tuple:
     """Class names, and folders or list files by split."""
     if bool(args.data) == bool(args.images):
-        raise UserError('the set is named either by --data or by --images (with --classes): give one of the two.')
+        raise UserError('the dataset is given either by --data or by --images (with --classes): give one of the two.')
     if args.images:
         if not args.classes or args.splits:
             raise UserError(
-                '--images takes the names of the classes with --classes, and no '
-                '--splits: correct the command, or name a data.yaml with --data.'
+                '--images needs --classes and excludes --splits: correct the command, or name a data.yaml with --data.'
             )
         return read_classes(args.classes), {os.path.basename(os.path.abspath(args.images)): [args.images]}
     if args.classes or args.labels:
         raise UserError(
-            '--data says itself which classes there are and where labels lie: leave '
-            '--classes and --labels out, or use --images.'
+            '--data gives the classes and labels itself: leave --classes and --labels out, or use --images.'
         )
     names, places = read_data_yaml(args.data)
     absent = [split for split in args.splits or () if split not in places]

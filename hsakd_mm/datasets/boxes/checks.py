@@ -1,4 +1,4 @@
-"""What may be wrong with an image or a box of a detection set, and the tally of it."""
+"""Checks of the images and boxes of a detection dataset, and a list of the problems found."""
 
 import math
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ MALFORMED, UNKNOWN = 'malformed annotation', 'unknown category'
 NO_AREA, THIN = 'zero area', 'thinner than 1 pixel'
 OUTSIDE, FAR_OUTSIDE = 'outside the image', 'reaches far outside the image'
 
-# YOLO's six decimals are off by less; what is cut off so is neither an error nor worth a count.
+# YOLO's six decimals are off by less. Clipping so little is neither an error nor counted.
 ROUNDING = 0.05  # pixels
-_ORIENTATION = 0x0112  # EXIF tag; from 5 on, width and height are swapped
+_ORIENTATION = 0x0112  # EXIF tag; values from 5 swap width and height
 
 
 @dataclass
 class Findings:
-    """What was wrong in one split: each place under its reason, and how many boxes were clipped."""
+    """Problems of one split: places by reason; and the number of clipped boxes."""
 
     images: dict = field(default_factory=dict)
     boxes: dict = field(default_factory=dict)
@@ -41,13 +41,12 @@ class Findings:
 
 
 def image_size(path: str) -> tuple:
-    """Width and height in pixels, from the file's header; the pixels are not decoded.
+    """Width and height in pixels, read from the file's header.
 
-    A JPEG turned by its EXIF orientation has the size that it has once turned: OpenCV, through
-    which MMDetection reads, turns it.
+    The EXIF orientation of a JPEG is applied, as OpenCV does, with which MMDetection reads images.
 
     Raises:
-        UserError: Not an image.
+        UserError: The file is not an image.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -59,16 +58,16 @@ def image_size(path: str) -> tuple:
 
 
 def fit_box(corners: Sequence, size: Sequence, clip: float) -> tuple:
-    """A box within its image, or the reason why there is none.
+    """Clip a box to its image, or say why it cannot be used.
 
-    Boxes under a pixel are refused because MMDetection disagrees with itself on them: its
-    ``CocoDataset`` leaves them out of training, its ``CocoMetric`` counts them as missed.
+    Boxes thinner than a pixel are rejected because MMDetection treats them inconsistently:
+    ``CocoDataset`` leaves them out of training, and ``CocoMetric`` counts them as missed.
 
     Args:
         corners (Sequence[float]): x1, y1, x2, y2 in pixels, from 0.
         size (Sequence[int]): The image's width and height.
-        clip (float): How far a box may reach outside, to be clipped, as a part of the image's
-            width or height; one pixel is always allowed.
+        clip (float): A box may reach outside by this fraction of the image's width or height; one
+            pixel is always allowed.
 
     Returns:
         tuple: ``(corners, was_clipped, None)`` with corners rounded to 1/1000 pixel, or
@@ -95,15 +94,15 @@ def fit_box(corners: Sequence, size: Sequence, clip: float) -> tuple:
     return (x1, y1, x2, y2), max(beyond) > ROUNDING, None
 
 
-def refuse_bad(findings: dict, skip_bad: bool) -> None:
-    """End with what is wrong, unless it may be dropped.
+def reject_bad(findings: dict, skip_bad: bool) -> None:
+    """Raise an error that lists all problems, unless such images and boxes may be dropped.
 
     Args:
         findings (dict[str, Findings]): By split.
         skip_bad (bool): ``--skip-bad``.
 
     Raises:
-        UserError: Counts by reason, with the first place of each.
+        UserError: The number of problems by reason, with the first place of each.
     """
     if skip_bad or not any(findings.values()):
         return
@@ -117,8 +116,8 @@ def refuse_bad(findings: dict, skip_bad: bool) -> None:
         for (kind, reason), places in wrong.items()
     ]
     raise UserError(
-        f'annotations without mistakes were expected, and something is wrong with '
-        f'{", ".join(parts)}: mend it, or drop such images and boxes with --skip-bad; '
+        f'annotations without problems were expected, and there are problems with '
+        f'{", ".join(parts)}: correct them, or drop such images and boxes with --skip-bad; '
         f'nothing was written.'
     )
 

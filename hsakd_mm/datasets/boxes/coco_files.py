@@ -1,4 +1,4 @@
-"""How the converters of detection sets end: a table of counts, and files whole or not at all."""
+"""Output of the dataset converters: a table of counts, and all json files or none."""
 
 import argparse
 import json
@@ -8,37 +8,36 @@ from collections import Counter
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import replace
 
-from .checks import refuse_bad
+from .checks import reject_bad
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that all converters share."""
+    """Add the options that all converters share."""
     parser.add_argument(
-        '--skip-bad', action='store_true', help='drop images and boxes with which something is wrong, and count them'
+        '--skip-bad', action='store_true', help='drop images and boxes that have a problem, and count them'
     )
     parser.add_argument(
         '--clip',
         type=float,
         default=0.01,
-        metavar='PART',
-        help='a box that reaches outside by no more than this part of the width or '
-        'height (or by one pixel) is clipped; further is wrong (default: '
-        '%(default)s; 1 clips whatever touches the image)',
+        metavar='FRACTION',
+        help='clip boxes that reach outside the image by up to this fraction of its width or height (or by one '
+        'pixel); more is a problem (default: %(default)s; 1 clips all boxes that touch the image)',
     )
     parser.add_argument('--force', action='store_true', help='replace json files that exist')
 
 
 def check_options(args: argparse.Namespace) -> None:
-    """Refuses a ``--clip`` that is not a part of the image."""
+    """Reject a ``--clip`` outside 0..1."""
     if not 0 <= args.clip <= 1:
-        raise UserError(f'--clip takes a part of the width or height, from 0 to 1, and it is {args.clip:g}.')
+        raise UserError(f'--clip takes a fraction of the width or height, from 0 to 1, and it is {args.clip:g}.')
 
 
-def targets(out: str, splits, force: bool) -> dict:
-    """The file of each split: ``out`` itself if it ends in .json, else ``out/<split>.json``.
+def output_paths(out: str, splits, force: bool) -> dict:
+    """The output file of each split: ``out`` itself if it ends in .json, else ``out/<split>.json``.
 
     Raises:
-        UserError: One exists and may not be replaced, or several would share one file.
+        UserError: A file exists and may not be replaced, or several splits would share one file.
     """
     splits = list(splits)
     if out.endswith('.json'):
@@ -53,31 +52,30 @@ def targets(out: str, splits, force: bool) -> dict:
     for path in paths.values():
         if os.path.lexists(path) and (not force or os.path.isdir(path)):
             raise UserError(
-                f'a new file was expected at {path}, and there is something: choose '
-                f'another place with --out, or replace the file with --force.'
+                f'the file {path} exists already: choose another place with --out, or replace it with --force.'
             )
     return paths
 
 
-def finish(contents: dict, findings: dict, paths: dict, skip_bad: bool) -> None:
-    """Print the table; then write every file, or none.
+def report_and_write(contents: dict, findings: dict, paths: dict, skip_bad: bool) -> None:
+    """Print the table, then write all files or none.
 
     Args:
         contents (dict[str, dict]): The json of each split.
-        findings (dict[str, Findings]): What was wrong in each.
-        paths (dict[str, str]): Where each goes.
-        skip_bad (bool): Whether what was wrong may be left out.
+        findings (dict[str, Findings]): The problems of each split.
+        paths (dict[str, str]): The output file of each split.
+        skip_bad (bool): Write what is left without the images and boxes that have problems.
 
     Raises:
-        UserError: Something is wrong, nothing is left, or a file cannot be written.
+        UserError: There are problems, no image is left, or a file cannot be written.
     """
     print(table(contents, findings))
-    refuse_bad(findings, skip_bad)
+    reject_bad(findings, skip_bad)
     empty = [split for split, content in contents.items() if not content['images']]
     if empty:
         raise UserError(
-            f'at least one image was expected in {empty[0]}, and none is left: check '
-            f'the folders and what the table says was dropped; nothing was written.'
+            f'no image of {empty[0]} is left: check the folders, and what was dropped according to the table; '
+            f'nothing was written.'
         )
     finished = {}
     try:
@@ -94,7 +92,7 @@ def finish(contents: dict, findings: dict, paths: dict, skip_bad: bool) -> None:
 
 
 def table(contents: dict, findings: dict) -> str:
-    """Counts, one column a split; rows of problems only where there are any."""
+    """A text table of counts with one column a split; only problems that occur have a row."""
     rows = [['', *contents]]
 
     def row(title: str, count) -> None:

@@ -1,20 +1,20 @@
-"""Images with boxes, from whichever format, checked and made into a COCO json.
+"""Checks images with boxes, read from any format, and makes a COCO json of them.
 
-What MMDetection does with COCO's two flags decides how a box that is not to be learned (VOC's
-'difficult') is written:
+A box that should not be learned (VOC's 'difficult') could be written with either of COCO's two
+flags, which MMDetection treats differently:
 
-* ``iscrowd=1``: ``CocoDataset`` keeps the box with ``ignore_flag=1``, as one of
-  ``ignored_instances``. It is never a positive; with an assigner's ``ignore_iof_thr`` above 0 no
-  negative either (by default, -1, it is background). ``CocoMetric`` counts it neither as found
-  nor as missed.
+* ``iscrowd=1``: ``CocoDataset`` keeps the box with ``ignore_flag=1``, in ``ignored_instances``. It
+  is never a positive, and if the assigner's ``ignore_iof_thr`` is above 0 it is no negative either
+  (by default, -1, it is background). ``CocoMetric`` counts it neither as found nor as missed.
 * ``ignore=1``: ``CocoDataset`` leaves the box out, so that its object is background to every
   assigner; and as pycocotools overwrites ``ignore`` with ``iscrowd``, the box counts as missed.
 
-So ``iscrowd`` is written, and ``ignore`` never. It is what ``VOCDataset`` does with 'difficult',
-with one difference in evaluation: COCO compares a detection with a crowd by the part of the
-*detection* that is covered, and lets any number match, where ``VOCMetric`` uses the plain IoU.
+So this module writes ``iscrowd`` and never ``ignore``, which matches what ``VOCDataset`` does with
+'difficult'. One difference remains in evaluation: COCO compares a detection with a crowd by the part
+of the *detection* that is covered, and a crowd can match any number of detections; ``VOCMetric``
+uses the IoU.
 
-MMDetection numbers classes by the order of ``categories`` in the file, whatever the order of
+MMDetection numbers classes by the order of ``categories`` in the file, not by the order of
 ``metainfo.classes`` in the config. All files of one conversion have the same categories.
 """
 
@@ -34,7 +34,7 @@ _LOG_EVERY = 5.0  # seconds
 
 @dataclass
 class Box:
-    """One object: corners ``(x1, y1, x2, y2)`` in pixels from 0; ``place`` says where it stands."""
+    """One object: corners ``(x1, y1, x2, y2)`` in pixels from 0; ``place`` is its place in the file."""
 
     category: str
     corners: tuple
@@ -44,7 +44,7 @@ class Box:
 
 @dataclass
 class Annotation:
-    """What an annotation file says: boxes, the image's size if it names one, unreadable parts."""
+    """The content of an annotation file: boxes, the image size if given, and unreadable parts."""
 
     boxes: list = field(default_factory=list)
     size: tuple | None = None
@@ -56,10 +56,10 @@ class Sample:
     """One image before it is checked.
 
     Args:
-        name (str): The image's path below the folder that will be ``data_prefix['img']``.
-        path (str | None): The image file; None where there is none.
-        source (str): The annotation file. A second image with the same one is a duplicate.
-        read (Callable): ``read((width, height))`` gives the :class:`Annotation`, or raises
+        name (str): Path of the image in the folder that will be ``data_prefix['img']``.
+        path (str | None): The image file, or None if there is no image.
+        source (str): The annotation file. A second image with the same file is a duplicate.
+        read (Callable): ``read((width, height))`` returns the :class:`Annotation` or raises
             :class:`Malformed`.
     """
 
@@ -70,12 +70,12 @@ class Sample:
 
 
 class Malformed(Exception):
-    """An annotation file that cannot be used at all: ``Malformed(reason, place)``."""
+    """An annotation file cannot be used at all: ``Malformed(reason, place)``."""
 
 
 @dataclass
 class Split:
-    """Checked images ``dict(file_name, width, height)``, the boxes of each, and what was wrong."""
+    """Checked images ``dict(file_name, width, height)``, the boxes of each, and the problems."""
 
     images: list = field(default_factory=list)
     boxes: list = field(default_factory=list)
@@ -86,10 +86,10 @@ def collect(samples: Sequence, classes: Sequence | None, clip: float, what: str)
     """Read and check the annotation of every image.
 
     Args:
-        samples (Sequence[Sample]): In the order in which they will be numbered.
-        classes (Sequence[str] | None): The categories there are; None accepts all.
-        clip (float): See :func:`.box_checks.fit_box`.
-        what (str): Names the split in the progress that is shown.
+        samples (Sequence[Sample]): All images; they are numbered in this order.
+        classes (Sequence[str] | None): The known categories; None accepts all.
+        clip (float): See :func:`.checks.fit_box`.
+        what (str): Name of the split in the progress messages.
     """
     split, seen = Split(), set()
     with ThreadPool(min(16, 4 * (os.cpu_count() or 1))) as pool:  # a file system may be far away
@@ -106,7 +106,7 @@ def collect(samples: Sequence, classes: Sequence | None, clip: float, what: str)
 
 
 def progress(results, total: int, what: str) -> Iterator:
-    """Hands ``results`` on and says on stderr, every few seconds, how many are done."""
+    """Pass ``results`` on and print on stderr, every few seconds, how many are done."""
     began = logged = time.monotonic()
     for done, result in enumerate(results, 1):
         yield result
@@ -118,7 +118,7 @@ def progress(results, total: int, what: str) -> Iterator:
 
 
 def to_coco(split: Split, classes: Sequence) -> dict:
-    """The content of the json; ids count from 1, in the order of the images and of ``classes``."""
+    """The content of the json; ids count from 1 in the order of the images and of ``classes``."""
     number = {name: index for index, name in enumerate(classes, 1)}
     images, annotations = [], []
     for image_id, (image, boxes) in enumerate(zip(split.images, split.boxes), 1):
@@ -139,17 +139,17 @@ def to_coco(split: Split, classes: Sequence) -> dict:
 
 
 def bbox_and_area(corners: Sequence) -> dict:
-    """``bbox`` [x, y, w, h] and ``area``, in pixels, to 1/1000."""
+    """``bbox`` [x, y, w, h] and ``area`` in pixels, rounded to 1/1000."""
     x1, y1, x2, y2 = corners
     width, height = round(x2 - x1, 3), round(y2 - y1, 3)
     return dict(bbox=[x1, y1, width, height], area=round(width * height, 3))
 
 
 def read_classes(words: Sequence | None) -> list | None:
-    """Class names as a user gives them: the names themselves, or one file with a name a line.
+    """Class names from the command line: the names, or one file with a name a line.
 
     Raises:
-        UserError: No name, or one that stands there twice.
+        UserError: There is no name, or a name occurs twice.
     """
     if words is None:
         return None
@@ -160,14 +160,14 @@ def read_classes(words: Sequence | None) -> list | None:
     if twice or not words:
         raise UserError(
             f'class names were expected, each once, and '
-            f'{f"{twice[0]} stands there twice" if twice else "there are none"}: '
+            f'{f"{twice[0]} occurs twice" if twice else "there are none"}: '
             f'correct --classes.'
         )
     return list(words)
 
 
 def _load(sample: Sample) -> tuple | Malformed:
-    """``(size, annotation)``; in a thread, so that nothing is counted here."""
+    """``(size, annotation)``, or the problem. Runs in a thread, so it changes nothing shared."""
     if sample.path is None or not os.path.isfile(sample.path):
         return Malformed(MISSING, sample.path or sample.source)
     try:

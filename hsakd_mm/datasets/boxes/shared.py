@@ -1,4 +1,4 @@
-"""Images that two sets share: a detector that is measured on them is measured on what it has seen."""
+"""Finds images that are in both of two datasets, such as training images in validation data."""
 
 import functools
 import hashlib
@@ -6,29 +6,29 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-CONTENT = 50_000  # in sets of more images together, only paths are compared
+MAX_COMPARED = 50_000  # images of both; of more, only the paths are compared
 _HEAD = 16_384  # bytes
 
 
 def shared_images(train: Sequence, val: Sequence) -> list:
     """The images of ``val`` that are in ``train`` too.
 
-    Two paths to one file are one image (links to folders are followed). So are two files of equal
-    bytes, whatever their names: files of one size are compared by their first 16 KiB, and those
-    that agree in them by all their bytes. Equal file names in different folders mean nothing. An
-    image that was saved anew, with other bytes, is not recognised.
+    Two paths of the same file are the same image; links to folders are followed. Two files with
+    the same bytes are the same image too: files of equal size are compared by their first 16 KiB,
+    and if these are equal by their SHA-256. Equal file names in different folders do not count. A
+    copy that was encoded again is not found.
 
     Args:
-        train (Sequence[str]): Paths of images; those that cannot be read are compared by path.
+        train (Sequence[str]): Paths of images. Unreadable files are compared by path only.
         val (Sequence[str]): The same.
 
     Returns:
-        list[tuple[str, str]]: The path in ``val`` and a path in ``train``, in the order of ``val``.
+        list[tuple[str, str]]: Path in ``val`` and path in ``train``, in the order of ``val``.
     """
-    resolved = functools.cache(os.path.realpath)  # of folders: few, where files are many
+    resolved = functools.cache(os.path.realpath)  # folders are few, files are many
     known = {_resolve(path, resolved): path for path in train}
     found = {path: known[_resolve(path, resolved)] for path in val if _resolve(path, resolved) in known}
-    if len(train) + len(val) <= CONTENT:
+    if len(train) + len(val) <= MAX_COMPARED:
         groups = [(list(train), [path for path in val if path not in found])]
         for key in (os.path.getsize, _head, _digest):
             groups = [pair for group in groups for pair in _refine(*group, key)]

@@ -1,8 +1,8 @@
-"""Disjoint parts of a COCO json, such as one to train on and one to measure on.
+"""Splits a COCO json into disjoint parts, such as one for training and one for validation.
 
-Classes are dealt out from the rarest to the most frequent. Each image of a class goes to the part
-that lacks the class, or else to the one that is furthest from its share of it; the sizes of the
-parts are exact. This is iterative stratification (Sechidis et al., 2011) with fixed sizes.
+Images are assigned class by class, from the rarest to the most frequent. An image goes to a part
+that lacks the class, or else to the part that is furthest below its share of the class. The sizes
+of the parts are exact. This is iterative stratification (Sechidis et al., 2011) with fixed sizes.
 """
 
 import math
@@ -13,14 +13,14 @@ from hsakd_mm.errors import UserError
 
 from .subset import draw_order
 
-REST = None  # the part that is not written, if the fractions do not sum to 1
+REST = None  # the part that is not written if the fractions sum to less than 1
 
 
 def read_fractions(words: Sequence) -> dict:
-    """``['train=0.7', 'val=0.3']`` as a dict.
+    """Parse ``['train=0.7', 'val=0.3']``.
 
     Raises:
-        UserError: A word is no name with a fraction, a name occurs twice, or the sum is above 1.
+        UserError: A word is not NAME=FRACTION, a name occurs twice, or the sum is above 1.
     """
     fractions: dict = {}
     for word in words:
@@ -46,26 +46,26 @@ def read_fractions(words: Sequence) -> dict:
 
 
 def split(content: dict, fractions: dict, seed: int = 0) -> dict:
-    """Deal out the images; every image is in one part at most.
+    """Assign every image to at most one part.
 
     Args:
-        content (dict): A COCO json's, checked (:func:`.subset.checked`).
-        fractions (dict[str, float]): As :func:`read_fractions` gives them. If they sum to less
-            than 1, the remaining images are in no part.
-        seed (int): Decides, with the images' names, which images go where.
+        content (dict): Checked content of a COCO json (:func:`.subset.check_coco`).
+        fractions (dict[str, float]): Fraction of each part. If they sum to less than 1, the
+            remaining images are in no part.
+        seed (int): The split depends on the seed and the images' names only.
 
     Returns:
         dict[str, dict]: The content of each part. All have all categories.
 
     Raises:
-        UserError: A fraction of so few images is none.
+        UserError: A part would have no image.
     """
     images = draw_order(content['images'], seed)
     free = _sizes(fractions, len(images))
     empty = [name for name in fractions if not free[name]]
     if empty:
         raise UserError(
-            f'--split {empty[0]}={fractions[empty[0]]:g} of {len(images)} images is none: make the fraction larger.'
+            f'the part {empty[0]}={fractions[empty[0]]:g} of {len(images)} images has no image: make it larger.'
         )
     classes: dict = {image['id']: set() for image in images}
     for box in content['annotations']:
@@ -94,7 +94,7 @@ def split(content: dict, fractions: dict, seed: int = 0) -> dict:
 
 
 def absent_classes(parts: dict) -> list:
-    """Sentences about classes that one part has and another has not."""
+    """A note for each part that lacks classes of the other parts."""
     categories = next(iter(parts.values()))['categories']
     present = {name: {box['category_id'] for box in part['annotations']} for name, part in parts.items()}
     notes = []
@@ -108,7 +108,7 @@ def absent_classes(parts: dict) -> list:
 
 
 def _sizes(fractions: dict, count: int) -> dict:
-    """Images of each part: rounded down, and what is left over to the largest remainders."""
+    """Number of images of each part, by the largest remainder method."""
     exact = {**fractions, REST: max(0.0, 1 - sum(fractions.values()))}
     exact = {name: round(fraction * count, 6) for name, fraction in exact.items()}
     sizes = {name: int(number) for name, number in exact.items()}

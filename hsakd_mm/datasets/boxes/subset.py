@@ -1,8 +1,8 @@
-"""A part of a COCO json, chosen by class, box size and number of images; ids stay as they were.
+"""A subset of a COCO json by class, box size and number of images. Ids do not change.
 
-Of the images that qualify, those are taken whose name, hashed with the seed, comes first. So the
-choice is the same on every machine and whatever the order in the file, and a subset of 10 images
-is within the one of 20 with the same seed.
+Images are drawn in the order of the hashes of their names with the seed. So the draw is the same on
+every machine and for any order in the file, and a draw of 10 images is part of the draw of 20 with
+the same seed.
 """
 
 import hashlib
@@ -22,16 +22,16 @@ DUPLICATE_ID = 'duplicate id'
 
 @dataclass
 class Choice:
-    """What to keep; None does not restrict.
+    """What to keep; None means no restriction.
 
     Args:
-        classes (Sequence[str] | None): Categories by name, in the file's order.
-        min_area, max_area (float | None): Of a box, width times height in square pixels, both
-            included. A box beyond is dropped, and its object becomes background.
-        drop_empty (bool): Drop images that have no box, or none left, before images are drawn.
-        max_images (int | None): At most so many images.
-        fraction (float | None): This part of the images that qualify, and at least one.
-        seed (int): Of the draw.
+        classes (Sequence[str] | None): Names of categories; the file's order is kept.
+        min_area, max_area (float | None): Range of width times height of a box in square pixels,
+            both ends included. Other boxes are dropped, so their objects become background.
+        drop_empty (bool): Drop images without boxes, or without any left, before the draw.
+        max_images (int | None): Maximum number of images.
+        fraction (float | None): Fraction of the remaining images, at least one image.
+        seed (int): Seed of the draw.
     """
 
     classes: Sequence | None = None
@@ -44,11 +44,11 @@ class Choice:
 
     def __post_init__(self) -> None:
         if self.max_images is not None and self.fraction is not None:
-            raise UserError('--max-images and --fraction both say how many images to take: use one of them.')
+            raise UserError('--max-images and --fraction both set the number of images: use one of them.')
         if self.max_images is not None and self.max_images < 1:
             raise UserError(f'--max-images takes a number of 1 or more, and it is {self.max_images}.')
         if self.fraction is not None and not 0 < self.fraction <= 1:
-            raise UserError(f'--fraction takes a part above 0 and up to 1, and it is {self.fraction:g}.')
+            raise UserError(f'--fraction takes a number above 0 and up to 1, and it is {self.fraction:g}.')
         if None not in (self.min_area, self.max_area) and self.min_area > self.max_area:
             raise UserError(
                 f'no box is both at least --min-area {self.min_area:g} and at most '
@@ -57,7 +57,7 @@ class Choice:
 
 
 def read_coco(path: str) -> dict:
-    """The json's content, with the three lists that make it COCO's."""
+    """Read a COCO json and check that it has images, categories and annotations."""
     try:
         with open(path, encoding='utf-8') as file:
             content = json.load(file)
@@ -84,16 +84,17 @@ def read_coco(path: str) -> dict:
     return content
 
 
-def checked(content: dict, images: str | None, clip: float) -> tuple:
-    """The json without what is wrong in it, and what that was.
+def check_coco(content: dict, images: str | None, clip: float) -> tuple:
+    """Check every image and box.
 
     Args:
         content (dict): See :func:`read_coco`; it is not changed.
-        images (str | None): Folder of the image files; None does not look at them.
-        clip (float): See :func:`.box_checks.fit_box`.
+        images (str | None): Folder of the image files; None skips checking them.
+        clip (float): See :func:`.checks.fit_box`.
 
     Returns:
-        tuple: A new content, and :class:`.box_checks.Findings`.
+        tuple: The content without the images and boxes that have problems, and
+        :class:`.checks.Findings`.
     """
     findings, sizes, files, kept = Findings(), {}, set(), []
     for image in progress(content['images'], len(content['images']), 'images'):
@@ -114,17 +115,17 @@ def checked(content: dict, images: str | None, clip: float) -> tuple:
             findings.box(DUPLICATE_ID, place)
         elif box['category_id'] not in categories:
             findings.box(UNKNOWN, place)
-        elif box['image_id'] in sizes:  # else the image is among what was wrong
+        elif box['image_id'] in sizes:  # otherwise its image has a problem
             boxes += _fitted(box, sizes[box['image_id']], clip, findings, place)
         seen.add(box['id'])
     return dict(content, images=kept, annotations=boxes), findings
 
 
 def subset(content: dict, choice: Choice, source: str = '') -> dict:
-    """The chosen part, with the choice written down in ``info.subset``.
+    """The chosen subset; ``info.subset`` records the choice.
 
     Raises:
-        UserError: A class that the file does not have, or nothing is left.
+        UserError: The file lacks a class, or no image is left.
     """
     names = [entry['name'] for entry in content['categories']]
     unknown = [name for name in choice.classes or () if name not in names]
@@ -146,8 +147,7 @@ def subset(content: dict, choice: Choice, source: str = '') -> dict:
     images = [image for image in content['images'] if image['id'] in filled or not choice.drop_empty]
     if not images:
         raise UserError(
-            'no image is left of this choice: take more --classes, a wider range of '
-            'areas, or keep images without boxes.'
+            'no image is left: choose more --classes, a wider range of areas, or keep images without boxes.'
         )
     chosen = {image['id'] for image in _draw(images, choice)}
     info = content.get('info') if isinstance(content.get('info'), dict) else {}
@@ -191,7 +191,7 @@ def _wrong_image(image: dict, folder: str | None) -> str | None:
 
 
 def _fitted(box: dict, size: tuple, clip: float, findings: Findings, place: str) -> list:
-    """The annotation, clipped if need be, in a list; or an empty one."""
+    """A list of the annotation, clipped if necessary, or an empty list."""
     try:
         x, y, w, h = map(float, box['bbox'])
     except (TypeError, ValueError):
@@ -206,5 +206,5 @@ def _fitted(box: dict, size: tuple, clip: float, findings: Findings, place: str)
     findings.clipped += 1
     fitted = bbox_and_area(corners)
     if box.get('segmentation'):
-        fitted.pop('area')  # it is the mask's
+        fitted.pop('area')  # the area of the mask
     return [dict(box, **fitted)]

@@ -1,9 +1,9 @@
-"""Pascal VOC's XML files, read as MMDetection's ``XMLDataset`` reads them.
+"""Reads Pascal VOC's XML files with the same coordinates as MMDetection's ``XMLDataset``.
 
-VOC counts pixels from 1 and includes the last one. ``XMLDataset`` takes the whole part of each
-number, subtracts 1 from all four, and calls xmax - xmin the width, so that a box loses its last
-column and row. Coordinates here are the same, to the pixel: a detector trained through the one
-reader can be evaluated through the other.
+VOC counts pixels from 1 and includes the last one. ``XMLDataset`` truncates each number, subtracts
+1 from all four, and takes xmax - xmin as the width, so that a box loses its last column and row.
+The coordinates here are the same to the pixel: a detector trained with one reader can be evaluated
+with the other.
 """
 
 import os
@@ -15,7 +15,7 @@ from hsakd_mm.errors import UserError
 from .checks import EXTENSIONS, MALFORMED, NO_ANNOTATION
 from .coco_json import Annotation, Box, Malformed, Sample
 
-# In the order of MMDetection's VOCDataset, which is also the alphabet's.
+# In the order of MMDetection's VOCDataset, which is alphabetical.
 VOC_CLASSES = (
     'aeroplane',
     'bicycle',
@@ -42,18 +42,18 @@ MAIN = os.path.join('ImageSets', 'Main')
 
 
 def voc_samples(root: str, image_set: str | None, images: str, annotations: str, from_zero: bool) -> list:
-    """The images of a list, or of every XML file.
+    """The images of an image-set list, or of all XML files.
 
     Args:
         root (str): Such as ``VOCdevkit/VOC2007``.
         image_set (str | None): A name in ``ImageSets/Main``, a file with one image id a line, or
             None for all XML files.
-        images (str): Folder of the images, below ``root``.
-        annotations (str): Folder of the XML files, below ``root``.
+        images (str): Folder of the images in ``root``.
+        annotations (str): Folder of the XML files in ``root``.
         from_zero (bool): See :func:`read_xml`.
 
     Raises:
-        UserError: A folder or the list is absent, or empty.
+        UserError: A folder or the list is missing or empty.
     """
     images, annotations = os.path.join(root, images), os.path.join(root, annotations)
     files = _by_stem(images, EXTENSIONS)
@@ -82,7 +82,7 @@ def voc_samples(root: str, image_set: str | None, images: str, annotations: str,
 
 
 def read_list(root: str, image_set: str) -> list:
-    """The ids of an image-set list; the second column of VOC's lists of one class is not used."""
+    """Image ids of an image-set list. The second column of the lists of one class is ignored."""
     path = image_set
     if not os.path.isfile(path):
         path = os.path.join(root, MAIN, f'{image_set}.txt')
@@ -103,16 +103,16 @@ def read_list(root: str, image_set: str) -> list:
 
 
 def read_xml(path: str, from_zero: bool = False) -> Annotation:
-    """One file.
+    """Read one file.
 
     Args:
         path (str): The file.
-        from_zero (bool): Coordinates count from 0 and keep their fractions, as some tools write
-            them; nothing is subtracted.
+        from_zero (bool): Coordinates count from 0, as some tools write them: nothing is subtracted
+            and fractions are kept.
 
     Raises:
-        Malformed: The file is missing or no XML. Single objects without a name or a box are listed
-            in the annotation's ``malformed``.
+        Malformed: The file is missing or not XML. Objects without a name or a box are listed in
+            the annotation's ``malformed``.
     """
     try:
         root = ET.parse(path).getroot()
@@ -136,12 +136,12 @@ def read_xml(path: str, from_zero: bool = False) -> Annotation:
 
 
 def found_classes(splits: Sequence) -> list:
-    """All categories of some :class:`.coco_json.Split`, by the alphabet."""
+    """All categories of some :class:`.coco_json.Split`, in alphabetical order."""
     return sorted({box.category for split in splits for boxes in split.boxes for box in boxes})
 
 
 def _size(root: ET.Element, path: str) -> tuple | None:
-    """Width and height as the file has them; None where it has none, or 0 for "not known"."""
+    """Width and height in the file; None if they are absent, or 0 for "unknown"."""
     if root.find('size') is None:
         return None
     try:
@@ -152,7 +152,7 @@ def _size(root: ET.Element, path: str) -> tuple | None:
 
 
 def _by_stem(folder: str, extensions: Sequence) -> dict:
-    """File names below a folder by what stands before their extension; a .jpg comes first."""
+    """File names in a folder by their stem; a .jpg comes first."""
     try:
         names = [entry.name for entry in os.scandir(folder) if not entry.is_dir()]
     except OSError as error:

@@ -1,7 +1,7 @@
-"""YOLO's label files: one line an object, ``class cx cy w h``, in parts of the width and height.
+"""Reads YOLO's label files: a line ``class cx cy w h`` an object, relative to the image size.
 
-A line of a class and three or more points is a polygon; its box is what it spans, as Ultralytics
-takes it. An image without a label file, or with an empty one, has no objects.
+A line with a class and three or more points is a polygon; its box is the polygon's bounding box, as
+in Ultralytics. An image without a label file, or with an empty one, has no objects.
 """
 
 import os
@@ -18,17 +18,17 @@ SPLITS = ('train', 'val', 'test')
 
 
 def read_data_yaml(path: str) -> tuple:
-    """Class names and the images of each split.
+    """Read the class names and the places of the images of each split.
 
     Args:
         path (str): Ultralytics' data.yaml: ``names`` (a list, or a mapping from 0), ``path``, and
             ``train``, ``val``, ``test``: a folder, a file with one image a line, or several.
 
     Returns:
-        tuple: ``names`` and ``dict[str, list[str]]``, folders and files as they were found.
+        tuple: ``names``, and folders and list files by split, ``dict[str, list[str]]``.
 
     Raises:
-        UserError: No such file, no names, or a split whose images are not there.
+        UserError: The file or its names are missing, or the images of a split are not found.
     """
     try:
         with open(path, encoding='utf-8') as file:
@@ -54,23 +54,23 @@ def read_data_yaml(path: str) -> tuple:
             splits[split] = [_found(path, data.get('path') or '', place) for place in places]
     if not splits:
         raise UserError(
-            f'train, val or test were expected in {path}, and there is none of them: add the folder of images of each.'
+            f'train, val or test were expected in {path}, and all are missing: add the folder of images of each split.'
         )
     return [str(name) for name in names], splits
 
 
 def yolo_samples(places: Sequence, names: Sequence, labels: str | None = None) -> tuple:
-    """The images of folders or list files, each with the reader of its labels.
+    """The images of folders or list files, each with a reader of its labels.
 
     Args:
-        places (Sequence[str]): Folders (searched with all below them) or list files.
+        places (Sequence[str]): Folders (searched recursively) or list files.
         names (Sequence[str]): The classes.
-        labels (str | None): Folder of the label files, with the sub-folders of the images' one.
-            None takes what YOLO takes: the last ``images`` of a path replaced by ``labels``, or
-            the images' own folder.
+        labels (str | None): Folder of the label files, with the same sub-folders as the images.
+            None uses YOLO's rule: the last ``images`` in a path is replaced by ``labels``; without
+            one, labels are beside the images.
 
     Returns:
-        tuple: The samples, and the folder below which their names are.
+        tuple: The samples, and the folder that their names are relative to.
     """
     samples, paths = [], [image for place in places for image in _images(place)]
     if not paths:
@@ -82,18 +82,18 @@ def yolo_samples(places: Sequence, names: Sequence, labels: str | None = None) -
         folder = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
     for path in paths:
         name = os.path.relpath(path, folder)
-        source = os.path.splitext(os.path.join(labels, name) if labels else labels_of(path))[0]
+        source = os.path.splitext(os.path.join(labels, name) if labels else label_path(path))[0]
         samples.append(_sample(name, path, f'{source}.txt', names))
     known = {os.path.normpath(sample.source) for sample in samples}
-    for place in filter(os.path.isdir, places):  # a list may choose; a folder should be whole
-        for source in _files(labels or labels_of(os.path.join(place, '')), ('.txt',)):
+    for place in filter(os.path.isdir, places):  # a list may leave labels out; a folder may not
+        for source in _files(labels or label_path(os.path.join(place, '')), ('.txt',)):
             if os.path.normpath(source) not in known and _is_label(source):
                 samples.append(_sample(source, None, source, names))
     return samples, folder
 
 
 def read_labels(path: str, size: tuple, names: Sequence) -> Annotation:
-    """One label file, in pixels of an image of ``size`` (width, height)."""
+    """Read one label file of an image of ``size`` (width, height); boxes are in pixels."""
     try:
         with open(path, encoding='utf-8') as file:
             lines = file.read().splitlines()
@@ -115,14 +115,14 @@ def read_labels(path: str, size: tuple, names: Sequence) -> Annotation:
         if index != label or not (len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0)):
             annotation.malformed.append(place)
             continue
-        # A name that no class has is an unknown category to whoever checks.
+        # 'class 10' is in no list of names, so the check reports an unknown category.
         category = names[index] if 0 <= index < len(names) else f'class {index}'
         annotation.boxes.append(Box(category, _corners(values, size), place=place))
     return annotation
 
 
-def labels_of(path: str) -> str:
-    """Where YOLO looks for the labels of an image (or of a folder that ends in a slash)."""
+def label_path(path: str) -> str:
+    """Where YOLO looks for the labels of an image, or of a folder that ends in a slash."""
     head, images, tail = path.rpartition(f'{os.sep}images{os.sep}')
     if images:
         return os.path.join(head, 'labels', tail)
@@ -168,20 +168,20 @@ def _files(folder: str, extensions: Sequence) -> list:
 
 
 def _is_label(path: str) -> bool:
-    """Whether a text file is one of labels, not a list of classes or a note that lies beside."""
+    """Whether a text file has labels and is not a list of classes or a note."""
     with open(path, encoding='utf-8', errors='replace') as file:
         words = file.readline().split()
     return not words or (words[0].replace('.', '', 1).isdigit() and len(words) > 1)
 
 
 def _found(yaml_path: str, root: str, place: str) -> str:
-    """A split's images. ``path`` may be another machine's, and Roboflow's ``../`` one too many."""
+    """Find the images of a split. ``path`` may be of another machine, and Roboflow writes one ``../`` too many."""
     here = os.path.dirname(yaml_path)
     candidates = [os.path.join(here, base, part) for base in (root, '') for part in (place, place.removeprefix('../'))]
     for path in candidates:
         if os.path.exists(path):
             return os.path.normpath(path)
     raise UserError(
-        f'{yaml_path} names {place} as a place of images, and there is nothing at '
-        f'{candidates[0]}: correct `path` or the split in the file.'
+        f'{yaml_path} gives {place} as a place of images, and {candidates[0]} does not exist: '
+        f'correct `path` or the split in the file.'
     )

@@ -1,4 +1,4 @@
-"""The demo's data: handwritten digits as pictures, and pasted into photographs."""
+"""The demo's data: images of handwritten digits, and scenes with several digits."""
 
 from .prepare import prepare_demo_data
 

@@ -1,9 +1,9 @@
-"""Real handwritten digits drawn on real photographs: the pictures of the embedded demo sets.
+"""Draws handwritten digits on photographs: the images of the demo datasets.
 
-Both come with scikit-learn: the 1,797 digits of 8x8 points of its ``load_digits`` (UCI, test part
-of the optical recognition set) and its two sample photographs. What is drawn follows from the
-seed alone. Statistics are taken over integers, and nothing but + - * / and Pillow's resampling is
-used: sums and powers of floats would differ in their last bits between machines.
+Both are part of scikit-learn: the 1,797 digits of 8x8 points of ``load_digits`` (UCI, test part of
+the optical recognition dataset) and its two sample photographs. The images depend on the seed only.
+Statistics are sums of integers, and only + - * / and Pillow's resampling are used, because sums and
+powers of floats differ in their last bits between machines.
 """
 
 from collections import defaultdict
@@ -16,15 +16,15 @@ from PIL import Image, ImageFilter
 from hsakd_mm.errors import UserError
 
 SPLITS = ('train', 'val', 'test')
-_SHARES = dict(train=1000 / 1797, val=300 / 1797)  # of each class; test takes the rest
-# Columns of the photographs, 640 wide: a split's backgrounds are never seen in another.
+_SHARES = dict(train=1000 / 1797, val=300 / 1797)  # of each class; test has the rest
+# Columns of the photographs, 640 wide: the splits have no background in common.
 _STRIPS = dict(train=(0, 352), val=(352, 432), test=(432, 640))
 _LUMA = np.array([299, 587, 114])  # thousandths
-_INK = 0.3  # opacity from which a point counts as part of a digit, for its box
+_INK = 0.3  # minimum opacity of the points in a digit's box
 
 
 class Source(NamedTuple):
-    """The raw material; ``split[name]`` holds indices into ``digits``."""
+    """Digits and photographs; ``split[name]`` has indices into ``digits``."""
 
     digits: np.ndarray  # uint8 [1797, 8, 8], 0..16
     labels: np.ndarray  # int [1797]
@@ -33,7 +33,7 @@ class Source(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A digit of a scene: its source, and the box around its ink in whole pixels."""
+    """A digit in a scene: its index, and the bounding box of its ink in whole pixels."""
 
     index: int
     x: int
@@ -43,7 +43,7 @@ class Drawn(NamedTuple):
 
 
 def load_source(seed: int) -> Source:
-    """Load scikit-learn's digits and photographs, and part the digits.
+    """Load scikit-learn's digits and photographs, and split the digits.
 
     Raises:
         UserError: scikit-learn is not installed.
@@ -61,7 +61,7 @@ def load_source(seed: int) -> Source:
 
 
 def split_digits(digits: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, list[int]]:
-    """Part the digits into train, val and test, class by class; equal pictures stay together.
+    """Split the digits into train, val and test, class by class. Equal images stay together.
 
     Returns:
         dict[str, list[int]]: Sorted indices of each split.
@@ -87,7 +87,7 @@ def split_digits(digits: np.ndarray, labels: np.ndarray, seed: int) -> dict[str,
 
 
 def draw_digit_image(source: Source, index: int, split: str, rng: Generator, size: int = 32) -> np.ndarray:
-    """One digit on a piece of a photograph, ``uint8 [size, size, 3]``."""
+    """Draw one digit on a crop of a photograph, ``uint8 [size, size, 3]``."""
     image = _background(source, split, rng, size, (24, 80))
     stroke = _stroke(source.digits[index], rng.uniform(0.56, 0.88) * size, rng)
     height, width = stroke.shape
@@ -99,11 +99,11 @@ def draw_digit_image(source: Source, index: int, split: str, rng: Generator, siz
 def draw_scene(
     source: Source, indices: list[int], split: str, rng: Generator, size: int = 128
 ) -> tuple[np.ndarray, list[Drawn]]:
-    """Digits of varied size on a piece of a photograph.
+    """Draw digits of different sizes on a crop of a photograph.
 
     Returns:
-        tuple: ``uint8 [size, size, 3]``, and what was drawn. No box covers more than a tenth of
-        another. A digit for which no place was found is left out; the first always has one.
+        tuple: ``uint8 [size, size, 3]``, and the digits drawn. No box covers more than a tenth of
+        another. A digit is left out if no place is found for it; the first one always has a place.
     """
     image = _background(source, split, rng, size, (96, 176))
     heights = sorted((14 + 34 * rng.random() ** 2 for _ in indices), reverse=True)  # mostly small
@@ -121,13 +121,13 @@ def draw_scene(
 
 
 def _background(source: Source, split: str, rng: Generator, size: int, sides: tuple[int, int]) -> np.ndarray:
-    """A random piece of a photograph, flattened and as if at dusk, float [S, S, 3] in 0..255."""
+    """A random crop of a photograph, darker and with less contrast, float [S, S, 3] in 0..255."""
     photo = source.photos[int(rng.integers(len(source.photos)))]
     left, right = _STRIPS[split]
     side = min(int(rng.integers(sides[0], sides[1] + 1)), right - left)
     x = int(rng.integers(left, right - side + 1))
     y = int(rng.integers(0, photo.shape[0] - side + 1))
-    # The piece is cut out first, so that resampling sees nothing of a neighbouring split.
+    # Cropped before it is resized: resampling must not see the columns of another split.
     piece = Image.fromarray(np.ascontiguousarray(photo[y : y + side, x : x + side]))
     piece = piece.resize((size, size), Image.Resampling.BILINEAR)
     if rng.random() < 0.5:
@@ -141,7 +141,7 @@ def _background(source: Source, split: str, rng: Generator, size: int, sides: tu
 
 
 def _stroke(digit: np.ndarray, height: float, rng: Generator) -> np.ndarray:
-    """A digit's opacity 0..1, cut to the box of its ink, about ``height`` pixels high."""
+    """A digit's opacity in 0..1, cropped to its ink, about ``height`` pixels high."""
     cell = height / 8 * rng.uniform(0.94, 1.06)  # pixels a point of the digit
     aspect, lean, slope = rng.uniform(0.9, 1.25), rng.uniform(-0.2, 0.2), rng.uniform(-0.12, 0.12)
     side = int(14 * cell) + 2
@@ -164,16 +164,16 @@ def _stroke(digit: np.ndarray, height: float, rng: Generator) -> np.ndarray:
 
 
 def _paint(image: np.ndarray, stroke: np.ndarray, x: int, y: int, rng: Generator) -> np.ndarray:
-    """Lay a stroke on the image, brighter than what lies below it and tinted.
+    """Blend a stroke into the image, in a random colour brighter than the background.
 
-    With darker strokes among them, a half-width ResNet-18 was still at chance after the demo's 12
-    epochs; with brighter ones only it is not.
+    If some strokes were darker, a half-width ResNet-18 would still be at chance after the demo's 12
+    epochs.
     """
     height, width = stroke.shape
     below = image[y : y + height, x : x + width]
     luma = below.astype(np.int64) @ _LUMA // 1000
     mean = luma.sum() / luma.size
-    # The busier the ground, the more contrast it takes to be legible.
+    # A textured background needs more contrast to be legible.
     contrast = rng.uniform(90, 170) + 0.6 * np.abs(luma - int(mean)).sum() / luma.size
     hue = rng.integers(0, 256, 3)
     colour = np.clip(mean + contrast + 0.4 * (hue - (hue @ _LUMA) / 1000), 0, 255)
@@ -184,7 +184,7 @@ def _paint(image: np.ndarray, stroke: np.ndarray, x: int, y: int, rng: Generator
 
 
 def _finish(image: np.ndarray, rng: Generator) -> np.ndarray:
-    """Some blur and noise over all, as a camera's; to bytes."""
+    """Add some blur and noise, as of a camera, and convert to uint8."""
     picture = Image.fromarray((image + 0.5).astype(np.uint8))
     if rng.random() < 0.5:
         picture = picture.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.2, 0.6))))
@@ -194,7 +194,7 @@ def _finish(image: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def _covered(one: Drawn, other: Drawn) -> float:
-    """Shared area of two boxes, as a part of the smaller: a bound on their IoU."""
+    """Intersection of two boxes over the area of the smaller one: an upper bound of their IoU."""
     wide = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
     high = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
     smaller = min(one.width * one.height, other.width * other.height)

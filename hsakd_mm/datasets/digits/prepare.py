@@ -1,11 +1,11 @@
-"""The embedded demo sets: written once, the same from one seed on every machine, checked by hash.
+"""Writes the demo datasets: the same files from one seed on every machine, checked by hash.
 
-* ``digits/{train,val,test}/{0..9}/<index>.png``: one picture of each of the 1,797 digits.
+* ``digits/{train,val,test}/{0..9}/<index>.png``: one image of each of the 1,797 digits.
 * ``scenes/{train,test}/*.png`` with ``scenes/{train,test}.json`` in COCO format: several digits in
-  one picture. Each annotation's ``digit_index`` names its digit.
+  one image. ``digit_index`` of an annotation is the index of its digit.
 
-A digit, and a part of a photograph, belongs to one split for both tasks, so that nothing of a test
-picture was ever seen in training. See :mod:`.digit_drawing` for how the pictures are made.
+Each digit, and each part of a photograph, belongs to the same split in both tasks, so that test
+images contain nothing that was seen in training. :mod:`.drawing` draws the images.
 """
 
 import hashlib
@@ -22,25 +22,25 @@ from hsakd_mm.errors import UserError
 
 from .drawing import SPLITS, Source, draw_digit_image, draw_scene, load_source
 
-# What seed 0 gave with numpy 2.4, Pillow 13 and scikit-learn 1.9. Another JPEG decoder may differ
-# in a photograph's last bits: the manifest then says so, and nothing else changes.
+# SHA-256 of seed 0 with numpy 2.4, Pillow 13 and scikit-learn 1.9. Another JPEG decoder may differ
+# in the last bits of a photograph; the manifest then says so.
 REFERENCE = 'c3138068f987ee3a86af005849905d3db20fd05870eb0d2ab13da97080646c30'
 
 MANIFEST = 'manifest.json'
 _AGAIN = 'delete the folder and run again'
-_VERSION = 1  # raise when what is drawn changes
+_VERSION = 1  # increase it when the images change
 
 
 def prepare_demo_data(out: str, seed: int = 0, train_scenes: int = 240, test_scenes: int = 120) -> dict:
-    """Write the demo sets to ``out``, or check those that are there.
+    """Write the demo datasets to ``out``, or check them if they exist.
 
-    All is written to a folder beside ``out`` that takes its name at the end: an interrupted call
-    leaves no half a data set.
+    Everything is written to a temporary folder, which is renamed to ``out`` at the end: an
+    interrupted call leaves no incomplete dataset.
 
     Args:
-        out (str): Folder; must not exist, be empty, or hold what an earlier call wrote.
-        seed (int): Of the split and of all drawing.
-        train_scenes, test_scenes (int): Number of pictures for detection.
+        out (str): Folder that does not exist, is empty, or was written by an earlier call.
+        seed (int): Seed of the split and of all drawing.
+        train_scenes, test_scenes (int): Number of images for detection.
 
     Returns:
         dict: The manifest, also at ``out/manifest.json``: ``seed``, ``parameters``, ``libraries``,
@@ -48,8 +48,8 @@ def prepare_demo_data(out: str, seed: int = 0, train_scenes: int = 240, test_sce
         ``matches_reference``, and ``files`` (SHA-256 of each).
 
     Raises:
-        UserError: ``out`` holds something else, a file is changed, missing or extra, scikit-learn
-            is missing, or writing failed. Nothing on disk was changed then.
+        UserError: ``out`` has other content, a file is changed, missing or extra, scikit-learn is
+            not installed, or writing failed. Nothing on disk is changed then.
     """
     if seed < 0:
         raise UserError(f'a seed of 0 or more was expected, and it is {seed}: choose another.')
@@ -127,7 +127,7 @@ def _write(folder: str, source: Source, wanted: dict) -> dict:
 def _scenes(source: Source, split: str, number: int, rng: np.random.Generator, save) -> dict:
     """Draw a split's scenes; returns their COCO annotations.
 
-    Digits are dealt like cards: none comes a second time before all came once.
+    Digits come from a shuffled deck, which is renewed when too few are left.
     """
     images, annotations, deck = [], [], []
     for image_id in range(1, number + 1):
@@ -170,7 +170,7 @@ def _scenes(source: Source, split: str, number: int, rng: np.random.Generator, s
 
 
 def _check(out: str, wanted: dict) -> dict:
-    """Compare ``out`` with its manifest, file by file, and with what was asked for."""
+    """Compare ``out`` with its manifest, file by file, and with the requested parameters."""
     try:
         with open(os.path.join(out, MANIFEST)) as file:
             manifest = json.load(file)

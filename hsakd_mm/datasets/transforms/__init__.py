@@ -1,4 +1,4 @@
-"""Transforms of a sample's dict; importing this registers them all."""
+"""Transforms of a sample (a dict); importing this registers them all."""
 
 from .build import build_transforms
 from .formatting import PackInputs

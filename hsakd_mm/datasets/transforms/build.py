@@ -1,4 +1,4 @@
-"""Pipelines from configs, with a sentence for a name or an argument that does not exist."""
+"""Builds pipelines from configs, with clear errors for unknown names and arguments."""
 
 import difflib
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ def build_transforms(pipeline: Sequence[dict | Callable]) -> list[Callable]:
     """Build the transforms of a pipeline.
 
     Raises:
-        UserError: An unknown type (the nearest names are given), or arguments it does not take.
+        UserError: The type is unknown (the nearest names are given) or does not take the arguments.
     """
     return [_build(each) if isinstance(each, dict) else each for each in pipeline]
 
 
 def _usable(name: str) -> bool:
     found = TRANSFORMS.get(name)
-    # mmcv, once something imported it, adds its own to mmengine's root: `Resize`, for arrays in BGR.
+    # Once mmcv is imported, mmengine's root registry has its transforms too: `Resize`, for BGR arrays.
     return found is not None and not found.__module__.startswith('mmcv.')
 
 

@@ -1,4 +1,4 @@
-"""The end of a pipeline: what the collate function stacks."""
+"""The last transform of a pipeline: makes what the collate function stacks."""
 
 import numpy as np
 import torch
@@ -10,17 +10,17 @@ from hsakd_mm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PackInputs:
-    """``img`` (RGB, PIL or uint8 tensor) and ``gt_label`` -> what the models take.
+    """Packs ``img`` (RGB, PIL or uint8 tensor) and ``gt_label`` as the models expect them.
 
-    Returns ``dict(inputs=uint8 Tensor [3, H, W], labels=int)``. Images stay in bytes: the model's
-    preprocessor normalises them, on the device.
+    Returns ``dict(inputs=uint8 Tensor [3, H, W], labels=int)``. Images stay uint8: the model's
+    data preprocessor normalises them on the device.
 
     Args:
-        with_index (bool): Also ``indices=int``, the image's place in the data set
-            (``sample_idx``), for methods that remember single images, such as CRD.
+        with_index (bool): Add ``indices=int``, the index of the image in the dataset
+            (``sample_idx``), for methods with a memory of single images, such as CRD.
 
     Raises:
-        UserError: The pipeline made something else of the image.
+        UserError: The image is not uint8 with 3 channels.
     """
 
     def __init__(self, with_index: bool = False) -> None:

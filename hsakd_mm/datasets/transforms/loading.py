@@ -1,4 +1,4 @@
-"""Image files into the pipeline."""
+"""Loads image files."""
 
 from hsakd_mm.datasets.images import read_rgb
 from hsakd_mm.registry import TRANSFORMS
@@ -9,7 +9,7 @@ class LoadImage:
     """Decodes ``results['img_path']`` into ``results['img']``, a PIL image in RGB.
 
     Args:
-        non_rgb (str, optional): 'error' or 'convert'. By default as the dataset says.
+        non_rgb (str, optional): 'error' or 'convert'. By default the dataset's ``non_rgb``.
     """
 
     def __init__(self, non_rgb: str | None = None) -> None:

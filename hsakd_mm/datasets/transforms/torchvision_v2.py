@@ -1,7 +1,7 @@
 """Every transform of ``torchvision.transforms.v2`` as ``type='torchvision/<Name>'``.
 
-They act on ``results['img']``; the arguments are torchvision's, with an interpolation given by its
-name ('bicubic') and inner ``transforms`` as configs.
+They transform ``results['img']``. The arguments are torchvision's; an interpolation is given by its
+name ('bicubic'), and nested ``transforms`` are configs.
 """
 
 import inspect
@@ -14,7 +14,7 @@ from .build import build_transforms
 
 
 class TorchvisionTransform:
-    """Base of the registered wrappers; ``wrapped`` is torchvision's class."""
+    """Base class of the registered wrappers; ``wrapped`` is torchvision's class."""
 
     wrapped: type
 
