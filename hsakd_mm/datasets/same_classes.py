@@ -13,10 +13,9 @@ def check_same_classes(splits: dict) -> None:
     Raises:
         UserError: Classes are missing, additional or in another order; names them and both folders.
     """
-    known = {name: dataset for name, dataset in splits.items() if classes_of(dataset) is not None}
-    for name, dataset in list(known.items())[1:]:
-        first, reference = next(iter(known.items()))
-        expected, found = classes_of(reference), classes_of(dataset)
+    known = [(name, dataset, classes) for name, dataset in splits.items() if (classes := classes_of(dataset))]
+    for name, dataset, found in known[1:]:
+        first, reference, expected = known[0]
         if found == expected:
             continue
         missing, extra = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
