@@ -1,7 +1,7 @@
 """Reads image files as 8-bit RGB; errors name the file and the reason."""
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from hsakd_mm.errors import UserError
 
@@ -42,7 +42,7 @@ def read_rgb(path: str, non_rgb: str = 'error') -> Image.Image:
         raise unreadable(path, error) from error
 
 
-def check_kind(image: Image.Image, path: str, non_rgb: str) -> None:
+def check_kind(image: ImageFile.ImageFile, path: str, non_rgb: str) -> None:
     """Reject an opened image, by its header, if it is not 8-bit RGB and may not be converted."""
     kind = _kind(image)
     if kind is None or (non_rgb == 'convert' and kind != '32-bit'):
@@ -86,7 +86,7 @@ def unreadable(path: str, error: Exception) -> UserError:
     )
 
 
-def _kind(image: Image.Image) -> str | None:
+def _kind(image: ImageFile.ImageFile) -> str | None:
     """The kind of an opened, not yet loaded image that is not 8-bit RGB; None if it is.
 
     PIL opens 16-bit colour as mode RGB; only the decoder's raw mode (RGB;16B) shows the difference.

@@ -139,7 +139,7 @@ def _check_voc(cfg: Config, dataset: dict, path: str, folder: str) -> tuple[list
     absent = [file for file in [*_spread(files), *xml] if not _exists(file)]
     if absent:
         raise _absent(cfg, absent, f' (of the {len(xml)} names looked for in {path})')
-    found = {node.text for file in xml for node in ET.parse(file).getroot().iterfind('object/name')}
+    found = {node.text or '' for file in xml for node in ET.parse(file).getroot().iterfind('object/name')}
     return check_names(classes_of(dataset), found, path), files
 
 

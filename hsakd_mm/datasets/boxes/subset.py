@@ -49,7 +49,7 @@ class Choice:
             raise UserError(f'--max-images takes a number of 1 or more, and it is {self.max_images}.')
         if self.fraction is not None and not 0 < self.fraction <= 1:
             raise UserError(f'--fraction takes a number above 0 and up to 1, and it is {self.fraction:g}.')
-        if None not in (self.min_area, self.max_area) and self.min_area > self.max_area:
+        if self.min_area is not None and self.max_area is not None and self.min_area > self.max_area:
             raise UserError(
                 f'no box is both at least --min-area {self.min_area:g} and at most '
                 f'--max-area {self.max_area:g}: exchange them.'
@@ -150,10 +150,10 @@ def subset(content: dict, choice: Choice, source: str = '') -> dict:
             'no image is left: choose more --classes, a wider range of areas, or keep images without boxes.'
         )
     chosen = {image['id'] for image in _draw(images, choice)}
-    info = content.get('info') if isinstance(content.get('info'), dict) else {}
+    info = content.get('info')
     return dict(
         content,
-        info=dict(info, subset=dict(of=os.path.basename(source), **asdict(choice))),
+        info=dict(info if isinstance(info, dict) else {}, subset=dict(of=os.path.basename(source), **asdict(choice))),
         images=[image for image in images if image['id'] in chosen],
         annotations=[box for box in boxes if box['image_id'] in chosen],
         categories=categories,
