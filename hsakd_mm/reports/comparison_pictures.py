@@ -3,14 +3,23 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.patheffects import withStroke
 
 from hsakd_mm.evaluation.average_precision import RECALLS
 
-from .pictures import INK, MUTED, colours_of, dashes_of, name_ends, new_figure, save_figure
+from .pictures import (
+    HALO,
+    INK,
+    MUTED,
+    colours_of,
+    dashes_of,
+    draw_grid_lines,
+    draw_seeds,
+    name_ends,
+    new_figure,
+    save_figure,
+)
 
 CLASSES_DRAWN = 20
-HALO = [withStroke(linewidth=2.5, foreground='white')]  # keeps a number legible on a line
 
 
 def draw_overview(
@@ -43,7 +52,7 @@ def draw_overview(
     panels = dict(zip(drawn, axes))
     for place, row in enumerate(rows):
         if row[measure]:
-            _seeds(panels['values'], place, row[measure], colours[row['name']])
+            draw_seeds(panels['values'], place, row[measure]['values'], colours[row['name']])
         if compared:
             _interval(panels['difference'], place, row, colours[row['name']], baseline)
     for part in ('values', 'difference'):
@@ -51,11 +60,11 @@ def draw_overview(
             panels[part].set_ylim(len(rows) - 0.5, -0.5)
             labels = names if part == 'values' else [''] * len(names)
             panels[part].set_yticks(range(len(names)), labels, fontsize=10)
-            _quiet(panels[part], 'x')
+            draw_grid_lines(panels[part], 'x')
     for text in panels['values'].get_yticklabels():
         text.set_color(INK)
     panels['values'].margins(x=0.2)
-    panels['values'].set_title(f'{measure} %: each seed, mean', loc='left', fontsize=10, color=INK)
+    panels['values'].set_title(f'{measure} (%): each seed, mean', loc='left', fontsize=10, color=INK)
     if compared:
         panels['difference'].axvline(0, color=MUTED, linewidth=1)
         panels['difference'].margins(x=0.12)
@@ -89,10 +98,10 @@ def draw_precision_recall(precision: dict, names: Sequence[str], file: str, titl
     for ax, (iou, lines) in zip(axes, precision.items()):
         for name, values in lines.items():
             ax.plot(100 * RECALLS, 100 * values, dashes[name], color=colours[name], linewidth=1.8, label=name)
-        ax.set_title(f'precision % over recall %, IoU {iou:g}', loc='left', fontsize=10, color=INK)
+        ax.set_title(f'Precision (%) over recall (%), IoU {iou:g}', loc='left', fontsize=10, color=INK)
         ax.set_xlim(0, 100)
         ax.set_ylim(0, 102)
-        _quiet(ax, 'y')
+        draw_grid_lines(ax, 'y')
     figure.legend(*axes[0].get_legend_handles_labels(), loc='outside right center', frameon=False, fontsize=9.5)
     save_figure(figure, file)
 
@@ -141,31 +150,15 @@ def draw_classes(per_class: dict, objects: dict, names: Sequence[str], file: str
         ax.set_xticks([])
         ax.tick_params(length=0)
         ax.spines[['left', 'bottom']].set_visible(False)
-    figure.supxlabel('AP %; in brackets the objects to find', fontsize=8.5, color=MUTED)
+    figure.supxlabel('AP (%); in brackets the number of objects', fontsize=8.5, color=MUTED)
     save_figure(figure, file)
-
-
-def _seeds(ax, place: int, found: dict, colour: str) -> None:
-    mean, values = found['mean'], found['values']
-    ax.plot(mean, place, '|', color=colour, markersize=19, markeredgewidth=3)
-    ax.scatter(values, [place] * len(values), s=34, color=colour, edgecolor='white', zorder=3)
-    ax.annotate(
-        f'{mean:.1f}',
-        (max(values), place),
-        (9, 0),
-        textcoords='offset points',
-        va='center',
-        fontsize=9,
-        color=INK,
-        path_effects=HALO,
-    )
 
 
 def _interval(ax, place: int, row: dict, colour: str, baseline: str) -> None:
     found = row['difference']
     if not found:
         ax.annotate(
-            'baseline' if row['name'] == baseline else 'unknown',
+            'baseline' if row['name'] == baseline else 'not compared',
             (0, place),
             (6, 0),
             textcoords='offset points',
@@ -207,15 +200,8 @@ def _curves(ax, curves: dict, measure: str) -> None:
         )
         ax.fill_between(epochs, lows, highs, color=colours[name], alpha=0.13, linewidth=0)
         ends.append((means[-1], name))
-    ax.set_title(f'{measure} % by epoch: mean, lowest and highest seed', loc='left', fontsize=10, color=INK)
+    ax.set_title(f'{measure} (%) by epoch: mean, lowest and highest seed', loc='left', fontsize=10, color=INK)
     ax.set_xlabel('epoch', fontsize=9, color=MUTED)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    _quiet(ax, 'y')
+    draw_grid_lines(ax, 'y')
     name_ends(ax, ends, colours)
-
-
-def _quiet(ax, axis: str) -> None:
-    ax.spines['left'].set_visible(False)
-    ax.grid(axis=axis, color='#e8e8e8', linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.tick_params(length=0, labelsize=9, labelcolor=MUTED)
