@@ -6,6 +6,7 @@ detections (the interval of the difference, precision and recall, AP by class, d
 ``detections.json``. A run without that file keeps its row, and the report says what is missing.
 """
 
+import json
 import os
 import statistics
 from collections.abc import Iterable, Sequence
@@ -19,11 +20,12 @@ from hsakd_mm.evaluation.bootstrap import paired_bootstrap
 
 from .comparison_runs import FailedRun, FinishedRun, Records, read_records, read_runs
 from .comparison_scenes import draw_all
-from .comparison_text import blocks
+from .comparison_text import blocks, table
 from .curves import read_curves
 from .metrics import METRICS
 from .page import write_report
 from .setting import KEYS, is_voc, setting
+from .terminal import print_table
 
 USUAL = ('plain', 'baseline')  # the baseline where none is named
 
@@ -117,12 +119,18 @@ def write_comparison(
             be written.
     """
     grouped = read_runs(runs)
+    without = {run.name: [] for run in failed if run.name not in grouped}
+    remarks = []
+    if baseline in without:
+        remarks = [
+            f'No run of the baseline, {baseline}, is finished: {_baseline(list(grouped), None)} takes its place.'
+        ]
+        baseline = None
     baseline = _baseline(list(grouped), baseline)
     records = read_records(grouped, baseline)
     rows = [row for group in grouped.values() for row in group]
     measure = max(('AP', 'AP50'), key=lambda key: sum(row.get(key) is not None for row in rows))
     of_curves, curves = read_curves(grouped, measure)
-    without = {run.name: [] for run in failed if run.name not in grouped}
     made = Comparison(
         title,
         baseline,
@@ -138,6 +146,7 @@ def write_comparison(
         notes=list(notes),
         origins=dict(origins or {}),
         remarks=[
+            *remarks,
             *(f'{row["name"]} (seed {row["seed"]}): {row["remark"]}' for row in rows if row.get('remark')),
             *records.remarks,
         ],
@@ -147,6 +156,12 @@ def write_comparison(
     content = asdict(made)
     content['pictures'] = {part: os.path.basename(file) for part, file in made.pictures.items()}
     return write_report(out_dir, title, blocks(made), content)
+
+
+def print_comparison(files: dict) -> None:
+    """Print the table of the report that :func:`write_comparison` wrote to ``files``."""
+    with open(files['json']) as file:
+        print_table(table(Comparison(**json.load(file))))
 
 
 def _baseline(names: list, wanted: str | None) -> str:

@@ -54,7 +54,7 @@ def draw_overview(
         if row[measure]:
             draw_seeds(panels['values'], place, row[measure]['values'], colours[row['name']])
         if compared:
-            _interval(panels['difference'], place, row, colours[row['name']], baseline)
+            _interval(panels['difference'], place, row, measure, colours[row['name']], baseline)
     for part in ('values', 'difference'):
         if part in panels:
             panels[part].set_ylim(len(rows) - 0.5, -0.5)
@@ -69,7 +69,7 @@ def draw_overview(
         panels['difference'].axvline(0, color=MUTED, linewidth=1)
         panels['difference'].margins(x=0.12)
         panels['difference'].set_title(
-            f'difference to {baseline}, 95 % interval\nover test images', loc='left', fontsize=10, color=INK
+            f'Difference to {baseline}, 95 % interval\nover test images', loc='left', fontsize=10, color=INK
         )
     if 'curves' in panels:
         _curves(panels['curves'], curves, of_curves)
@@ -154,11 +154,11 @@ def draw_classes(per_class: dict, objects: dict, names: Sequence[str], file: str
     save_figure(figure, file)
 
 
-def _interval(ax, place: int, row: dict, colour: str, baseline: str) -> None:
+def _interval(ax, place: int, row: dict, measure: str, colour: str, baseline: str) -> None:
     found = row['difference']
     if not found:
         ax.annotate(
-            'baseline' if row['name'] == baseline else 'not compared',
+            'baseline' if row['name'] == baseline else 'not compared' if row[measure] else 'no figures',
             (0, place),
             (6, 0),
             textcoords='offset points',
@@ -201,7 +201,7 @@ def _curves(ax, curves: dict, measure: str) -> None:
         ax.fill_between(epochs, lows, highs, color=colours[name], alpha=0.13, linewidth=0)
         ends.append((means[-1], name))
     ax.set_title(f'{measure} (%) by epoch: mean, lowest and highest seed', loc='left', fontsize=10, color=INK)
-    ax.set_xlabel('epoch', fontsize=9, color=MUTED)
+    ax.set_xlabel('Epoch', fontsize=9, color=MUTED)
     ax.xaxis.get_major_locator().set_params(integer=True)
     draw_grid_lines(ax, 'y')
     name_ends(ax, ends, colours)

@@ -8,6 +8,7 @@ from .page import Heading, Items, Picture, Table, Text, escaped
 from .table import COLUMNS
 
 NOISE = 1.0  # percent: where every AP is lower, differences say nothing about the pretraining
+FAILED = 'failed'
 PAPER = {'Baseline': 76.18, 'KD': 77.06, 'CRD': 77.36, 'SSKD': 77.60, 'HSAKD': 78.45}
 PAPER_NOTE = (
     '**Not the same setting as above**, and not to be compared with it: Pascal VOC, ResNet-18, mAP (%), from the '
@@ -21,7 +22,7 @@ def blocks(made) -> list:
         *([Text(made.setting)] if made.setting else []),
         *_result(made),
         Picture(made.pictures['overview'], _overview_caption(made)),
-        _table(made),
+        table(made),
         *map(Text, [_how(made), *made.notes]),
         *_failed(made.failed),
         *_part(made, 'curves', 'Learning curves', 'Mean over seeds, shaded from the lowest to the highest seed.'),
@@ -96,7 +97,8 @@ def _overview_caption(made) -> str:
     return '; '.join(parts) + '.'
 
 
-def _table(made) -> Table:
+def table(made) -> Table:
+    """The figures of every name, a failed one included."""
     keys = [key for key in METRICS if any(row[key] for row in made.rows)]
     known = any(row['top1'] is not None for row in made.rows)
     main = made.measure
@@ -113,7 +115,7 @@ def _table(made) -> Table:
         cells = [
             *[_value(row['top1'])] * known,
             str(len(row['seeds'])),
-            *(_value(row[key], sigma=key == main) for key in keys),
+            *(_value(row[key], sigma=key == main) if row['seeds'] or key != main else FAILED for key in keys),
         ]
         seconds = ABSENT if row['seconds'] is None else f'{row["seconds"]:,.0f}'
         rows.append([row['name'], *cells, _difference(row['difference']), seconds])

@@ -29,7 +29,7 @@ def draw(grouped: dict, title: str, file: str) -> None:
     left.margins(x=0.16)
     left.set_title('Top-1 (%): each seed, mean', loc='left', fontsize=10, color=INK)
     right.set_title('Top-1 (%) by epoch, mean over seeds', loc='left', fontsize=10, color=INK)
-    right.set_xlabel('epoch', fontsize=9, color=MUTED)
+    right.set_xlabel('Epoch', fontsize=9, color=MUTED)
     right.xaxis.get_major_locator().set_params(integer=True)
     handles, names = right.get_legend_handles_labels()
     order = sorted(range(len(names)), key=lambda index: -curves[names[index]][-1][1])

@@ -22,7 +22,7 @@ def origin_items(runs: Sequence[dict]) -> list[str]:
             f'commit `{run["commit"]}`{changed}' if run.get('commit') else '',
             f'torch {run["torch"]}' if run.get('torch') else '',
             _hardware(run['hardware']) if run.get('hardware') else '',
-            f'{run["threads"]} threads per process' if run.get('threads') else '',
+            f'threads per process: {run["threads"]}' if run.get('threads') else '',
             str(run.get('frozen') or '').rstrip('.'),
         ]
         seeds = shared.setdefault('; '.join(filter(None, parts)), {}).setdefault(run['name'], [])

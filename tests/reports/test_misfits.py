@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.reports.comparison import FailedRun, write_comparison
+from hsakd_mm.reports.comparison import FailedRun, print_comparison, write_comparison
 
 
 def read(files: dict) -> tuple[dict, str]:
@@ -63,20 +63,30 @@ def test_seeds_that_were_measured_on_different_images(finished, tmp_path) -> Non
     assert 'The seeds of plain were measured on different data: 4 and 8 images.' in headline(text)
 
 
-def test_failed_runs_are_rows_that_say_why(finished, tmp_path) -> None:
+def test_failed_runs_are_rows_that_say_why(finished, tmp_path, capsys) -> None:
     failed = [FailedRun('HSAKD', 0, 'the GPU is out of memory.'), FailedRun('plain', 1, 'status 9, see `output.log`')]
     runs = [finished('random', 0, 0.2), finished('plain', 0, 0.5)]
     content, text = read(write_comparison(runs, str(tmp_path / 'out'), '', failed=failed))
     assert [row['name'] for row in content['rows']] == ['random', 'plain', 'HSAKD']
     assert content['rows'][2]['AP'] is None and content['rows'][0]['difference'] is not None
     (line,) = [line for line in text.splitlines() if line.startswith('| HSAKD')]
-    assert set(line.replace('HSAKD', '').replace('0', '')) <= set('| –')
+    assert line.startswith('| HSAKD | 0 | failed | – |') and not any(letter in '123456789' for letter in line)
     listed = text.split('## Failed runs')[1].split('##')[0]
     assert '- HSAKD (seed 0): the GPU is out of memory.' in listed
     assert '- plain (seed 1): status 9, see `output.log`' in listed
     assert content['failed'][0] == dict(name='HSAKD', seed=0, reason='the GPU is out of memory.')
+    print_comparison(dict(json=str(tmp_path / 'out' / 'report.json')))
+    said = capsys.readouterr().out
+    assert 'HSAKD 0 failed' in ' '.join(said.split()) and said.count('failed') == 1
     with pytest.raises(UserError, match='there are none'):
         write_comparison([], str(tmp_path / 'none'), '', failed=failed)
+
+
+def test_a_failed_baseline(finished, tmp_path) -> None:
+    runs, failed = [finished('random', 0, 0.2, False)], [FailedRun('plain', 0, 'no memory.')]
+    content, text = read(write_comparison(runs, str(tmp_path / 'out'), '', 'plain', failed=failed))
+    assert content['baseline'] == 'random' and 'Baseline: **random**.' in headline(text)
+    assert '- No run of the baseline, plain, is finished: random takes its place.' in text
 
 
 def test_a_detector_that_found_no_box(finished, tmp_path) -> None:
