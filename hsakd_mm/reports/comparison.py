@@ -23,8 +23,8 @@ from .comparison_scenes import draw_all
 from .comparison_text import blocks, table
 from .curves import read_curves
 from .metrics import METRICS
-from .page import write_report
-from .setting import KEYS, is_voc, setting
+from .page import write_page
+from .setting import is_voc, setting
 from .terminal import print_table
 
 USUAL = ('plain', 'baseline')  # the baseline where none is named
@@ -86,7 +86,7 @@ class Comparison:
     def best(self) -> str | None:
         """Of :attr:`others` the one with the highest mean."""
         means = {row['name']: row[self.measure]['mean'] for row in self.rows if row['name'] in self.others}
-        return max(means, key=means.get) if means else None
+        return max(means, key=lambda name: means[name]) if means else None
 
 
 def write_comparison(
@@ -119,14 +119,12 @@ def write_comparison(
             be written.
     """
     grouped = read_runs(runs)
-    without = {run.name: [] for run in failed if run.name not in grouped}
-    remarks = []
+    without: dict = {run.name: [] for run in failed if run.name not in grouped}
+    names, remarks = list(grouped), []
     if baseline in without:
-        remarks = [
-            f'No run of the baseline, {baseline}, is finished: {_baseline(list(grouped), None)} takes its place.'
-        ]
+        remarks = [f'No run of the baseline, {baseline}, is finished: {_baseline(names, None)} takes its place.']
         baseline = None
-    baseline = _baseline(list(grouped), baseline)
+    baseline = _baseline(names, baseline)
     records = read_records(grouped, baseline)
     rows = [row for group in grouped.values() for row in group]
     measure = max(('AP', 'AP50'), key=lambda key: sum(row.get(key) is not None for row in rows))
@@ -155,7 +153,7 @@ def write_comparison(
     draw_all(made, records.matches, grouped, out_dir, of_curves)
     content = asdict(made)
     content['pictures'] = {part: os.path.basename(file) for part, file in made.pictures.items()}
-    return write_report(out_dir, title, blocks(made), content)
+    return write_page(out_dir, title, blocks(made), content)
 
 
 def print_comparison(files: dict) -> None:
@@ -178,10 +176,7 @@ def _baseline(names: list, wanted: str | None) -> str:
 def _setting(rows: list, records: Records, curves: dict) -> str:
     epochs = [points[-1][0] for points in curves.values() if points]
     return setting(
-        [{key: row.get(key) for keys in KEYS.values() for key in keys} for row in rows],
-        val_images=records.images or None,
-        classes=len(records.classes) or None,
-        epochs=max(epochs, default=None),
+        rows, val_images=records.images or None, classes=len(records.classes) or None, epochs=max(epochs, default=None)
     )
 
 

@@ -180,7 +180,7 @@ def _images_of_metric(row: dict) -> int | None:
                 for target in node.targets
                 if isinstance(target, ast.Name)
             }
-        evaluator = settings.get('val_evaluator', settings.get('test_evaluator'))
+        evaluator = settings['val_evaluator' if 'val_evaluator' in settings else 'test_evaluator']
         (path,) = {
             ast.literal_eval(node.value)
             for node in ast.walk(evaluator)
@@ -200,7 +200,7 @@ def _measured_otherwise(grouped: dict, whole: dict, baseline: str) -> dict[str, 
     reasons = {}
     for name, rows in grouped.items():
         records = whole.get(name, ())
-        same = all((each.images, each.classes) == (first.images, first.classes) for each in records)
+        same = all(first and (each.images, each.classes) == (first.images, first.classes) for each in records)
         counts = _images(rows, records)
         if same and (counts <= expected or not expected):
             continue

@@ -35,7 +35,7 @@ def _curve(rows: list[dict], metric: str) -> list:
         return []
     epochs = [epoch for epoch in curves[0] if all(epoch in curve for curve in curves)]
     points = [(epoch, [100 * curve[epoch] for curve in curves]) for epoch in epochs]
-    ends = [row.get(metric) for row in rows]
-    if points and None not in ends and np.allclose(points[-1][1], ends, 0, ROUNDING):
+    ends = [row[metric] for row in rows if row.get(metric) is not None]
+    if points and len(ends) == len(rows) and np.allclose(points[-1][1], ends, 0, ROUNDING):
         points[-1] = (points[-1][0], ends)  # the table's figures, which are not rounded
     return [(epoch, statistics.mean(values), min(values), max(values)) for epoch, values in points]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from . import method_pictures, terminal
 from .origins import ABSENT, origin_items
-from .page import Heading, Items, Picture, Table, Text, write_report
+from .page import Heading, Items, Picture, Table, Text, write_page
 from .setting import setting
 
 HEADS = ('Method', 'Top-1 (%)', 'Seeds', 'Best epoch (%)', 'Parameters', 'Trained parameters', 'Cost (×)', 'Minutes')
@@ -111,7 +111,7 @@ def write_method_report(
         data=list(data),
         runs=list(results),
     )
-    return write_report(out_dir, title, blocks, content)
+    return write_page(out_dir, title, blocks, content)
 
 
 def print_method_report(results: Sequence[dict], baseline: str, missing: int, total: int, files: dict) -> None:

@@ -52,7 +52,7 @@ class Picture:
     caption: str
 
 
-def write_report(out_dir: str, title: str, blocks: Sequence, content: dict) -> dict:
+def write_page(out_dir: str, title: str, blocks: Sequence, content: dict) -> dict:
     """Write ``report.json``, ``report.md`` and ``report.html``.
 
     Args:

@@ -7,8 +7,7 @@ from . import terminal
 from .comparison_pictures import draw_curves
 from .curves import read_curves
 from .origins import ABSENT, checkpoint_table, origin_items
-from .page import Heading, Items, Picture, Table, Text
-from .page import write_report as write_page
+from .page import Heading, Items, Picture, Table, Text, write_page
 from .setting import setting
 
 # key in a row: heading, format
