@@ -1,4 +1,4 @@
-"""Detectors compared: one report from the folders of finished runs.
+"""Comparison of detectors: one report from the folders of finished runs.
 
 A row is a name, that is a way of pretraining; its runs differ in their seed, and perhaps in the checkpoint that they
 start from. Figures come from each run's ``report.json``, learning curves from its logs, and what needs single

@@ -1,4 +1,4 @@
-"""The pictures of a comparison: every run's AP, its course, precision-recall, AP by class."""
+"""The pictures of a comparison: AP of every run, learning curves, precision and recall, AP by class."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ CLASSES_DRAWN = 20
 def draw_overview(
     rows: Sequence[dict], curves: dict, measure: str, of_curves: str, file: str, title: str, baseline: str
 ) -> None:
-    """What a README shows: AP per seed, the difference to the baseline, the learning curves.
+    """Draw AP of each seed, the difference to the baseline, and the learning curves, side by side.
 
     Args:
         rows (list[dict]): ``name``, ``measure`` (``values`` of each seed and their ``mean``, in
@@ -77,14 +77,14 @@ def draw_overview(
 
 
 def draw_curves(curves: dict, measure: str, file: str, title: str) -> None:
-    """The learning curves alone, larger; arguments as for :func:`draw_overview`."""
+    """Draw the learning curves alone, larger. Arguments as for :func:`draw_overview`."""
     figure, (ax,) = new_figure(8.5, max(3.6, 1.2 + 0.36 * len(curves)), title)
     _curves(ax, curves, measure)
     save_figure(figure, file)
 
 
 def draw_precision_recall(precision: dict, names: Sequence[str], file: str, title: str) -> None:
-    """A panel for each IoU threshold; each name's mean over classes and seeds.
+    """Draw a panel for each IoU threshold, with the mean over classes and seeds of each name.
 
     Args:
         precision (dict[float, dict[str, ndarray]]): ``{0.5: {'plain': [101], ...}, 0.75: ...}``,
@@ -107,11 +107,11 @@ def draw_precision_recall(precision: dict, names: Sequence[str], file: str, titl
 
 
 def draw_classes(per_class: dict, objects: dict, names: Sequence[str], file: str, title: str) -> None:
-    """A panel for each class with a bar for each name; of many classes the most frequent ones.
+    """Draw a panel for each class with a bar for each name; only the most frequent of many classes.
 
     Args:
         per_class (dict[str, dict[str, float | None]]): For each class each name's AP in percent.
-        objects (dict[str, int]): How many of each class there are to find.
+        objects (dict[str, int]): Number of objects of each class.
         names (Sequence[str]): All names of the report, for their colours.
         file (str): Ending in ``.png``.
         title (str): Heading.

@@ -49,7 +49,7 @@ def blocks(made) -> list:
 
 
 def _result(made) -> list:
-    """The headline: whose figures do not fit together, and the result of the others."""
+    """The headline: which figures do not fit together, and the result of the other names."""
     texts = []
     if made.misfits:
         which = 'at all' if made.baseline in made.misfits else f'for {_listed(list(made.misfits))}'
@@ -173,7 +173,7 @@ def _paper() -> Table:
 
 
 def _starts(origins: dict) -> list:
-    """Each sentence once, after the names that it applies to."""
+    """Each sentence once, preceded by the names that it applies to."""
     names: dict = {}
     for name, sentences in origins.items():
         for sentence in sentences:

@@ -1,4 +1,4 @@
-"""Methods compared: the report of a bench, and its table for the terminal."""
+"""Comparison of methods: the report of a bench, and its table for the terminal."""
 
 import os
 import statistics
@@ -92,7 +92,7 @@ def write_method_report(
     )
     pictures = []
     if rows:
-        pictures = [Picture(os.path.join(out_dir, 'report.png'), 'Top-1 of every run, and its course.')]
+        pictures = [Picture(os.path.join(out_dir, 'report.png'), 'Top-1 of every run, and the learning curves.')]
         method_pictures.draw(grouped, title, pictures[0].file)
     blocks = [
         *([Text(line)] if line else []),

@@ -8,7 +8,7 @@ ABSENT = '–'
 
 
 def origin_items(runs: Sequence[dict]) -> list[str]:
-    """One line of Markdown for each way in which runs were made, after the runs that it applies to.
+    """One line of Markdown for each set of runs with the same origin: the runs, then the origin.
 
     Args:
         runs (list[dict]): ``name``, ``seed``, and as far as known ``command``, ``commit``, ``dirty``, ``torch``,

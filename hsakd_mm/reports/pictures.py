@@ -1,7 +1,7 @@
-"""The report's pictures: AP bars, training curves, detections drawn on test scenes.
+"""What all pictures of a report share: figures, colours, labels; and detections drawn on test images.
 
-Colours are Okabe and Ito's, which stay apart for every kind of colour vision. A model has the same
-colour in all pictures that name the models in the same order; ``random`` is grey.
+The colours are those of Okabe and Ito, which differ for every kind of colour vision. A model has the same colour in
+all pictures that name the models in the same order; ``random`` is grey.
 """
 
 import io
@@ -33,22 +33,21 @@ def draw_grid(
     title: str = 'Detections on test scenes',
     colours: dict | None = None,
 ) -> None:
-    """A row a scene: the ground truth, then each model's detections, side by side.
+    """Draw one row per image: the ground truth, then each model's detections, side by side.
 
-    A detection is drawn solid where it has the class of a ground-truth box that it covers with
-    IoU of at least 0.5 and no better one has taken, and dashed where it has not.
+    A detection is solid where it has the class of a ground-truth box, an IoU of at least 0.5 with it, and no detection
+    with a higher score has taken that box; else it is dashed.
 
     Args:
         images (list[ndarray]): ``uint8 [H, W, 3]``, RGB.
-        truth (list[dict]): One a scene: ``boxes [N, 4]`` (x1, y1, x2, y2 in pixels) and
-            ``labels [N]``.
-        predictions (dict[str, list[dict]]): For each model one a scene: ``boxes``, ``labels`` and
-            ``scores [N]``; :func:`of_coco` makes them.
-        file (str): Ending in ``.png`` or ``.svg``.
-        classes (Sequence[str]): Names of the labels; by default their numbers.
-        threshold (float): Detections of a lower score are not drawn.
+        truth (list[dict]): One per image: ``boxes [N, 4]`` (x1, y1, x2, y2 in pixels) and ``labels [N]``.
+        predictions (dict[str, list[dict]]): For each model one per image: ``boxes``, ``labels`` and ``scores [N]``, as
+            :func:`~hsakd_mm.evaluation.detection_records.of_image` returns them.
+        file (str): The picture, by its ending a PNG, JPEG or SVG.
+        classes (Sequence[str]): Names of the labels. Default: their numbers.
+        threshold (float): Detections with a lower score are not drawn.
         title (str): Heading.
-        colours (dict[str, str], optional): Of the models; by default as :func:`colours_of`.
+        colours (dict[str, str], optional): Of the models. Default: :func:`colours_of`.
     """
     colours = colours or colours_of(predictions)
     colours = {'ground truth': TRUTH, **{name: colours[name] for name in predictions}}
@@ -88,7 +87,7 @@ def draw_grid(
 
 
 def matched(prediction: dict, truth: dict, threshold: float = 0.3) -> list:
-    """The detections to draw, best first: ``[(box, label, score, whether right), ...]``."""
+    """The detections to draw, by descending score: ``[(box, label, score, whether correct), ...]``."""
     boxes, labels, scores = (_array(prediction, key) for key in ('boxes', 'labels', 'scores'))
     real, real_labels = _array(truth, 'boxes'), _array(truth, 'labels')
     taken: set = set()
@@ -137,7 +136,7 @@ def _draw_box(ax, box, text: str, colour: str, right: bool = True) -> None:
 
 
 def name_ends(ax, ends: list, colours: dict) -> None:
-    """Write each line's name and last value right of its end, spread where they would collide.
+    """Write the name and last value of each line to the right of its end, spread where they would overlap.
 
     Args:
         ax (Axes): Where the lines are.
@@ -153,7 +152,7 @@ def name_ends(ax, ends: list, colours: dict) -> None:
 
 
 def _spread(places: Sequence[float], gap: float) -> list:
-    """Ascending places moved as little as it takes to stand ``gap`` apart: runs share a centre."""
+    """Move ascending places as little as possible until they are ``gap`` apart; those that touch share a centre."""
     runs: list = []  # centre, members
     for place in places:
         centre, count = place, 1
@@ -166,14 +165,14 @@ def _spread(places: Sequence[float], gap: float) -> list:
 
 
 def colours_of(names: Iterable[str]) -> dict:
-    """A colour for each name, from its place; ``random`` is grey and takes none."""
+    """A colour for each name by its position; ``random`` is grey and uses none of the palette."""
     names = list(dict.fromkeys(names))
     trained = [name for name in names if 'random' not in name]
     return {name: PALETTE[trained.index(name) % len(PALETTE)] if name in trained else GREY for name in names}
 
 
 def dashes_of(names: Iterable[str]) -> dict:
-    """How each name's line is drawn: solid, and otherwise from where the colours begin again."""
+    """A line style for each name: solid, and another where the colours repeat."""
     names = list(dict.fromkeys(names))
     trained = [name for name in names if 'random' not in name]
     return {
@@ -218,7 +217,7 @@ def draw_seeds(ax, place: int, values: Sequence[float], colour: str) -> None:
 
 
 def draw_grid_lines(ax, axis: str) -> None:
-    """Grid lines across one axis in place of ticks and the left frame."""
+    """Draw grid lines across one axis, and remove the ticks and the left frame."""
     ax.spines['left'].set_visible(False)
     ax.grid(axis=axis, color='#e8e8e8', linewidth=0.8)
     ax.set_axisbelow(True)
@@ -228,7 +227,7 @@ def draw_grid_lines(ax, axis: str) -> None:
 def new_figure(
     width: float, height: float, title: str, panels: int = 1, rows: int = 1, widths: Sequence[float] | None = None
 ) -> tuple:
-    """A figure with a heading on the left, and its axes, row by row; sizes in inches."""
+    """A figure with a heading on the left, and its axes row by row. Sizes are in inches."""
     figure = Figure((width, height), dpi=160, layout='constrained')
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=12, fontweight='bold', color=INK, x=0.01, ha='left')
@@ -240,7 +239,7 @@ def new_figure(
 
 
 def save_figure(figure: Figure, file: str) -> None:
-    """Write a figure whole or not at all; what shows photographs is a quarter as large as a .jpg."""
+    """Write a figure, completely or not at all. With photographs a .jpg takes a quarter of a .png's size."""
     content = io.BytesIO()
     figure.savefig(content, format=file.rpartition('.')[2])
     replace(file, lambda out: out.write(content.getvalue()))

@@ -1,4 +1,4 @@
-"""What was trained on what: the line below a report's title, and whether the data is Pascal VOC."""
+"""Data, networks and epochs: the line below the title of a report, and whether the data is Pascal VOC."""
 
 import re
 from collections.abc import Iterable, Sequence
