@@ -127,7 +127,7 @@ def read_records(grouped: dict[str, list[dict]], baseline: str) -> Records:
     if found:
         first = (whole.get(baseline) or next(iter(found.values())))[0]
         made.classes, made.images = first.classes, len(first.images)
-    for name, reason in _measured_otherwise(grouped, whole, baseline).items():
+    for name, reason in _measured_otherwise(whole, baseline).items():
         made.misfits.setdefault(name, reason)
     made.matches = {name: seeds for name, seeds in whole.items() if name not in made.misfits}
     made.remarks += made.misfits.values()
@@ -150,15 +150,16 @@ def _disagreement(row: dict, matches: Matches) -> str:
     if row.get('AP') is None or abs(row['AP'] - ap) <= ROUNDING:
         return ''
     measured, recorded = _images_of_metric(row), len(matches.images)
-    if measured is not None and measured != recorded:
+    resized = 'the boxes of the ground truth may have been loaded before the images were resized'
+    if measured == recorded:
+        cause = f'Both are of {recorded} images: {resized}.'
+    elif measured is None:
+        cause = f'The record is of {recorded} images: the metric may count the boxes of more (`indices`), or {resized}.'
+    else:
         cause = (
             f'The metric counts the boxes of {measured} images, and {recorded} images were validated (`indices`?): '
             f'give the metric an `ann_file` of these images alone.'
         )
-    else:
-        cause = (
-            f'Both are of {recorded} images' if measured else f'The record is of {recorded} images'
-        ) + '; the boxes of the ground truth may have been loaded before the images were resized.'
     of_record = 'none' if np.isnan(ap) else f'{ap:.2f}'
     return (
         f"{row['name']} (seed {row['seed']}): AP is {row['AP']:.2f} by the run's own metric and {of_record} by its "
@@ -192,34 +193,20 @@ def _images_of_metric(row: dict) -> int | None:
         return None
 
 
-def _measured_otherwise(grouped: dict, whole: dict, baseline: str) -> dict[str, str]:
+def _measured_otherwise(whole: dict[str, list[Matches]], baseline: str) -> dict[str, str]:
     """The names that were measured on other images or classes than the baseline, with the reason."""
-    reference = baseline if baseline in whole else next(iter(whole), baseline)
-    first = whole[reference][0] if reference in whole else None
-    expected = {len(first.images)} if first else _images(grouped[reference], ())
+    reference = baseline if baseline in whole else next(iter(whole), '')
     reasons = {}
-    for name, rows in grouped.items():
-        records = whole.get(name, ())
-        same = all(first and (each.images, each.classes) == (first.images, first.classes) for each in records)
-        counts = _images(rows, records)
-        if same and (counts <= expected or not expected):
+    for name, seeds in whole.items():
+        first = whole[reference][0]
+        if all((each.images, each.classes) == (first.images, first.classes) for each in seeds):
             continue
-        detail = ' of other names or classes' if counts == expected else ''
-        reasons[name] = (
-            f'{name} was measured on {_count(counts)}{detail}, {reference} on {_count(expected)}. Validate all runs on '
-            f'the same data.'
-            if name != reference
-            else f'The seeds of {name} were measured on different data: {_count(counts)}. Validate all on the same.'
-        )
+        counts = dict.fromkeys(len(each.images) for each in seeds)
+        images = f'{" and ".join(map(str, counts))} images'
+        reasons[name] = f'{name} was measured on {images}, {reference} on {len(first.images)} images.'
+        if name == reference:
+            reasons[name] = f'The seeds of {name} were measured on different data: {images}.'
+        elif list(counts) == [len(first.images)]:
+            reasons[name] = f'{name} and {reference} were measured on different sets of {images}, or on other classes.'
+        reasons[name] += ' Validate all runs on the same data.'
     return reasons
-
-
-def _images(rows: list[dict], records: Sequence[Matches]) -> set[int]:
-    """How many images the runs of a name were measured on, as far as it is known."""
-    if records:
-        return {len(matches.images) for matches in records}
-    return {row['val_images'] for row in rows if row.get('val_images') is not None}
-
-
-def _count(counts: set[int]) -> str:
-    return f'{" and ".join(map(str, sorted(counts)))} images'

@@ -53,10 +53,9 @@ def _result(made) -> list:
     texts = []
     if made.misfits:
         which = 'at all' if made.baseline in made.misfits else f'for {_listed(list(made.misfits))}'
-        texts = [
-            f'**The figures do not fit together**, and no difference is shown {which}. '
-            f'{" ".join(made.misfits.values())}'
-        ]
+        first, *more = made.misfits.values()
+        below = ' For the other names see below.' if more else ''
+        texts = [f'**The figures do not fit together**, and no difference is shown {which}. {first}{below}']
     return list(map(Text, texts if made.baseline in made.misfits else [*texts, _best(made)]))
 
 
