@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from .metrics import METRICS
+from .metrics import METRICS, NOISE
 from .origins import ABSENT, checkpoint_table, origin_items
 from .page import Heading, Items, Picture, Table, Text, escaped
 from .table import COLUMNS
 
-NOISE = 1.0  # percent: where every AP is lower, differences say nothing about the pretraining
 FAILED = 'failed'
 PAPER = {'Baseline': 76.18, 'KD': 77.06, 'CRD': 77.36, 'SSKD': 77.60, 'HSAKD': 78.45}
 PAPER_NOTE = (

@@ -11,6 +11,7 @@ METRICS = {
     'AP_M': ('coco/bbox_mAP_m',),
     'AP_L': ('coco/bbox_mAP_l',),
 }
+NOISE = 1.0  # percent: a detector with a lower AP has hardly learnt anything
 
 
 def read_metrics(work_dir: str, step: int) -> dict:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from . import terminal
 from .comparison_pictures import draw_curves
 from .curves import read_curves
+from .metrics import NOISE
 from .origins import ABSENT, checkpoint_table, origin_items
 from .page import Heading, Items, Picture, Table, Text, write_page
 from .setting import setting
@@ -24,6 +25,7 @@ COLUMNS = {
     'parameters': ('Parameters', '{:,}'),
     'seed': ('Seed', '{}'),
 }
+NOISY = '{name}: AP is {AP:.2f}, which is noise: train longer, or on more images.'
 
 
 def write_report(rows: Sequence[dict], out_dir: str, title: str, notes: Sequence[str] = ()) -> dict:
@@ -55,6 +57,7 @@ def write_report(rows: Sequence[dict], out_dir: str, title: str, notes: Sequence
         *([Text(line)] if line else []),
         _table(rows),
         *[Text(f'{row["name"]}: {row["remark"]}') for row in rows if row.get('remark')],
+        *[Text(NOISY.format(**row)) for row in rows if row.get('AP') is not None and row['AP'] < NOISE],
         *map(Text, notes),
         *pictures,
         Heading('Where the numbers come from'),

@@ -57,7 +57,13 @@ def test_the_report_of_a_run_says_what_was_trained_on_what(tmp_path) -> None:
     assert set(files) == {'json', 'md', 'html', 'png'}
     for ending in ('md', 'html'):
         text = (tmp_path / f'report.{ending}').read_text()
-        for said in ('Signs, 1,200 training and 40 validation images', '512 × 320', 'Faster R-CNN', 'found no box'):
+        for said in (
+            'Signs, 1,200 training and 40 validation images',
+            '512 × 320',
+            'Faster R-CNN',
+            'found no box',
+            'noise',
+        ):
             assert said in text
     with Image.open(files['png']) as image:
         assert min(image.size) > 200
