@@ -67,6 +67,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['hsakd_mm', 'hsakd_mm.*']),
+    package_data={'hsakd_mm.reports': ['*.jinja']},
     include_package_data=False,
     install_requires=requirements('runtime'),
     extras_require={**EXTRAS, 'all': sorted({line for lines in EXTRAS.values() for line in lines})},

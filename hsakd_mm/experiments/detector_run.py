@@ -227,7 +227,6 @@ class DetectorRun:
         print_table([row])
         notes = [
             'AP of the last epoch, in percent; parameters of the backbone; seconds of training with its validations.',
-            *([metrics['remark']] if 'remark' in metrics else []),
             *self.notes,
         ]
         files = write_report([row], self.work_dir, f'Transfer: {self.name}', notes)

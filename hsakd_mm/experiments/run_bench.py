@@ -1,14 +1,16 @@
 """Runs a bench: its data, its pretrainings, their table, then a detector from each row and the comparison of these."""
 
+import json
+import os
 from collections.abc import Sequence
 
 from hsakd_mm.checkpoints.source import RANDOM
 from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
+from hsakd_mm.reports.methods import print_method_report, write_method_report
 
 from .bench import Bench
 from .bench_detectors import check_detector, detector_seeds, plan_detectors, pretraining_seed, without_pretraining
-from .bench_report import print_report, write_report
 from .pretraining import collect
 from .schedule import exit_if_failed, run_all
 
@@ -65,7 +67,27 @@ def _pretrain(bench: Bench, command: str, only: Sequence[str], seeds: Sequence[i
     runs = bench.selected(names, seeds)
     for run in runs:
         run.command = command
-    failed = run_all(runs, lambda number: write_report(bench, collect(bench.runs)))
+    failed = run_all(runs, lambda number: _write_report(bench, collect(bench.runs)))
     results = collect(bench.runs)
-    print_report(bench, results, write_report(bench, results))
+    files = _write_report(bench, results)
+    print_method_report(results, bench.baseline, len(bench.runs) - len(results), len(bench.runs), files)
     return failed
+
+
+def _write_report(bench: Bench, results: Sequence[dict]) -> dict:
+    top1_of = 'last epoch, on ' + ('the test set' if bench.measure == 'test' else 'validation images')
+    return write_method_report(
+        results, bench.work_dir, bench.title, bench.baseline, bench.notes, bench.file, _data(bench), top1_of
+    )
+
+
+def _data(bench: Bench) -> list:
+    """The manifests of the data folders that have one; they hold a hash of the content."""
+    roots = dict.fromkeys(run.cfg.train_dataloader.dataset.get('data_root', '') for run in bench.runs)
+    found = []
+    for root in roots:
+        path = os.path.join(root, 'manifest.json')
+        if os.path.isfile(path):
+            with open(path) as file:
+                found.append(dict(json.load(file), data_root=root))
+    return found

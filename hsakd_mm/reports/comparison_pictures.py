@@ -1,22 +1,31 @@
-"""The pictures of a comparison: every run's AP, its course, precision-recall, AP by class."""
+"""The pictures of a comparison: AP of every run, learning curves, precision and recall, AP by class."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.patheffects import withStroke
 
 from hsakd_mm.evaluation.average_precision import RECALLS
 
-from .pictures import INK, MUTED, colours_of, dashes_of, name_ends, new_figure, save_figure
+from .pictures import (
+    HALO,
+    INK,
+    MUTED,
+    colours_of,
+    dashes_of,
+    draw_grid_lines,
+    draw_seeds,
+    name_ends,
+    new_figure,
+    save_figure,
+)
 
 CLASSES_DRAWN = 20
-HALO = [withStroke(linewidth=2.5, foreground='white')]  # keeps a number legible on a line
 
 
 def draw_overview(
     rows: Sequence[dict], curves: dict, measure: str, of_curves: str, file: str, title: str, baseline: str
 ) -> None:
-    """What a README shows: AP per seed, the difference to the baseline, the learning curves.
+    """Draw AP of each seed, the difference to the baseline, and the learning curves, side by side.
 
     Args:
         rows (list[dict]): ``name``, ``measure`` (``values`` of each seed and their ``mean``, in
@@ -43,24 +52,24 @@ def draw_overview(
     panels = dict(zip(drawn, axes))
     for place, row in enumerate(rows):
         if row[measure]:
-            _seeds(panels['values'], place, row[measure], colours[row['name']])
+            draw_seeds(panels['values'], place, row[measure]['values'], colours[row['name']])
         if compared:
-            _interval(panels['difference'], place, row, colours[row['name']], baseline)
+            _interval(panels['difference'], place, row, measure, colours[row['name']], baseline)
     for part in ('values', 'difference'):
         if part in panels:
             panels[part].set_ylim(len(rows) - 0.5, -0.5)
             labels = names if part == 'values' else [''] * len(names)
             panels[part].set_yticks(range(len(names)), labels, fontsize=10)
-            _quiet(panels[part], 'x')
+            draw_grid_lines(panels[part], 'x')
     for text in panels['values'].get_yticklabels():
         text.set_color(INK)
     panels['values'].margins(x=0.2)
-    panels['values'].set_title(f'{measure} %: each seed, mean', loc='left', fontsize=10, color=INK)
+    panels['values'].set_title(f'{measure} (%): each seed, mean', loc='left', fontsize=10, color=INK)
     if compared:
         panels['difference'].axvline(0, color=MUTED, linewidth=1)
         panels['difference'].margins(x=0.12)
         panels['difference'].set_title(
-            f'difference to {baseline}, 95 % interval\nover test images', loc='left', fontsize=10, color=INK
+            f'Difference to {baseline}, 95 % interval\nover test images', loc='left', fontsize=10, color=INK
         )
     if 'curves' in panels:
         _curves(panels['curves'], curves, of_curves)
@@ -68,14 +77,14 @@ def draw_overview(
 
 
 def draw_curves(curves: dict, measure: str, file: str, title: str) -> None:
-    """The learning curves alone, larger; arguments as for :func:`draw_overview`."""
+    """Draw the learning curves alone, larger. Arguments as for :func:`draw_overview`."""
     figure, (ax,) = new_figure(8.5, max(3.6, 1.2 + 0.36 * len(curves)), title)
     _curves(ax, curves, measure)
     save_figure(figure, file)
 
 
 def draw_precision_recall(precision: dict, names: Sequence[str], file: str, title: str) -> None:
-    """A panel for each IoU threshold; each name's mean over classes and seeds.
+    """Draw a panel for each IoU threshold, with the mean over classes and seeds of each name.
 
     Args:
         precision (dict[float, dict[str, ndarray]]): ``{0.5: {'plain': [101], ...}, 0.75: ...}``,
@@ -89,20 +98,20 @@ def draw_precision_recall(precision: dict, names: Sequence[str], file: str, titl
     for ax, (iou, lines) in zip(axes, precision.items()):
         for name, values in lines.items():
             ax.plot(100 * RECALLS, 100 * values, dashes[name], color=colours[name], linewidth=1.8, label=name)
-        ax.set_title(f'precision % over recall %, IoU {iou:g}', loc='left', fontsize=10, color=INK)
+        ax.set_title(f'Precision (%) over recall (%), IoU {iou:g}', loc='left', fontsize=10, color=INK)
         ax.set_xlim(0, 100)
         ax.set_ylim(0, 102)
-        _quiet(ax, 'y')
+        draw_grid_lines(ax, 'y')
     figure.legend(*axes[0].get_legend_handles_labels(), loc='outside right center', frameon=False, fontsize=9.5)
     save_figure(figure, file)
 
 
 def draw_classes(per_class: dict, objects: dict, names: Sequence[str], file: str, title: str) -> None:
-    """A panel for each class with a bar for each name; of many classes the most frequent ones.
+    """Draw a panel for each class with a bar for each name; only the most frequent of many classes.
 
     Args:
         per_class (dict[str, dict[str, float | None]]): For each class each name's AP in percent.
-        objects (dict[str, int]): How many of each class there are to find.
+        objects (dict[str, int]): Number of objects of each class.
         names (Sequence[str]): All names of the report, for their colours.
         file (str): Ending in ``.png``.
         title (str): Heading.
@@ -141,31 +150,15 @@ def draw_classes(per_class: dict, objects: dict, names: Sequence[str], file: str
         ax.set_xticks([])
         ax.tick_params(length=0)
         ax.spines[['left', 'bottom']].set_visible(False)
-    figure.supxlabel('AP %; in brackets the objects to find', fontsize=8.5, color=MUTED)
+    figure.supxlabel('AP (%); in brackets the number of objects', fontsize=8.5, color=MUTED)
     save_figure(figure, file)
 
 
-def _seeds(ax, place: int, found: dict, colour: str) -> None:
-    mean, values = found['mean'], found['values']
-    ax.plot(mean, place, '|', color=colour, markersize=19, markeredgewidth=3)
-    ax.scatter(values, [place] * len(values), s=34, color=colour, edgecolor='white', zorder=3)
-    ax.annotate(
-        f'{mean:.1f}',
-        (max(values), place),
-        (9, 0),
-        textcoords='offset points',
-        va='center',
-        fontsize=9,
-        color=INK,
-        path_effects=HALO,
-    )
-
-
-def _interval(ax, place: int, row: dict, colour: str, baseline: str) -> None:
+def _interval(ax, place: int, row: dict, measure: str, colour: str, baseline: str) -> None:
     found = row['difference']
     if not found:
         ax.annotate(
-            'baseline' if row['name'] == baseline else 'unknown',
+            'baseline' if row['name'] == baseline else 'not compared' if row[measure] else 'no figures',
             (0, place),
             (6, 0),
             textcoords='offset points',
@@ -207,15 +200,8 @@ def _curves(ax, curves: dict, measure: str) -> None:
         )
         ax.fill_between(epochs, lows, highs, color=colours[name], alpha=0.13, linewidth=0)
         ends.append((means[-1], name))
-    ax.set_title(f'{measure} % by epoch: mean, lowest and highest seed', loc='left', fontsize=10, color=INK)
-    ax.set_xlabel('epoch', fontsize=9, color=MUTED)
+    ax.set_title(f'{measure} (%) by epoch: mean, lowest and highest seed', loc='left', fontsize=10, color=INK)
+    ax.set_xlabel('Epoch', fontsize=9, color=MUTED)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    _quiet(ax, 'y')
+    draw_grid_lines(ax, 'y')
     name_ends(ax, ends, colours)
-
-
-def _quiet(ax, axis: str) -> None:
-    ax.spines['left'].set_visible(False)
-    ax.grid(axis=axis, color='#e8e8e8', linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.tick_params(length=0, labelsize=9, labelcolor=MUTED)

@@ -1,24 +1,29 @@
-"""What a comparison says, as blocks of a page: tables, pictures, origins."""
+"""The text and tables of a comparison, as blocks of a page."""
 
-from .metrics import METRICS
-from .page import Heading, Items, Picture, Table, Text
-from .table import ABSENT, COLUMNS, hardware_of
+from collections.abc import Sequence
 
+from .metrics import METRICS, NOISE
+from .origins import ABSENT, checkpoint_table, origin_items
+from .page import Heading, Items, Picture, Table, Text, escaped
+from .table import COLUMNS
+
+FAILED = 'failed'
 PAPER = {'Baseline': 76.18, 'KD': 77.06, 'CRD': 77.36, 'SSKD': 77.60, 'HSAKD': 78.45}
 PAPER_NOTE = (
-    '**Not the same setting as above**, and not to be compared with it: Pascal VOC, '
-    'ResNet-18, mAP %, from the slides of HSAKD, page 26, which give no detector, split '
-    'or schedule.'
+    '**Not the same setting as above**, and not to be compared with it: Pascal VOC, ResNet-18, mAP (%), from the '
+    'slides of HSAKD, page 26, which give no detector, split or schedule.'
 )
 
 
 def blocks(made) -> list:
-    """The report of a :class:`.comparison.Comparison`, from the result to its origins."""
+    """The report of a :class:`.comparison.Comparison`, from the result to the origins of its numbers."""
     return [
-        Text(_result(made)),
+        *([Text(made.setting)] if made.setting else []),
+        *_result(made),
         Picture(made.pictures['overview'], _overview_caption(made)),
-        _table(made),
+        table(made),
         *map(Text, [_how(made), *made.notes]),
+        *_failed(made.failed),
         *_part(made, 'curves', 'Learning curves', 'Mean over seeds, shaded from the lowest to the highest seed.'),
         *_part(
             made,
@@ -31,42 +36,54 @@ def blocks(made) -> list:
             made,
             'detections',
             'The same test images',
-            f'{made.baseline} and {made.best}, the best of the others: images spread evenly '
-            f'over the test set, not picked.',
+            f'{made.baseline} and {made.best}: images spread evenly over the test set, not picked.',
         ),
         *([Heading('What is missing, and what to know'), Items(made.remarks)] if made.remarks else []),
-        Heading("The paper's numbers"),
-        Text(PAPER_NOTE),
-        Table(list(PAPER), [[f'{value:.2f}' for value in PAPER.values()]]),
-        *_origins(made),
+        *([Heading("The paper's numbers"), Text(PAPER_NOTE), _paper()] if made.voc else []),
+        Heading('Where the numbers come from'),
+        *([Items(_starts(made.origins))] if made.origins else []),
+        checkpoint_table(made.runs, made.measure),
+        Items(origin_items(made.runs)),
     ]
 
 
-def _result(made) -> str:
-    key = made.measure
+def _result(made) -> list:
+    """The headline: which figures do not fit together, and the result of the other names."""
+    texts = []
+    if made.misfits:
+        which = 'at all' if made.baseline in made.misfits else f'for {_listed(list(made.misfits))}'
+        first, *more = made.misfits.values()
+        below = ' For the other names see below.' if more else ''
+        texts = [f'**The figures do not fit together**, and no difference is shown {which}. {first}{below}']
+    return list(map(Text, texts if made.baseline in made.misfits else [*texts, _best(made)]))
+
+
+def _best(made) -> str:
+    key, others = made.measure, made.others
     rows = {row['name']: row for row in made.rows}
-    base = rows[made.baseline]
-    if made.best is None or not base[key]:
-        return f'Baseline: **{made.baseline}**.'
-    best = rows[made.best]
-    found = best['difference']
-    text = (
-        f'Of the others, **{made.best}** has the highest mean {key}: {_value(best[key])}, '
-        f'{_difference(found)} to the baseline **{made.baseline}** ({_value(base[key])}).'
+    base, baseline = rows[made.baseline][key], f'**{escaped(made.baseline)}**'
+    top = max((row[key]['mean'] for row in made.rows if row[key]), default=None)
+    if top is not None and top < NOISE:
+        return (
+            f'**Every {key} is below {NOISE:g}, which is noise**: the highest is {top:.2f}. These detectors have '
+            f'hardly learnt anything, and their differences say nothing about the pretraining: train longer, or on '
+            f'more images.'
+        )
+    if made.best is None or not base:
+        return f'Baseline: {baseline}.'
+    best, found = f'**{escaped(made.best)}**', rows[made.best]['difference']
+    start = (
+        f'{best} has a mean {key} of '
+        if len(others) == 1
+        else f'Of {_listed(others)}, {best} has the highest mean {key}: '
     )
+    text = f'{start}{_value(rows[made.best][key])}, {_difference(found)} to the baseline {baseline} ({_value(base)}).'
     if found['low'] is None:
-        return text + ' There is no interval of the difference.'
-    inside = found['low'] <= 0 <= found['high']
-    chosen = (
-        (f' It was chosen as the highest of {len(rows) - 1}, which the interval does not allow for.')
-        if len(rows) > 2
-        else ''
-    )
-    return text + (
-        ' The interval contains 0: these test images do not tell the two apart.'
-        if inside
-        else f' The interval does not contain 0.{chosen}'
-    )
+        return f'{text} There is no interval of the difference.'
+    if found['low'] <= 0 <= found['high']:
+        return f'{text} The interval contains 0: these test images do not tell the two apart.'
+    chosen = f' It was chosen as the highest of {len(others)}, which the interval does not allow for.'
+    return f'{text} The interval does not contain 0.{chosen if len(others) > 1 else ""}'
 
 
 def _overview_caption(made) -> str:
@@ -78,24 +95,25 @@ def _overview_caption(made) -> str:
     return '; '.join(parts) + '.'
 
 
-def _table(made) -> Table:
+def table(made) -> Table:
+    """The figures of every name, a failed one included."""
     keys = [key for key in METRICS if any(row[key] for row in made.rows)]
     known = any(row['top1'] is not None for row in made.rows)
-    heads = [
-        'pretraining',
-        *['top-1 %'] * known,
-        'seeds',
-        *(COLUMNS[key][0] for key in keys),
-        f'Δ{made.measure} to {made.baseline}',
-        'seconds',
-    ]
     main = made.measure
+    heads = [
+        COLUMNS['name'][0],
+        *[COLUMNS['top1'][0]] * known,
+        'Seeds',
+        *(COLUMNS[key][0] for key in keys),
+        f'Δ{main} to {made.baseline}',
+        COLUMNS['seconds'][0],
+    ]
     rows = []
     for row in made.rows:
         cells = [
             *[_value(row['top1'])] * known,
             str(len(row['seeds'])),
-            *(_value(row[key], sigma=key == main) for key in keys),
+            *(_value(row[key], sigma=key == main) if row['seeds'] or key != main else FAILED for key in keys),
         ]
         seconds = ABSENT if row['seconds'] is None else f'{row["seconds"]:,.0f}'
         rows.append([row['name'], *cells, _difference(row['difference']), seconds])
@@ -107,32 +125,30 @@ def _how(made) -> str:
     own = [row['name'] for row in pretrained if 1 < row['pretrainings'] == len(row['seeds'])]
     shared = [row['name'] for row in pretrained if row['name'] not in own]
     text = (
-        f'{made.measure}: mean ± standard deviation over seeds of the detector, in percent, at '
-        f'the end of training; the other figures are means. '
+        f'{made.measure}: mean ± standard deviation over seeds of the detector, in percent, at the end of training; '
+        f'the other figures are means. '
     )
     if own:
         text += (
-            f'Each seed of {", ".join(own)} starts from a pretraining of its own, so ± is over '
-            f'these too; that of top-1 is over the pretrainings alone. '
+            f'Each seed of {", ".join(own)} starts from its own pretraining, so ± is over these too; that of top-1 is '
+            f'over the pretrainings alone. '
         )
-    text += 'Seconds: of one run, its validations included.'
-    resamples = next(
-        (
-            row['difference']['resamples']
-            for row in made.rows
-            if row['difference'] and row['difference']['low'] is not None
-        ),
-        None,
-    )
-    if resamples:
+    text += 'Seconds: of one run, validations included.'
+    intervals = [row['difference'] for row in made.rows if row['difference'] and row['difference']['low'] is not None]
+    if intervals:
         text += (
-            f' In brackets: 95 % interval of the difference from {resamples} paired bootstrap '
-            f'resamples of the {made.images} test images. It covers the choice of test '
-            f'images, not the seeds of training, for which ± stands'
+            f' In brackets: 95 % interval of the difference from {intervals[0]["resamples"]} paired bootstrap '
+            f'resamples of the {made.images} test images. It covers the choice of test images, not the seeds of '
+            f'training, which ± covers'
         )
         of = f', of {", ".join(shared)},' if own else ''
         text += f', nor{of} the seed of the pretraining.' if shared or not own else '.'
     return text
+
+
+def _failed(failed: Sequence) -> list:
+    items = [f'{run.name} (seed {run.seed}): {run.reason}' for run in failed]
+    return [Heading('Failed runs'), Items(items)] if failed else []
 
 
 def _by_class(made) -> list:
@@ -143,41 +159,19 @@ def _by_class(made) -> list:
         [label, str(made.objects[label]), *(_number(values[name]) for name in names)]
         for label, values in made.per_class.items()
     ]
-    return [*_part(made, 'classes', 'AP by class', 'Mean over seeds.'), Table(['class', 'objects', *names], rows)]
+    return [*_part(made, 'classes', 'AP by class', 'Mean over seeds.'), Table(['Class', 'Objects', *names], rows)]
 
 
 def _part(made, part: str, heading: str, caption: str) -> list:
     return [Heading(heading), Picture(made.pictures[part], caption)] if part in made.pictures else []
 
 
-def _origins(made) -> list:
-    """What each run started from, and, once for all that share it, how they were made."""
-    rows, shared = [], {}
-    for run in made.runs:
-        sha256 = run.get('checkpoint_sha256')
-        rows.append(
-            [run['name'], str(run['seed']), _number(run.get(made.measure), 2), f'`{sha256}`' if sha256 else ABSENT]
-        )
-        changed = ' with changes' if run.get('dirty') else ''
-        parts = [
-            f'`{run["command"]}`' if run.get('command') else '',
-            f'commit `{run["commit"]}`{changed}' if run.get('commit') else '',
-            f'torch {run["torch"]}' if run.get('torch') else '',
-            hardware_of(run['hardware']) if run.get('hardware') else '',
-            _frozen(run.get('frozen')),
-        ]
-        shared.setdefault('; '.join(filter(None, parts)), {}).setdefault(run['name'], []).append(str(run['seed']))
-    items = [f'{_who(who)}: {how or "nothing was recorded"}' for how, who in shared.items()]
-    return [
-        Heading('Where the numbers come from'),
-        *([Items(_starts(made.origins))] if made.origins else []),
-        Table(['run', 'seed', made.measure, 'checkpoint SHA-256'], rows),
-        Items(items),
-    ]
+def _paper() -> Table:
+    return Table(['Method', 'mAP (%)'], [[method, f'{value:.2f}'] for method, value in PAPER.items()])
 
 
 def _starts(origins: dict) -> list:
-    """Each sentence once, after the names that it holds for."""
+    """Each sentence once, preceded by the names that it applies to."""
     names: dict = {}
     for name, sentences in origins.items():
         for sentence in sentences:
@@ -185,12 +179,9 @@ def _starts(origins: dict) -> list:
     return [f'{", ".join(who)}: {sentence}' for sentence, who in names.items()]
 
 
-def _who(seeds_of: dict) -> str:
-    return ', '.join(f'{name} (seed {", ".join(seeds)})' for name, seeds in seeds_of.items())
-
-
-def _frozen(sentence) -> str:
-    return str(sentence).rstrip('.') if sentence else ''
+def _listed(names: Sequence[str]) -> str:
+    names = [escaped(name) for name in names]
+    return ' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))
 
 
 def _value(values: dict | None, sigma: bool = True) -> str:

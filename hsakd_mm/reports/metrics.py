@@ -11,21 +11,22 @@ METRICS = {
     'AP_M': ('coco/bbox_mAP_m',),
     'AP_L': ('coco/bbox_mAP_l',),
 }
+NOISE = 1.0  # percent: a detector with a lower AP has hardly learnt anything
 
 
 def read_metrics(work_dir: str, step: int) -> dict:
-    """AP, AP50, AP75, AP_S, AP_M and AP_L in percent of a detector's run, as far as it has them.
+    """The final AP, AP50, AP75, AP_S, AP_M and AP_L of a detector's run in percent, as far as it logged them.
 
     Args:
         work_dir (str): The run's.
-        step (int): Its last epoch. What was logged last is left out if it is of another one.
+        step (int): Its last epoch. A metric that was last logged for another epoch is left out.
     """
     curves = {key: read_curve(work_dir, key) for keys in METRICS.values() for key in keys}
     return in_percent({key: curve[-1][1] for key, curve in curves.items() if curve and curve[-1][0] == step})
 
 
 def in_percent(logged: dict) -> dict:
-    """AP, AP50, … in percent of metrics under mmdet's names, in parts of 1; -1 becomes None."""
+    """Convert metrics under mmdet's names, in 0..1, to AP, AP50, … in percent; -1 becomes None."""
     metrics = {}
     for name, keys in METRICS.items():
         for key in keys:

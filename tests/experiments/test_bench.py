@@ -14,9 +14,7 @@ from PIL import Image
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments.bench import Bench
 from hsakd_mm.experiments.pretraining import collect
-from hsakd_mm.experiments.results import summarise
 from hsakd_mm.experiments.run_bench import run_bench
-from hsakd_mm.reports.method_pictures import mean_curve
 from tests.conftest import REPO
 from tests.tools.commands import assert_sentence, python
 
@@ -189,43 +187,12 @@ def test_end_to_end(tiny, capfd) -> None:
     config = tiny / 'tiny' / 'kd.py'
     config.write_text(config.read_text() + "model['temperature'] = 3.\n")
     results = collect(Bench('tiny/bench.py', [0]).runs)
-    assert [row.name for row in summarise(results, 'plain')] == ['plain']
-
-
-def test_rows() -> None:
-    def result(name: str, top1: float, cost: float, row: bool = True) -> dict:
-        return dict(
-            name=name,
-            row=row,
-            top1=top1,
-            best_top1=top1 + 1,
-            parameters=5,
-            trained_parameters=7,
-            seconds_per_image=cost,
-            wall_seconds=60.0,
-        )
-
-    results = [
-        result('plain', 50.0, 0.2),
-        result('KD', 60.0, 0.3),
-        result('branches', 9.0, 0.9, False),
-        result('plain', 52.0, 0.1),
-        result('KD', 62.0, 0.4),
-    ]
-    plain, kd = summarise(results, 'plain')
-    assert (plain.name, plain.top1, plain.best, plain.seeds) == ('plain', 51.0, 52.0, 2)
-    assert plain.sigma == pytest.approx(2**0.5)
-    assert (plain.cost, kd.cost) == (1.0, pytest.approx(3.0))  # of the fastest seeds
-    assert [row.cost for row in summarise(results[1:2], 'plain')] == [None]
+    assert [result['name'] for result in results] == ['plain']
 
 
 def test_unknown_name_ends_in_a_sentence(tiny) -> None:
     done = python(REPO / 'tools' / 'benchmark.py', 'tiny/bench.py', '--only', 'plane', cwd=tiny)
     assert_sentence(done, '--only', 'plane', 'teacher, plain, KD')
-
-
-def test_mean_curve() -> None:
-    assert mean_curve([[(1, 10.0), (2, 30.0)], [(1, 20.0)]]) == [(1, 15.0)]
 
 
 def test_slice_is_the_same_from_mosaics_and_from_the_original(tmp_path, monkeypatch) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -12,7 +11,9 @@ from hsakd_mm.experiments import provenance as provenance_module
 from hsakd_mm.experiments.provenance import provenance
 from hsakd_mm.reports import pictures
 from hsakd_mm.reports.metrics import read_metrics
-from hsakd_mm.reports.table import markdown_table, print_table, write_report
+from hsakd_mm.reports.page import Table
+from hsakd_mm.reports.table import print_table, write_report
+from hsakd_mm.reports.terminal import print_table as print_terminal
 
 ROWS = [
     dict(name='random', AP=21.26, AP50=48.2, AP75=None, seconds=1310.4, parameters=2_814_976),
@@ -37,21 +38,53 @@ ROWS = [
 def test_report_files(tmp_path) -> None:
     files = write_report(ROWS, str(tmp_path / 'new'), 'What it was worth', ['One seed.'])
     text = (tmp_path / 'new' / 'report.md').read_text()
-    assert text.startswith('# What it was worth\n\n| pretraining | top-1 % | AP |')
+    assert text.startswith('# What it was worth\n\n| Pretraining | Top-1 (%) | AP |')
     assert '| random | – | 21.3 | 48.2 | – | 1,310 | 2,814,976 | – |' in text
     assert 'One seed.' in text
-    assert 'checkpoint SHA-256 `f00`; commit `abc` with changes; seed 3; 2 cores of a CPU' in text
+    assert '| HSAKD | 3 | 41.30 | `f00` |' in text
+    assert '- HSAKD (seed 3): `bash tools/demo.sh`; commit `abc` with changes; 2 cores of a CPU' in text
     content = json.loads((tmp_path / 'new' / 'report.json').read_text())
     assert content['rows'] == ROWS and content['notes'] == ['One seed.']
-    assert sorted(os.listdir(tmp_path / 'new')) == ['report.json', 'report.md']
-    assert files == {kind: str(tmp_path / 'new' / f'report.{kind}') for kind in ('md', 'json')}
+    assert sorted(os.listdir(tmp_path / 'new')) == ['report.html', 'report.json', 'report.md']
+    assert files == {kind: str(tmp_path / 'new' / f'report.{kind}') for kind in ('json', 'md', 'html')}
+
+
+def test_the_report_of_a_run_says_what_was_trained_on_what(tmp_path) -> None:
+    write_log(tmp_path, '20260101_000000', [(1, 0.1), (2, 0.0)])
+    setting = dict(dataset='Signs', train_images=1200, val_images=40, image_size=[512, 320], detector='Faster R-CNN')
+    row = dict(ROWS[0], **setting, AP=0.0, epochs=2, remark='the detector found no box.')
+    files = write_report([row], str(tmp_path), 'Transfer')
+    assert set(files) == {'json', 'md', 'html', 'png'}
+    for ending in ('md', 'html'):
+        text = (tmp_path / f'report.{ending}').read_text()
+        for said in (
+            'Signs, 1,200 training and 40 validation images',
+            '512 × 320',
+            'Faster R-CNN',
+            'found no box',
+            'noise',
+        ):
+            assert said in text
+    with Image.open(files['png']) as image:
+        assert min(image.size) > 200
 
 
 def test_columns_that_no_row_has_are_left_out(capsys) -> None:
-    rows = [dict(name='file', AP50=70.04), dict(name='a longer name', AP50=7.0)]
-    assert markdown_table(rows)[0] == '| pretraining | AP50 |'
-    print_table(rows)
-    assert capsys.readouterr().out.splitlines()[2:] == ['file           70.0', 'a longer name   7.0']
+    print_table([dict(name='file', AP50=70.04), dict(name='a longer name', AP50=7.0)])
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ['Pretraining', 'AP50']
+    assert [line.split() for line in rows] == [['file', '70.0'], ['a', 'longer', 'name', '7.0']]
+    assert len({len(line.rstrip()) for line in rows}) == 1  # numbers are aligned right
+
+
+@pytest.mark.parametrize('columns', ['40', '300'])
+def test_without_a_terminal_no_line_is_cut(columns, capsys, monkeypatch) -> None:
+    monkeypatch.setenv('COLUMNS', columns)
+    heads = [f'heading {number}' for number in range(30)]
+    print_terminal(Table(heads, [['a name ' * 20, *map(str, range(1000, 1028)), '+1.0 [−0.5, +2.5]']]))
+    head, _, row = (' '.join(line.split()) for line in capsys.readouterr().out.splitlines())
+    assert head == ' '.join(heads)
+    assert row.startswith('a name a name') and row.endswith('1026 1027 +1.0 [−0.5, +2.5]')
 
 
 def write_log(folder, start: str, points) -> None:
@@ -96,23 +129,6 @@ def test_another_repository_around_the_package_is_not_its_origin(tmp_path, monke
     assert os.path.isdir(os.path.join(provenance_module.ROOT, 'hsakd_mm', 'transfer'))
 
 
-def is_picture(path) -> bool:
-    with Image.open(path) as image:
-        return min(image.size) > 200 and len(set(image.convert('L').getdata())) > 20
-
-
-@pytest.mark.parametrize('rows', [ROWS, ROWS[:1]])
-def test_bars(tmp_path, rows) -> None:
-    pictures.plot_bars(rows, str(tmp_path / 'ap.png'))
-    assert is_picture(tmp_path / 'ap.png')
-
-
-def test_curves(tmp_path) -> None:
-    lines = {'plain': [(1, 20.0), (2, 30.0)], 'HSAKD': [(1, 25.0), (2, 30.2)], 'random': []}
-    pictures.plot_curves({'AP': lines, 'top-1 %': {'plain': [(1, 90.0)]}}, str(tmp_path / 'a.png'))
-    assert is_picture(tmp_path / 'a.png')
-
-
 def test_labels_are_spread_no_more_than_it_takes() -> None:
     assert pictures._spread([0.1, 0.5, 0.9], 0.1) == pytest.approx([0.1, 0.5, 0.9])
     assert pictures._spread([0.1, 0.5, 0.52], 0.1) == pytest.approx([0.1, 0.46, 0.56])
@@ -124,19 +140,6 @@ def test_a_model_keeps_its_colour() -> None:
         'random': pictures.GREY,
         **pictures.colours_of(['plain', 'HSAKD']),
     }
-
-
-def test_detections_from_coco_files(tmp_path) -> None:
-    Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save(tmp_path / '0.png')
-    box = dict(image_id=4, category_id=7, bbox=[10, 10, 20, 30])
-    truth = dict(
-        images=[dict(id=4, file_name='0.png')],
-        annotations=[box],
-        categories=[dict(id=3, name='three'), dict(id=7, name='seven')],
-    )
-    found = {'plain': [dict(box, score=0.9)], 'HSAKD': []}
-    pictures.draw_detections(truth, str(tmp_path), found, str(tmp_path / 'd.png'))
-    assert is_picture(tmp_path / 'd.png')
 
 
 def test_a_detection_is_right_once_with_its_class() -> None:

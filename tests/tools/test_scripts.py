@@ -188,6 +188,7 @@ def test_wheel_holds_configs_and_tools(tmp_path):
         'configs/hsakd/metafile.yml',
     ):
         assert f'hsakd_mm/.mim/{name}' in names
+    assert 'hsakd_mm/reports/page.html.jinja' in names
     assert not [name for name in names if name.startswith('tests')]
     for extra in ('det', 'demo', 'tests', 'docs', 'all'):
         assert f'Provides-Extra: {extra}' in text

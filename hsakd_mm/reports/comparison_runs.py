@@ -1,0 +1,212 @@
+"""Reads the finished runs of a comparison, and finds those whose figures do not fit together.
+
+A run's AP comes from its own metric (``report.json``), everything about single detections from its record
+(``detections.json``). Only runs whose AP agrees with their record, and that were measured on the baseline's images,
+are compared with it.
+"""
+
+import ast
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.evaluation.average_precision import Matches, summarise
+from hsakd_mm.evaluation.detection_records import FILE, read_record
+
+from .curves import ROUNDING
+
+
+@dataclass
+class FinishedRun:
+    """A detector that has been trained and measured.
+
+    Args:
+        name (str): The row of the table that it belongs to.
+        seed (int): Of the detector's training.
+        folder (str): Its work directory, with ``report.json`` and, for the whole report, ``detections.json`` and
+            mmengine's logs.
+    """
+
+    name: str
+    seed: int
+    folder: str
+
+
+@dataclass
+class FailedRun:
+    """A run that ended in an error.
+
+    Args:
+        name (str): The row of the table that it belongs to.
+        seed (int): Of the detector's training.
+        reason (str): A sentence for the report, in Markdown.
+    """
+
+    name: str
+    seed: int
+    reason: str
+
+
+@dataclass
+class Records:
+    """What the records of the runs say.
+
+    Args:
+        matches (dict[str, list[Matches]]): Of each name whose runs all have a record and fit together.
+        misfits (dict[str, str]): Of each name that is not compared the reason, a sentence in Markdown.
+        remarks (list[str]): What else there is to know, in Markdown.
+        classes (list[str]): Of the first record; empty without one.
+        images (int): Of the first record; 0 without one.
+    """
+
+    matches: dict = field(default_factory=dict)
+    misfits: dict = field(default_factory=dict)
+    remarks: list = field(default_factory=list)
+    classes: list = field(default_factory=list)
+    images: int = 0
+
+
+def read_runs(runs: Sequence[FinishedRun]) -> dict[str, list[dict]]:
+    """The rows of the runs' reports, by name.
+
+    Raises:
+        UserError: There are no runs, or one has no report.
+    """
+    if not runs:
+        raise UserError('a comparison needs finished runs, and there are none: train some first.')
+    grouped: dict = {}
+    for run in runs:
+        path = os.path.join(run.folder, 'report.json')
+        try:
+            with open(path) as file:
+                (row,) = json.load(file)['rows']
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f'{path} should hold the one row of a finished run, and cannot be read ({error}): run that '
+                f'transfer again.'
+            ) from error
+        grouped.setdefault(run.name, []).append(dict(row, name=run.name, seed=run.seed, folder=run.folder))
+    return grouped
+
+
+def read_records(grouped: dict[str, list[dict]], baseline: str) -> Records:
+    """Read the record of each run, and check it against the run's figures and the baseline's images.
+
+    Figures that a run's own metric did not give are computed from its record and added to its row.
+
+    Args:
+        grouped (dict[str, list[dict]]): As :func:`read_runs` returns it; rows are completed in place.
+        baseline (str): The name that the others are compared with.
+    """
+    made = Records()
+    found: dict = {}
+    absent, computed = [], []
+    for name, rows in grouped.items():
+        for row in rows:
+            path = os.path.join(row['folder'], FILE)
+            if not os.path.isfile(path):
+                absent.append(f'{name} (seed {row["seed"]})')
+                continue
+            record = read_record(path)
+            matches = Matches(record)
+            found.setdefault(name, []).append(matches)
+            if reason := _disagreement(row, matches):
+                made.misfits.setdefault(name, reason)
+                continue
+            if row.get('AP') is not None:
+                row.update(matches.figures())  # without the rounding of mmdet's log
+            if row.get('AP') is None or 'AP_S' not in row:
+                new = {key: value for key, value in summarise(record).items() if row.get(key) is None}
+                row.update(new)
+                computed += [key for key, value in new.items() if value is not None]
+    whole = {name: seeds for name, seeds in found.items() if len(seeds) == len(grouped[name])}
+    if found:
+        first = (whole.get(baseline) or next(iter(found.values())))[0]
+        made.classes, made.images = first.classes, len(first.images)
+    for name, reason in _measured_otherwise(whole, baseline).items():
+        made.misfits.setdefault(name, reason)
+    made.matches = {name: seeds for name, seeds in whole.items() if name not in made.misfits}
+    made.remarks += made.misfits.values()
+    if computed:
+        made.remarks.append(
+            f"Computed from {FILE}, COCO style, where the run's own metric gives none: "
+            f'{", ".join(dict.fromkeys(computed))}. AP50 is that of the run where it has one (11 points in VOC2007).'
+        )
+    if absent:
+        made.remarks.append(
+            f'No {FILE}: {", ".join(absent)}. Their names are missing from the intervals, precision and recall, AP '
+            f'by class and the drawn images.'
+        )
+    return made
+
+
+def _disagreement(row: dict, matches: Matches) -> str:
+    """Why a run's own AP is not that of its record; empty where it is."""
+    ap = 100 * matches.ap()
+    if row.get('AP') is None or abs(row['AP'] - ap) <= ROUNDING:
+        return ''
+    measured, recorded = _images_of_metric(row), len(matches.images)
+    resized = 'the boxes of the ground truth may have been loaded before the images were resized'
+    if measured == recorded:
+        cause = f'Both are of {recorded} images: {resized}.'
+    elif measured is None:
+        cause = f'The record is of {recorded} images: the metric may count the boxes of more (`indices`), or {resized}.'
+    else:
+        cause = (
+            f'The metric counts the boxes of {measured} images, and {recorded} images were validated (`indices`?): '
+            f'give the metric an `ann_file` of these images alone.'
+        )
+    of_record = 'none' if np.isnan(ap) else f'{ap:.2f}'
+    return (
+        f"{row['name']} (seed {row['seed']}): AP is {row['AP']:.2f} by the run's own metric and {of_record} by its "
+        f'{FILE}. {cause}'
+    )
+
+
+def _images_of_metric(row: dict) -> int | None:
+    """The number of images in the annotation file of a run's COCO metric; None where it is not known.
+
+    The config beside the report is parsed, not executed.
+    """
+    try:
+        with open(os.path.join(row['folder'], os.path.basename(row['config']))) as file:
+            settings = {
+                target.id: node.value
+                for node in ast.parse(file.read()).body
+                if isinstance(node, ast.Assign)
+                for target in node.targets
+                if isinstance(target, ast.Name)
+            }
+        evaluator = settings['val_evaluator' if 'val_evaluator' in settings else 'test_evaluator']
+        (path,) = {
+            ast.literal_eval(node.value)
+            for node in ast.walk(evaluator)
+            if isinstance(node, ast.keyword) and node.arg == 'ann_file'
+        }
+        with open(path) as file:
+            return len(json.load(file)['images'])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SyntaxError):
+        return None
+
+
+def _measured_otherwise(whole: dict[str, list[Matches]], baseline: str) -> dict[str, str]:
+    """The names that were measured on other images or classes than the baseline, with the reason."""
+    reference = baseline if baseline in whole else next(iter(whole), '')
+    reasons = {}
+    for name, seeds in whole.items():
+        first = whole[reference][0]
+        if all((each.images, each.classes) == (first.images, first.classes) for each in seeds):
+            continue
+        counts = dict.fromkeys(len(each.images) for each in seeds)
+        images = f'{" and ".join(map(str, counts))} images'
+        reasons[name] = f'{name} was measured on {images}, {reference} on {len(first.images)} images.'
+        if name == reference:
+            reasons[name] = f'The seeds of {name} were measured on different data: {images}.'
+        elif list(counts) == [len(first.images)]:
+            reasons[name] = f'{name} and {reference} were measured on different sets of {images}, or on other classes.'
+        reasons[name] += ' Validate all runs on the same data.'
+    return reasons

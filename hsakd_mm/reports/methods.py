@@ -1,0 +1,182 @@
+"""Comparison of methods: the report of a bench, and its table for the terminal."""
+
+import os
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from . import method_pictures, terminal
+from .origins import ABSENT, origin_items
+from .page import Heading, Items, Picture, Table, Text, write_page
+from .setting import setting
+
+HEADS = ('Method', 'Top-1 (%)', 'Seeds', 'Best epoch (%)', 'Parameters', 'Trained parameters', 'Cost (×)', 'Minutes')
+NOTES = (
+    'Top-1: mean ± standard deviation over seeds, {top1_of}. Best epoch: mean over seeds of the best epoch of each '
+    'run, which was chosen on the images that it is measured on. Parameters: of the backbone that is exported. '
+    'Trained parameters: with branches and second networks. Cost: time of a training step per image, relative to '
+    "{baseline}, including the teacher's forward pass but not the teacher's training; it is that of the fastest tenth "
+    'of all logged steps, in the fastest seed, so that other load on the machine hardly counts. Minutes: mean '
+    'duration of a run, including its validation and such load.',
+    'Runs with the same seed have the same data order, augmentation and schedule, and the student starts from the '
+    'same weights wherever its layers have the same shape.',
+)
+
+
+@dataclass
+class Row:
+    """A line of the table: the runs of one name.
+
+    Args:
+        name (str): The name of the runs.
+        top1 (float): Mean top-1 over seeds, in percent.
+        sigma (float | None): Standard deviation over seeds (n - 1); None for a single seed.
+        best (float): Mean of the best epoch's top-1, which was chosen on the data that it is measured on.
+        seeds (int): Number of seeds.
+        parameters (int): Of the backbone that is exported.
+        trained_parameters (int): Of everything that is trained: with branches and second networks.
+        cost (float | None): Seconds per training image, relative to the baseline's.
+        seconds_per_image (float): Of a training step, in the seed where it was fastest.
+        wall_seconds (float): Mean duration of a run, including validation.
+    """
+
+    name: str
+    top1: float
+    sigma: float | None
+    best: float
+    seeds: int
+    parameters: int
+    trained_parameters: int
+    cost: float | None
+    seconds_per_image: float
+    wall_seconds: float
+
+
+def write_method_report(
+    results: Sequence[dict],
+    out_dir: str,
+    title: str,
+    baseline: str,
+    notes: Sequence[str] = (),
+    bench: str = '',
+    data: Sequence[dict] = (),
+    top1_of: str = 'last epoch, on validation images',
+) -> dict:
+    """Write ``report.json``, ``.md``, ``.html`` and, where there is a row, ``.png``.
+
+    Args:
+        results (list[dict]): One per finished run: ``name``, ``seed``, ``row`` (whether it belongs to the table),
+            ``top1``, ``best_top1`` and ``curve`` ``[(epoch, top1), ...]`` in percent, ``epochs``, ``parameters``,
+            ``trained_parameters``, ``seconds_per_image``, ``wall_seconds``, and where it came from
+            (:func:`.origins.origin_items`).
+        out_dir (str): Created if absent.
+        title (str): Heading.
+        baseline (str): The name that costs are relative to.
+        notes (Sequence[str]): Sentences below the table, in Markdown.
+        bench (str): The bench's file.
+        data (Sequence[dict]): Data sets: ``name`` (in a manifest ``set``, or its ``data_root``) and the keys of
+            :data:`.setting.KEYS`, as far as they are known.
+        top1_of (str): Which top-1 the results hold.
+
+    Returns:
+        dict[str, str]: The files, by ending.
+
+    Raises:
+        UserError: They cannot be written.
+    """
+    rows, grouped = summarise(results, baseline), by_name(results)
+    notes = [*notes, *(note.format(baseline=baseline, top1_of=top1_of) for note in NOTES)]
+    line = setting(
+        [dict(part, dataset=part.get('name', part.get('set', part.get('data_root')))) for part in data],
+        epochs=' / '.join(dict.fromkeys(str(run['epochs']) for runs in grouped.values() for run in runs)),
+    )
+    pictures = []
+    if rows:
+        pictures = [Picture(os.path.join(out_dir, 'report.png'), 'Top-1 of every run, and the learning curves.')]
+        method_pictures.draw(grouped, title, pictures[0].file)
+    blocks = [
+        *([Text(line)] if line else []),
+        *pictures,
+        _table(rows),
+        *map(Text, notes),
+        Heading('Where the numbers come from'),
+        Items(origin_items(results)),
+    ]
+    content = dict(
+        title=title,
+        bench=bench,
+        baseline=baseline,
+        rows=[asdict(row) for row in rows],
+        notes=notes,
+        data=list(data),
+        runs=list(results),
+    )
+    return write_page(out_dir, title, blocks, content)
+
+
+def print_method_report(results: Sequence[dict], baseline: str, missing: int, total: int, files: dict) -> None:
+    """Print the table, how many runs are not done, and where the files are.
+
+    Args:
+        results (list[dict]): As for :func:`write_method_report`.
+        baseline (str): As above.
+        missing (int): Runs that are not done.
+        total (int): All runs.
+        files (dict[str, str]): What :func:`write_method_report` returned.
+    """
+    print()
+    terminal.print_table(_table(summarise(results, baseline)))
+    if missing:
+        print(f'\n{missing} of {total} runs are not done.')
+    print(f'\nReport: {", ".join(files.values())}', flush=True)
+
+
+def summarise(results: Sequence[dict], baseline: str) -> list[Row]:
+    """The rows of the table, in the order of the runs."""
+    grouped = by_name(results)
+    cost_of = {name: min(result['seconds_per_image'] for result in of_name) for name, of_name in grouped.items()}
+    return [_row(name, of_name, cost_of.get(baseline), cost_of[name]) for name, of_name in grouped.items()]
+
+
+def by_name(results: Sequence[dict]) -> dict[str, list[dict]]:
+    """The results of each name that belongs to the table and the picture."""
+    grouped: dict = {}
+    for result in results:
+        if result['row']:
+            grouped.setdefault(result['name'], []).append(result)
+    return grouped
+
+
+def _row(name: str, results: list, baseline: float | None, cost: float) -> Row:
+    top1 = [result['top1'] for result in results]
+    return Row(
+        name=name,
+        top1=statistics.mean(top1),
+        sigma=statistics.stdev(top1) if len(top1) > 1 else None,
+        best=statistics.mean(result['best_top1'] for result in results),
+        seeds=len(results),
+        parameters=results[0]['parameters'],
+        trained_parameters=results[0]['trained_parameters'],
+        cost=cost / baseline if baseline else None,
+        seconds_per_image=cost,
+        wall_seconds=statistics.mean(result['wall_seconds'] for result in results),
+    )
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    return Table(
+        HEADS,
+        [
+            [
+                row.name,
+                f'{row.top1:.2f}' + ('' if row.sigma is None else f' ± {row.sigma:.2f}'),
+                str(row.seeds),
+                f'{row.best:.2f}',
+                f'{row.parameters:,}',
+                f'{row.trained_parameters:,}',
+                ABSENT if row.cost is None else f'{row.cost:.2f}',
+                f'{row.wall_seconds / 60:.1f}',
+            ]
+            for row in rows
+        ],
+    )

@@ -1,0 +1,88 @@
+"""The report of a bench, from the results of its runs alone."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from hsakd_mm.reports.method_pictures import mean_curve
+from hsakd_mm.reports.methods import print_method_report, summarise, write_method_report
+
+
+def result(name: str, top1: float, cost: float, row: bool = True, seed: int = 0) -> dict:
+    return dict(
+        name=name,
+        seed=seed,
+        row=row,
+        top1=top1,
+        best_top1=top1 + 1,
+        epochs=2,
+        curve=[(1, top1 - 10), (2, top1)],
+        parameters=5000,
+        trained_parameters=7000,
+        seconds_per_image=cost,
+        wall_seconds=60.0,
+        command='python tools/benchmark.py',
+        commit='abc',
+        dirty=False,
+        torch='2.11',
+        threads=2,
+        hardware=dict(cpu='a CPU', cores=2, gpu=[]),
+    )
+
+
+RESULTS = [
+    result('plain', 50.0, 0.2),
+    result('KD*', 60.0, 0.3),
+    result('branches', 9.0, 0.9, False),
+    result('plain', 52.0, 0.1, seed=1),
+    result('KD*', 62.0, 0.4, seed=1),
+]
+
+
+def test_rows() -> None:
+    plain, kd = summarise(RESULTS, 'plain')
+    assert (plain.name, plain.top1, plain.best, plain.seeds) == ('plain', 51.0, 52.0, 2)
+    assert plain.sigma == pytest.approx(2**0.5)
+    assert (plain.cost, kd.cost) == (1.0, pytest.approx(3.0))  # of the fastest seeds
+    assert [row.cost for row in summarise(RESULTS[1:2], 'plain')] == [None]
+
+
+def test_mean_curve() -> None:
+    assert mean_curve([[(1, 10.0), (2, 30.0)], [(1, 20.0)]]) == [(1, 15.0)]
+
+
+def test_the_whole_report(tmp_path, capsys) -> None:
+    data = [dict(set='CIFAR-100', train=4000, val=1000, classes=['apple', 'bee'], content_sha256='f00')]
+    files = write_method_report(
+        RESULTS, str(tmp_path), 'Methods', 'plain', ['It is `small`.'], 'bench.py', data, 'on the test set'
+    )
+    assert files == {ending: str(tmp_path / f'report.{ending}') for ending in ('json', 'md', 'html', 'png')}
+    content = json.loads((tmp_path / 'report.json').read_text())
+    assert [row['name'] for row in content['rows']] == ['plain', 'KD*']
+    assert content['data'] == data and content['bench'] == 'bench.py' and len(content['runs']) == 5
+    text = (tmp_path / 'report.md').read_text()
+    setting = '**Data:** CIFAR-100, 4,000 training and 1,000 validation images, 2 classes. **Epochs:** 2'
+    assert text.startswith(f'# Methods\n\n{setting}\n')
+    assert '| Method | Top-1 (%) | Seeds | Best epoch (%) | Parameters |' in text
+    assert '| KD* | 61.00 ± 1.41 | 2 | 62.00 | 5,000 | 7,000 | 3.00 | 1.0 |' in text
+    assert 'over seeds, on the test set.' in text and 'relative to plain' in text and 'It is `small`.' in text
+    origin = '`python tools/benchmark.py`; commit `abc`; torch 2.11; 2 cores of a CPU; threads per process: 2'
+    assert f'- plain (seed 0, 1), KD* (seed 0, 1), branches (seed 0): {origin}' in text
+    page = (tmp_path / 'report.html').read_text()
+    assert '<td>61.00 ± 1.41</td>' in page and 'It is <code>small</code>.' in page
+    assert page.count('src="data:image/png;base64,') == 1 and '<td>KD*</td>' in page
+    with Image.open(files['png']) as image:
+        assert min(image.size) > 200
+
+    print_method_report(RESULTS, 'plain', 1, 6, files)
+    said = capsys.readouterr().out
+    assert 'KD* 61.00 ± 1.41 2 62.00 5,000 7,000 3.00 1.0' in ' '.join(said.split())
+    assert '1 of 6 runs are not done.' in said and files['html'] in said
+
+
+def test_a_bench_of_which_nothing_is_done(tmp_path, capsys) -> None:
+    files = write_method_report([], str(tmp_path), 'Methods', 'plain')
+    assert set(files) == {'json', 'md', 'html'}
+    print_method_report([], 'plain', 2, 2, files)
+    assert '2 of 2 runs are not done.' in capsys.readouterr().out
