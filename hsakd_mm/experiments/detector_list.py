@@ -9,7 +9,7 @@ from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import folder_name
-from hsakd_mm.reports.comparison import FailedRun, FinishedRun, write_comparison
+from hsakd_mm.reports.comparison import FailedRun, FinishedRun, print_comparison, write_comparison
 from hsakd_mm.transfer.data_files import check_data
 
 from .detector_run import NEEDS, DetectorRun
@@ -148,8 +148,9 @@ class DetectorList:
 
         ended = run_all(wanted, after, alike=True)
         files = self._compare([*failed, *(FailedRun(run.name, run.seed, error.reason) for run, error in ended)])
-        for path in files.values():
-            print(f'Report: {path}', flush=True)
+        if files:
+            print_comparison(files)
+            print('Report: ' + ', '.join(files.values()), flush=True)
         exit_if_failed(ended)
         return files
 

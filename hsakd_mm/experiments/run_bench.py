@@ -83,9 +83,11 @@ def _write_report(bench: Bench, results: Sequence[dict]) -> dict:
 
 def _data(bench: Bench) -> list:
     """The manifests of the data folders that have one; they hold a hash of the content."""
-    roots = dict.fromkeys(run.cfg.train_dataloader.dataset.get('data_root', '') for run in bench.runs)
+    roots = [run.cfg.train_dataloader.dataset.get('data_root', '') for run in bench.runs]
+    if bench.prepare:
+        roots.append(os.path.dirname(bench.prepare.produces))
     found = []
-    for root in roots:
+    for root in dict.fromkeys(roots):
         path = os.path.join(root, 'manifest.json')
         if os.path.isfile(path):
             with open(path) as file:

@@ -79,6 +79,7 @@ def listed(students, demo_data, tmp_path, monkeypatch):
     )  # yapf is slow
     monkeypatch.setattr(run, 'run_child', child)
     monkeypatch.setattr(detector_list, 'write_comparison', compare)
+    monkeypatch.setattr(detector_list, 'print_comparison', lambda files: None)
     return make
 
 
