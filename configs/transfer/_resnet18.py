@@ -1,5 +1,5 @@
 # The backbone that every detector here is given, and its switches. MMDetection's ResNet has the key
-# names of the exported file; R34 and R50 change its depth and the widths below.
+# names of the exported file; R34 and R50 change its depth.
 #
 # frozen_stages  1: stem and layer1 stay as pretraining left them; what distillation taught them is
 #                kept, and cannot adapt to large pictures. 0: only the stem stays; -1: all trains.
@@ -18,4 +18,3 @@ backbone = dict(
     style='pytorch',
     # tools/transfer_det.sh names the file; what does not fit it to the last tensor is refused.
     init_cfg=dict(type='hsakd_mm.StrictPretrained', checkpoint=None))
-channels = [64, 128, 256, 512]  # of its four stages

@@ -1,5 +1,5 @@
 # Faster R-CNN FPN on COCO 2017, 1x, with a backbone of timm's: MobileNetV3-Large.
-# Another one is its model_name, the four stages that FPN takes, and their channels.
+# Another one is its model_name; the neck takes the channels that its four stages have.
 _base_ = 'faster-rcnn_r18_fpn_1x_coco.py'
 
 model = dict(
@@ -9,5 +9,4 @@ model = dict(
         model_name='mobilenetv3_large_100',
         frozen_stages=1,
         norm_eval=True,
-        init_cfg=_base_.backbone.init_cfg),
-    neck=dict(in_channels=[24, 40, 112, 960]))
+        init_cfg=_base_.backbone.init_cfg))

@@ -1,4 +1,4 @@
 # Faster R-CNN R50-FPN on Pascal VOC 07+12.
 _base_ = 'faster-rcnn_r18_fpn_voc0712.py'
 
-model = dict(backbone=dict(depth=50), neck=dict(in_channels=[256, 512, 1024, 2048]))
+model = dict(backbone=dict(depth=50))

@@ -4,4 +4,4 @@ _base_ = [
     'mmdet::_base_/datasets/coco_instance.py', '_1x.py'
 ]
 
-model = dict(backbone=_base_.backbone, neck=dict(in_channels=_base_.channels))
+model = dict(backbone=_base_.backbone, neck=dict(in_channels='auto'))

@@ -4,5 +4,5 @@ _base_ = [
     'mmdet::_base_/datasets/coco_detection.py', '_1x.py'
 ]
 
-model = dict(backbone=_base_.backbone, neck=dict(in_channels=_base_.channels))
+model = dict(backbone=_base_.backbone, neck=dict(in_channels='auto'))
 optim_wrapper = dict(optimizer=dict(lr=0.01))  # as MMDetection has it for RetinaNet

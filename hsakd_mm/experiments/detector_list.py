@@ -11,6 +11,7 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.files import folder_name
 from hsakd_mm.reports.comparison import FailedRun, FinishedRun, print_comparison, write_comparison
 from hsakd_mm.transfer.data_files import check_data
+from hsakd_mm.transfer.detector import fill_channels
 
 from .detector_run import NEEDS, DetectorRun
 from .schedule import exit_if_failed, run_all
@@ -56,6 +57,7 @@ class DetectorList:
         self.work_dir = work_dir or os.path.join('work_dirs', 'transfer', self.stem)
         self.baseline = baseline
         cfg = load_config(config, options, needs=NEEDS)
+        fill_channels(cfg)  # here once, not in every run
         seeds = list(dict.fromkeys(seeds)) or [(cfg.get('randomness') or {}).get('seed') or 0]
         if min(seeds) < 0:
             raise UserError(f'--seeds takes numbers of 0 or more, and got {min(seeds)}.')

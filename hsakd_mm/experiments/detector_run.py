@@ -15,7 +15,7 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.files import move_aside
 from hsakd_mm.reports.table import print_table, write_report
 from hsakd_mm.transfer.data_files import check_data
-from hsakd_mm.transfer.detector import check_fit, measured_by, record_detections, start_from
+from hsakd_mm.transfer.detector import check_fit, fill_channels, measured_by, record_detections, start_from
 
 from .child import run_child, tool
 from .detector_metrics import final_metrics, setting, write_config
@@ -78,6 +78,7 @@ class DetectorRun:
         self.flags, self.title = list(flags), title
         self.notes = [*self.source.notes, *start_from(self.cfg, self.source)]
         self.cfg.merge_from_dict(options or {})
+        fill_channels(self.cfg)
         stem = os.path.splitext(os.path.basename(config))[0]
         self.work_dir = work_dir or os.path.join(
             root, f'{name or self.source.name}-{stem}' + ('' if seed is None else f'-seed{seed}')

@@ -2,10 +2,12 @@
 
 import copy
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mmengine.config import Config
 from mmengine.model import initialize
-from mmengine.registry import DefaultScope
+from mmengine.registry import DefaultScope, Registry
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -13,9 +15,12 @@ from hsakd_mm.checkpoints.backbone_file import is_head
 from hsakd_mm.checkpoints.source import IMAGENET, Source
 from hsakd_mm.errors import UserError
 
+from .channels import has_auto_channels, match_channels, name_backbone, name_network
+
 STRICT = 'hsakd_mm.StrictPretrained'
 ARRIVED = 'hsakd_mm.BackboneArrivedHook'
 RECORDS = 'hsakd_mm.DetectionRecords'
+SHOWN = 8  # frozen submodules that are named
 
 
 def start_from(cfg: Config, source: Source) -> list:
@@ -93,7 +98,42 @@ def check_fit(cfg: Config, source: Source, images: int) -> tuple:
         tuple[int, str]: Its number of parameters, and a sentence on what of it is not trained.
 
     Raises:
-        UserError: mmdet is absent, or the weights do not fit.
+        UserError: mmdet is absent, the weights do not fit, or the neck does not take the feature maps.
+    """
+    with mmdet_models() as models:
+        backbone = models.build(cfg.model.backbone)
+        built = [
+            (part, backbone if part is cfg.model.backbone else models.build(part)) for part in _strict_parts(cfg.model)
+        ]
+        try:
+            for part, module in built:
+                initialize(module, part.init_cfg)
+        except UserError as error:
+            raise _named(error, cfg, source) from None  # one sentence, not two
+        match_channels(cfg.model, models.build)
+    return (
+        sum(parameter.numel() for parameter in backbone.parameters()),
+        f'{_frozen(backbone)} {_learning_rate(cfg, images)}',
+    )
+
+
+def fill_channels(cfg: Config) -> None:
+    """Replace ``neck.in_channels='auto'`` by the channels of the backbone's feature maps.
+
+    Raises:
+        UserError: mmdet is absent, or the channels cannot be found out.
+    """
+    if has_auto_channels(cfg.model):
+        with mmdet_models() as models:
+            match_channels(cfg.model, models.build)
+
+
+@contextmanager
+def mmdet_models() -> Iterator[Registry]:
+    """MMDetection's registry of models, in its scope.
+
+    Raises:
+        UserError: mmdet is absent.
     """
     try:
         import mmdet.models  # noqa: F401  registers what configs name
@@ -104,19 +144,7 @@ def check_fit(cfg: Config, source: Source, images: int) -> tuple:
             f"run pip install 'hsakd_mm[det]', or bash tools/setup_env.sh."
         ) from error
     with DefaultScope.overwrite_default_scope('mmdet'):
-        backbone = MODELS.build(cfg.model.backbone)
-        built = [
-            (part, backbone if part is cfg.model.backbone else MODELS.build(part)) for part in _strict_parts(cfg.model)
-        ]
-        try:
-            for part, module in built:
-                initialize(module, part.init_cfg)
-        except UserError as error:
-            raise _named(error, cfg, source) from None  # one sentence, not two
-    return (
-        sum(parameter.numel() for parameter in backbone.parameters()),
-        f'{_frozen(backbone)} {_learning_rate(cfg, images)}',
-    )
+        yield MODELS
 
 
 def measured_by(cfg: Config) -> str:
@@ -166,38 +194,37 @@ def _named(error: UserError, cfg: Config, source: Source) -> UserError:
     said = source.backbone.metadata if source.backbone else {}
     if not said.get('backbone_type'):
         return error
-    own = dict(cfg.model.backbone)
-    kind = own.pop('type')
-    shown = ('depth', 'model_name', 'base_channels', 'num_stages')
     theirs = {'model_name': said.get('model_name'), **(said.get('model_kwargs') or {})}
     return UserError(
-        f'{source.backbone.path} holds {_call(said["backbone_type"], theirs)}, and the '
-        f"detector's backbone is {_call(kind, {key: own[key] for key in shown if key in own})}: "
-        f'{error}'
+        f'{source.backbone.path} holds {name_network(said["backbone_type"], theirs)}, and the '
+        f"detector's backbone is {name_backbone(cfg.model.backbone)}: {error}"
     )
 
 
-def _call(name: str, kwargs: dict) -> str:
-    return f'{name}({", ".join(f"{k}={v!r}" for k, v in kwargs.items() if v is not None)})'
+def _frozen_parts(module: nn.Module, path: str = '') -> Iterator[str]:
+    """Names of the largest submodules that are frozen as a whole, and of single frozen parameters."""
+    for name, parameter in module.named_parameters(recurse=False):
+        if not parameter.requires_grad:
+            yield path + name
+    for name, child in module.named_children():
+        parameters = list(child.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            yield path + name
+        else:
+            yield from _frozen_parts(child, f'{path}{name}.')
 
 
 def _frozen(backbone: nn.Module) -> str:
     """Seen on the module in training mode: whatever the config calls it."""
     backbone.train()
-    every = list(backbone.named_parameters())
-    fixed = {name for name, parameter in every if not parameter.requires_grad}
-    count = sum(parameter.numel() for name, parameter in every if name in fixed)
-    total = sum(parameter.numel() for _, parameter in every)
-    whole = [
-        child
-        for child, module in backbone.named_children()
-        if any(True for _ in module.parameters())
-        and all(f'{child}.{name}' in fixed for name, _ in module.named_parameters())
-    ]
-    said = f' ({", ".join(whole)})' if whole else ''
+    every = list(backbone.parameters())
+    total = sum(parameter.numel() for parameter in every)
+    count = sum(parameter.numel() for parameter in every if not parameter.requires_grad)
+    parts = list(_frozen_parts(backbone))
+    said = f' ({", ".join(parts[:SHOWN])}{f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""})'
     frozen = (
         f'Frozen: {count:,} of {total:,} parameters of the backbone{said}'
-        if fixed
+        if parts
         else f'Frozen: none of {total:,} parameters of the backbone'
     )
     norms = [module for module in backbone.modules() if isinstance(module, _BatchNorm)]

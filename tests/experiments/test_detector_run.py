@@ -138,7 +138,7 @@ def test_the_recipes() -> None:
         assert (backbone.depth, backbone.frozen_stages, backbone.norm_eval) == (18, 1, True)
         assert backbone.norm_cfg.requires_grad and cfg.default_scope == 'mmdet'
         assert set(backbone.init_cfg) == {'type', 'checkpoint'}
-        assert cfg.model.neck.in_channels == [64, 128, 256, 512]
+        assert cfg.model.neck.in_channels == 'auto'
         assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=16)
         assert cfg.optim_wrapper.optimizer.weight_decay == 1e-4
     assert coco.optim_wrapper.optimizer.lr == 0.02 and coco.train_cfg.max_epochs == 12
