@@ -4,23 +4,18 @@ One loader for teachers, tests and transfer: a weight that was meant to be loade
 error, never a log line.
 """
 
-import difflib
 import hashlib
 import json
 import os
 import re
 from collections.abc import Mapping
 
-import timm
 import torch
-from mmengine.dist import is_main_process
-from mmengine.runner.checkpoint import get_torchvision_models
 from torch import Tensor, nn
-from torch.hub import get_dir, load_state_dict_from_url
 
+from hsakd_mm.checkpoints.fetching import fetch
 from hsakd_mm.checkpoints.training_config import has_config, training_config
 from hsakd_mm.errors import UserError
-from hsakd_mm.processes import on_all_ranks
 
 METADATA = 'hsakd_mm'  # where an exported backbone keeps what its weights do not say
 _SHOWN = 6  # keys of each kind that an error lists
@@ -46,7 +41,7 @@ def load_checkpoint(path: str) -> dict:
         UserError: No such file, or not a checkpoint.
     """
     if '://' in path:
-        content = _fetch(path)
+        content = fetch(path)
     elif not os.path.isfile(path):
         raise UserError(f'a checkpoint was expected at {path}, and there is no such file: check the path.')
     else:
@@ -64,49 +59,6 @@ def load_checkpoint(path: str) -> dict:
             f'name a .pth or .safetensors file of weights.'
         )
     return dict(content)
-
-
-def _fetch(name: str):
-    """Weights by name or address, kept in torch's or timm's cache; rank 0 first."""
-    scheme, _, model = name.partition('://')
-    fetch, place = _from_url, name
-    if scheme == 'torchvision':
-        known = get_torchvision_models()
-        if model not in known:
-            raise _unknown(model, 'torchvision', known)
-        place = known[model]
-    elif scheme == 'timm':
-        if not timm.models.is_model_pretrained(model):
-            raise _unknown(model, 'timm', timm.list_pretrained())
-        fetch, place = _from_timm, model
-
-    def attempt():
-        try:
-            return fetch(place)
-        except (OSError, RuntimeError) as error:  # no network, as on most compute nodes
-            raise UserError(
-                f'the weights {name} were to be fetched from {place}, and that failed ({error}): '
-                f'fetch the file elsewhere and name it instead, or put it into '
-                f'{os.path.join(get_dir(), "checkpoints")}.'
-            ) from error
-
-    on_all_ranks(attempt if is_main_process() else lambda: None)  # one downloads, then all read
-    return attempt()
-
-
-def _unknown(model: str, where: str, known) -> UserError:
-    near = ' or '.join(difflib.get_close_matches(model, known, n=2)) or 'resnet34'
-    return UserError(f'{where} has no weights named {model!r}: did you mean {near}?')
-
-
-def _from_url(url: str) -> Mapping:
-    return load_state_dict_from_url(url, map_location='cpu', weights_only=True)
-
-
-def _from_timm(name: str) -> dict:
-    net = timm.create_model(name, pretrained=True)
-    normalisation = {key: [255 * value for value in net.pretrained_cfg[key]] for key in ('mean', 'std')}
-    return dict(state_dict=net.state_dict(), meta=dict(normalisation=normalisation))
 
 
 def _read(path: str):

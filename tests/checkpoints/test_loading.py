@@ -1,5 +1,11 @@
+import os
+import re
+
 import pytest
+import timm
 import torch
+from huggingface_hub import constants
+from safetensors.torch import save_file
 from torch import nn
 
 from hsakd_mm.checkpoints.loading import load_backbone_weights, load_checkpoint, load_strict
@@ -27,6 +33,44 @@ def test_weights_are_fetched_by_address(tmp_path) -> None:
 def test_what_cannot_be_fetched(name, said) -> None:
     with pytest.raises(UserError, match=said):
         load_checkpoint(name)
+
+
+def test_offline_advice_for_timm_is_what_timm_reads(tmp_path, monkeypatch) -> None:
+    """Both ways that the sentence names work, without a network."""
+    monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'cache'))
+    monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
+    name = 'test_resnet.r160_in1k'
+    with pytest.raises(UserError) as refused:
+        load_checkpoint(f'timm://{name}')
+    said = str(refused.value)
+    file = re.search(r'download (\S+) there', said)[1]
+    folder = os.path.join(re.search(r'the one here, (.+)\.$', said)[1], re.search(r'the folder (\S+)', said)[1])
+    torch.manual_seed(0)
+    weights = timm.create_model(name).state_dict()
+
+    os.makedirs(f'{folder}/snapshots/0123')  # as huggingface_hub lays it out
+    save_file(weights, f'{folder}/snapshots/0123/{file}')
+    os.makedirs(f'{folder}/refs')
+    with open(f'{folder}/refs/main', 'w') as ref:
+        ref.write('0123')
+    fetched = load_checkpoint(f'timm://{name}')
+    assert all(torch.equal(fetched['state_dict'][key], value) for key, value in weights.items())
+
+    save_file(weights, tmp_path / file)
+    assert load_checkpoint(str(tmp_path / file))['state_dict'].keys() == weights.keys()
+
+
+def test_offline_advice_for_torchvision_is_what_torch_reads(monkeypatch) -> None:
+    def offline(*args, **kwargs) -> None:
+        raise OSError('no network')
+
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', offline)
+    with pytest.raises(UserError) as refused:
+        load_checkpoint('torchvision://resnet18')
+    file, folder = re.search(r'put it as (\S+) into (.+)\.$', str(refused.value)).groups()
+    os.makedirs(folder, exist_ok=True)
+    torch.save({'weight': torch.ones(2)}, os.path.join(folder, file))
+    assert load_checkpoint('torchvision://resnet18')['state_dict']['weight'].tolist() == [1, 1]
 
 
 def test_backbone_of_a_training_checkpoint(tmp_path) -> None:

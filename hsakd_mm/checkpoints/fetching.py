@@ -1,0 +1,88 @@
+"""Weights known by name or address: ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``, ``https://...``."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from urllib.parse import urlparse
+
+import timm
+from huggingface_hub import constants
+from mmengine.dist import is_main_process
+from mmengine.runner.checkpoint import get_torchvision_models
+from torch.hub import get_dir, load_state_dict_from_url
+
+from hsakd_mm.errors import UserError
+from hsakd_mm.processes import on_all_ranks
+
+
+def fetch(name: str) -> Mapping:
+    """Download weights into the cache of torch or of Hugging Face, where a later call finds them.
+
+    Rank 0 downloads, then all ranks read.
+
+    Returns:
+        Mapping: A state dict; of timm's weights a checkpoint whose ``meta`` has ``normalisation``.
+
+    Raises:
+        UserError: There are no such weights, or they cannot be downloaded; the sentence says which
+            file a machine without internet needs, and where.
+    """
+    scheme, _, model = name.partition('://')
+    load, place = _from_url, name
+    if scheme == 'torchvision':
+        known = get_torchvision_models()
+        if model not in known:
+            raise _unknown(model, 'torchvision', known)
+        place = known[model]
+    elif scheme == 'timm':
+        if not timm.models.is_model_pretrained(model):
+            raise _unknown(model, 'timm', timm.list_pretrained())
+        load, place = _from_timm, model
+
+    def attempt() -> Mapping:
+        try:
+            return load(place)
+        except (OSError, RuntimeError) as error:  # no network, as on most compute nodes
+            origin, advice = _without_internet(scheme, place)
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f'the weights {name} were to be fetched from {origin}, and that failed ({reason}): {advice}.'
+            ) from error
+
+    on_all_ranks(attempt if is_main_process() else lambda: None)
+    return attempt()
+
+
+def _without_internet(scheme: str, place: str) -> tuple[str, str]:
+    """Where weights come from, and what to copy to a machine that cannot fetch them."""
+    config = timm.models.get_pretrained_cfg(place) if scheme == 'timm' else None
+    if config and config.hf_hub_id:  # timm prefers it to an address
+        repository = config.hf_hub_id.partition('@')[0]
+        file = config.hf_hub_filename or 'model.safetensors'
+        return f'https://huggingface.co/{repository}', (
+            f'download {file} there with another machine and name that file instead; or call '
+            f"timm.create_model('{place}', pretrained=True) on it and copy the folder "
+            f'models--{repository.replace("/", "--")} from its Hugging Face cache '
+            f'(~/.cache/huggingface/hub) into the one here, {constants.HF_HUB_CACHE}'
+        )
+    address = config.url if config else place
+    file = os.path.basename(urlparse(address).path)
+    return address, (
+        f'download it with another machine and name that file instead, or put it as {file} into '
+        f'{os.path.join(get_dir(), "checkpoints")}'
+    )
+
+
+def _unknown(model: str, where: str, known) -> UserError:
+    near = ' or '.join(difflib.get_close_matches(model, known, n=2)) or 'resnet34'
+    return UserError(f'{where} has no weights named {model!r}: did you mean {near}?')
+
+
+def _from_url(url: str) -> Mapping:
+    return load_state_dict_from_url(url, map_location='cpu', weights_only=True)
+
+
+def _from_timm(name: str) -> dict:
+    net = timm.create_model(name, pretrained=True)
+    normalisation = {key: [255 * value for value in net.pretrained_cfg[key]] for key in ('mean', 'std')}
+    return dict(state_dict=net.state_dict(), meta=dict(normalisation=normalisation))
