@@ -24,7 +24,7 @@ model = dict(
         _delete_=True, type='hsakd_mm.TimmDetBackbone', model_name='mobilenetv3_small_050',
         frozen_stages=1, norm_eval=True, init_cfg=dict(
             type='hsakd_mm.StrictPretrained', checkpoint='student_backbone.pth')),
-    neck=dict(in_channels=[8, 16, 24, 288], out_channels=16),
+    neck=dict(in_channels='auto', out_channels=16),
     rpn_head=dict(in_channels=16, feat_channels=16),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=16),
