@@ -93,6 +93,27 @@ def test_the_records_ap_is_coco_metrics(scenes, demo_data, tmp_path) -> None:
 
 
 @needs_mmdet
+def test_a_detector_that_finds_nothing_is_on_record(scenes, demo_data, tmp_path) -> None:
+    """mmdet gives no metrics then; the record has the images, no detection, and an AP of 0."""
+    from mmdet.registry import METRICS
+
+    dataset, samples = scenes()
+    for sample in samples:
+        sample['pred_instances'] = {key: value[:0] for key, value in sample['pred_instances'].items()}
+    path = tmp_path / 'detections.json'
+    ours = METRICS.build(dict(type='hsakd_mm.DetectionRecords', out_file=str(path)))
+    theirs = METRICS.build(
+        dict(type='CocoMetric', metric='bbox', _scope_='mmdet', ann_file=str(demo_data / 'scenes' / 'test.json'))
+    )
+    assert measure(theirs, dataset, samples) == measure(ours, dataset, samples) == {}
+    record = read_record(str(path))
+    assert len(record['images']) == 4 and record['truth'] and record['found'] == []
+    summary = summarise(record)
+    assert summary['AP'] == summary['AP50'] == summary['AP75'] == 0
+    assert of_image(record, record['images'][0]['id'])[1]['boxes'].shape == (0, 4)
+
+
+@needs_mmdet
 def test_without_ground_truth_nothing_is_written(scenes, tmp_path, caplog) -> None:
     dataset, samples = scenes(annotated=False)
     metric = DetectionRecords(str(tmp_path / 'detections.json'))

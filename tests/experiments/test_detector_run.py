@@ -159,6 +159,10 @@ def test_the_recipes() -> None:
         (['random', 'absent.py'], 'a config was expected at absent.py'),
         (['random', str(REPO / 'configs' / 'demo' / 'plain.py')], 'a detection config was expected'),
         (['random', COCO, '0'], 'the number of GPUs'),
+        (
+            ['random', DEMO, '--cfg-options', 'model.neck.in_channels=[64,128,256,512]'],
+            "have [32, 64, 128, 256]: set model.neck.in_channels=[32, 64, 128, 256], or 'auto'",
+        ),
     ],
 )
 def test_refusals(args, said, refusal) -> None:

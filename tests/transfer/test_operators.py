@@ -10,7 +10,8 @@ import torchvision
 
 import hsakd_mm  # noqa: F401  puts the stand-in in place
 from hsakd_mm.errors import UserError
-from hsakd_mm.transfer.operators import NAME, StandIn, provide_operators
+from hsakd_mm.transfer.operators import BUILD_TIME, NAME, REMEDY, StandIn, provide_operators
+from tests.conftest import REPO
 
 pytest.importorskip('mmcv', reason='mmcv is not installed')
 if not isinstance(sys.modules.get(NAME), StandIn):
@@ -114,6 +115,13 @@ def test_a_missing_operator_names_itself_and_the_remedy() -> None:
     assert isinstance(told.value, UserError)  # tools print the sentence, not a traceback
     with pytest.raises(NotImplementedError, match=r"roi_align_forward with pool_mode='max'"):
         ops.roi_align(torch.rand(1, 1, 4, 4), torch.zeros(1, 5), 2, 1.0, 0, 'max')
+
+
+def test_every_page_states_the_same_build_command_and_time() -> None:
+    pages = [' '.join(page.read_text().split()) for page in [REPO / 'README.md', *REPO.glob('[!.]*/**/*.md')]]
+    after = [text[:100] for page in pages for text in page.split('mmcv==')[1:]]
+    assert after and all(BUILD_TIME in text for text in after)
+    assert sum(page.count(REMEDY) for page in pages) == len(after)
 
 
 def test_the_stand_in_is_a_module_that_reports_can_look_up() -> None:
