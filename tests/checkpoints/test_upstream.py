@@ -10,9 +10,11 @@ from hsakd_mm.checkpoints.upstream import from_upstream, to_upstream
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.branched import BranchedNet
 from hsakd_mm.registry import MODELS
+from tests.conftest import REPO
 from tests.parity.networks import BACKBONES
 
-VECTORS = sorted((Path(__file__).parent / 'parity' / 'vectors').glob('*_aux.json'))
+VECTORS = sorted((REPO / 'tests' / 'parity' / 'vectors').glob('*_aux.json'))
+assert VECTORS, 'without them nothing is compared'
 THEIRS = {
     case[role]: [key for key, _ in case[f'{role}_keys']]
     for case in map(json.loads, map(Path.read_text, VECTORS))
