@@ -30,19 +30,19 @@ def load_backbone(
         int: Tensors loaded.
 
     Raises:
-        UserError: As :func:`load_strict` and :func:`check_input`.
+        UserError: As :func:`load_strict` and :func:`check_normalisation`.
     """
     path = find_checkpoint(checkpoint)
     content = load_checkpoint(path)
     if preprocessor is not None:
-        check_input(preprocessor, content, path)
+        check_normalisation(preprocessor, content, path)
     weights = backbone_weights(content['state_dict'], path)
     if hasattr(backbone, 'adapt_state_dict') and weights.keys() != backbone.state_dict().keys():
         weights = backbone.adapt_state_dict(weights)
     return load_strict(backbone, weights, source=path, what=what)
 
 
-def check_input(preprocessor: nn.Module, content: Mapping, source: str) -> None:
+def check_normalisation(preprocessor: nn.Module, content: Mapping, source: str) -> None:
     """Weights must be given images as they were trained on, where their file tells how that was.
 
     Args:

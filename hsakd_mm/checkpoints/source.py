@@ -20,7 +20,7 @@ IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
 
 @dataclass
-class Source:
+class BackboneSource:
     """Where the weights come from.
 
     Args:
@@ -37,7 +37,7 @@ class Source:
     notes: list = field(default_factory=list)
 
 
-def resolve(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'transfer')) -> Source:
+def resolve_source(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'transfer')) -> BackboneSource:
     """The backbone that ``checkpoint`` names, as a file that StrictPretrained loads.
 
     A training checkpoint is exported beside itself; a file of weights is used as it is; what has
@@ -53,7 +53,7 @@ def resolve(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'transfer'
             a backbone.
     """
     if checkpoint == RANDOM:
-        return Source(RANDOM, RANDOM)
+        return BackboneSource(RANDOM, RANDOM)
     if '://' in checkpoint:
         return _fetched(checkpoint, keep_in)
     content = load_checkpoint(checkpoint)
@@ -73,10 +73,10 @@ def resolve(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'transfer'
     backbone = read_backbone(path)
     folder = os.path.basename(os.path.dirname(os.path.abspath(checkpoint)))
     stem = os.path.splitext(os.path.basename(checkpoint))[0].removesuffix('_backbone')
-    return Source(f'{folder}-{stem}', backbone.metadata.get('method') or 'file', backbone, notes)
+    return BackboneSource(f'{folder}-{stem}', backbone.metadata.get('method') or 'file', backbone, notes)
 
 
-def _fetched(name: str, folder: str) -> Source:
+def _fetched(name: str, folder: str) -> BackboneSource:
     """Weights known by name, in a file of ours: it has a SHA-256, and needs no network again."""
     scheme, _, model = name.partition('://')
     short = re.sub(
@@ -101,7 +101,7 @@ def _fetched(name: str, folder: str) -> Source:
         if normalisation:
             metadata.update(normalisation=dict(normalisation, channel_order='RGB'))
         write_backbone(weights, metadata, path)
-    return Source(
+    return BackboneSource(
         short, short, read_backbone(path), [f'{name} was fetched: without its classifier it is kept in {path}.']
     )
 

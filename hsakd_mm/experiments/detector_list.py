@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Sequence
 
-from hsakd_mm.checkpoints.source import resolve
+from hsakd_mm.checkpoints.source import resolve_source
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
@@ -182,8 +182,8 @@ class DetectorList:
 def _sources(checkpoint: str, seeds: Sequence[int], keep_in: str) -> dict:
     """The source of each seed: the same for all, unless the path contains ``{seed}``."""
     if SEED in checkpoint:
-        return {seed: resolve(checkpoint.replace(SEED, str(seed)), keep_in) for seed in seeds}
-    return dict.fromkeys(seeds, resolve(checkpoint, keep_in))
+        return {seed: resolve_source(checkpoint.replace(SEED, str(seed)), keep_in) for seed in seeds}
+    return dict.fromkeys(seeds, resolve_source(checkpoint, keep_in))
 
 
 def split_name(word: str) -> tuple:

@@ -12,7 +12,7 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.detection_records import FILE, read_record
 from hsakd_mm.files import replace
 from hsakd_mm.reports.metrics import METRICS, in_percent, read_metrics
-from hsakd_mm.transfer.detector import measured_by, to_measure
+from hsakd_mm.transfer.detector import as_test_config, evaluated_split
 
 from .child import tool
 
@@ -64,7 +64,7 @@ def _test(cfg: Config, work_dir: str, config: str, run: Callable) -> dict:
     folder = os.path.join(work_dir, 'final_test')
     config = os.path.join(folder, os.path.basename(config))
     out = os.path.join(folder, 'metrics.json')
-    write_config(to_measure(cfg), config)
+    write_config(as_test_config(cfg), config)
     print('No AP was logged after the last epoch: measuring it.', flush=True)
     run([sys.executable, tool('test.py'), config, checkpoint, '--work-dir', folder, '--out', out])
     with open(out) as file:
@@ -92,7 +92,7 @@ def setting(cfg: Config, work_dir: str) -> dict:
         image_size=list(scales[0]) if scales and isinstance(scales[0], list | tuple) else None,
         epochs=cfg.train_cfg.get('max_epochs'),
         detector=f'{cfg.model.type}, {name}',
-        measured_by=cfg[f'{measured_by(cfg)}_dataloader'].dataset.type,
+        measured_by=cfg[f'{evaluated_split(cfg)}_dataloader'].dataset.type,
     )
 
 

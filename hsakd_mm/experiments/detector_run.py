@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
-from hsakd_mm.checkpoints.source import Source, resolve
+from hsakd_mm.checkpoints.source import BackboneSource, resolve_source
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import move_aside
 from hsakd_mm.reports.table import print_table, write_report
 from hsakd_mm.transfer.data_files import check_data
-from hsakd_mm.transfer.detector import check_fit, fill_channels, measured_by, record_detections, start_from
+from hsakd_mm.transfer.detector import check_fit, evaluated_split, fill_channels, record_detections, start_from
 
 from .child import run_child, tool
 from .detector_metrics import final_metrics, setting, write_config
@@ -32,7 +32,7 @@ class DetectorRun:
     (``NNODES``) each runs this, and the one with ``NODE_RANK`` 0 keeps the record and reports.
 
     Args:
-        checkpoint (str | Source): What :func:`~hsakd_mm.checkpoints.source.resolve` takes, or gave.
+        checkpoint (str | BackboneSource): What :func:`~hsakd_mm.checkpoints.source.resolve_source` takes, or gave.
         config (str): Detection config.
         gpus (int): Processes on this machine.
         work_dir (str): ``work_dirs/transfer/<checkpoint>-<config>`` by default, with
@@ -54,7 +54,7 @@ class DetectorRun:
 
     def __init__(
         self,
-        checkpoint: str | Source,
+        checkpoint: str | BackboneSource,
         config: str,
         gpus: int = 1,
         work_dir: str | None = None,
@@ -73,7 +73,9 @@ class DetectorRun:
                 f'configs/transfer.'
             )
         root = os.path.join('work_dirs', 'transfer')
-        self.source = checkpoint if isinstance(checkpoint, Source) else resolve(checkpoint, work_dir or root)
+        self.source = (
+            checkpoint if isinstance(checkpoint, BackboneSource) else resolve_source(checkpoint, work_dir or root)
+        )
         self.name = name or self.source.method
         self.flags, self.title = list(flags), title
         self.notes = [*self.source.notes, *start_from(self.cfg, self.source)]
@@ -87,7 +89,7 @@ class DetectorRun:
         randomness = dict(self.cfg.get('randomness') or {})
         self.seed = seed if seed is not None else randomness.get('seed') or 0
         self.cfg.randomness = dict(randomness, seed=self.seed)
-        if not measured_by(self.cfg):
+        if not evaluated_split(self.cfg):
             raise UserError(
                 f'a transfer ends in an AP, and {config} has neither val_dataloader '
                 f'and val_evaluator nor test_dataloader and test_evaluator: add them.'
@@ -99,7 +101,7 @@ class DetectorRun:
         self.gpus = gpus
         self.nodes = os.environ.get('NNODES', '1')
         self.reports = os.environ.get('NODE_RANK', '0') == '0'
-        self.validates = measured_by(self.cfg) == 'val' and '--no-validate' not in self.flags
+        self.validates = evaluated_split(self.cfg) == 'val' and '--no-validate' not in self.flags
         # Taken before the work directory's path is written into the config.
         self.config_sha256 = fingerprint(
             self.cfg, self.source, [*(set(self.flags) - {'--no-validate'}), f'{gpus} x {self.nodes}']

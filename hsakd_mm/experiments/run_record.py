@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
-from hsakd_mm.checkpoints.source import Source
+from hsakd_mm.checkpoints.source import BackboneSource
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import replace
 
 RECORD = 'transfer.json'  # in the work directory
 
 
-def fingerprint(cfg: Config, source: Source, flags: Sequence[str] = ()) -> str:
+def fingerprint(cfg: Config, source: BackboneSource, flags: Sequence[str] = ()) -> str:
     """SHA-256 of the whole config and of the flags that change training.
 
     The path of the weights is replaced by the file's own SHA-256, so that moving a project changes nothing.

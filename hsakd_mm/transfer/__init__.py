@@ -3,8 +3,8 @@
 Importing this package touches neither mmdet nor mmcv; what needs them imports them when it runs.
 """
 
-from .initializer import BackboneArrivedHook, StrictPretrained
+from .initializer import BackboneCheckHook, StrictPretrained
 from .operators import provide_operators
 from .timm_detection import TimmDetBackbone
 
-__all__ = ['BackboneArrivedHook', 'StrictPretrained', 'TimmDetBackbone', 'provide_operators']
+__all__ = ['BackboneCheckHook', 'StrictPretrained', 'TimmDetBackbone', 'provide_operators']

@@ -11,10 +11,10 @@ from hsakd_mm.datasets.boxes.shared import shared_images
 from hsakd_mm.errors import UserError
 
 from .categories import check_categories, check_heads, check_names, classes_of
-from .detector import measured_by
+from .detector import evaluated_split
 
-ALL = 1000  # up to so many images of an annotation file are all looked for,
-SPREAD = 200  # and of more than that so many, evenly spread
+CHECK_ALL_UP_TO = 1000  # up to so many images of an annotation file are all looked for,
+SAMPLE = 200  # and of more than that so many, evenly spread
 
 
 def check_data(cfg: Config) -> list:
@@ -26,7 +26,7 @@ def check_data(cfg: Config) -> list:
     Raises:
         UserError: Lists what was expected where, or names classes that disagree.
     """
-    measure = measured_by(cfg)
+    measure = evaluated_split(cfg)
     loaders = {part: cfg.get(f'{part}_dataloader') or {} for part in ('train', measure) if part}
     parts = {part: list(_datasets(loader.get('dataset') or {})) for part, loader in loaders.items()}
     datasets = [dataset for part in parts.values() for dataset in part]
@@ -144,9 +144,9 @@ def _check_voc(cfg: Config, dataset: dict, path: str, folder: str) -> tuple[list
 
 
 def _spread(items: list) -> list:
-    if len(items) <= ALL:
+    if len(items) <= CHECK_ALL_UP_TO:
         return items
-    return [items[i * (len(items) - 1) // (SPREAD - 1)] for i in range(SPREAD)]
+    return [items[i * (len(items) - 1) // (SAMPLE - 1)] for i in range(SAMPLE)]
 
 
 def _is_voc(dataset: dict) -> bool:

@@ -12,18 +12,18 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hsakd_mm.checkpoints.backbone_file import is_head
-from hsakd_mm.checkpoints.source import IMAGENET, Source
+from hsakd_mm.checkpoints.source import IMAGENET, BackboneSource
 from hsakd_mm.errors import UserError
 
 from .channels import has_auto_channels, match_channels, name_backbone, name_network
 
 STRICT = 'hsakd_mm.StrictPretrained'
-ARRIVED = 'hsakd_mm.BackboneArrivedHook'
+BACKBONE_CHECK = 'hsakd_mm.BackboneCheckHook'
 RECORDS = 'hsakd_mm.DetectionRecords'
 SHOWN = 8  # frozen submodules that are named
 
 
-def start_from(cfg: Config, source: Source) -> list:
+def start_from(cfg: Config, source: BackboneSource) -> list:
     """Set the backbone's initializer and the input normalisation in ``cfg``.
 
     Other parts of the model that ask for StrictPretrained (the last stage of a C4 detector, which
@@ -72,8 +72,11 @@ def start_from(cfg: Config, source: Source) -> list:
         kept = init_cfg if _is_strict(init_cfg) else {}
         part.init_cfg = dict(kept, type=STRICT, checkpoint=path)
     hooks = cfg.get('custom_hooks') or []
-    arrived = next((hook for hook in hooks if hook['type'] == ARRIVED), {})
-    cfg.custom_hooks = [*(hook for hook in hooks if hook is not arrived), dict(arrived, type=ARRIVED, checkpoint=path)]
+    arrived = next((hook for hook in hooks if hook['type'] == BACKBONE_CHECK), {})
+    cfg.custom_hooks = [
+        *(hook for hook in hooks if hook is not arrived),
+        dict(arrived, type=BACKBONE_CHECK, checkpoint=path),
+    ]
     normalisation = source.backbone.normalisation
     tensors = sum(not is_head(key) for key in source.backbone.state_dict)
     notes = [f'The backbone starts from {source.backbone.path}, SHA-256 {source.backbone.sha256}, {tensors} tensors.']
@@ -86,12 +89,12 @@ def start_from(cfg: Config, source: Source) -> list:
     return notes
 
 
-def check_fit(cfg: Config, source: Source, images: int) -> tuple:
+def check_fit(cfg: Config, source: BackboneSource, images: int) -> tuple:
     """Build the detector's backbone and initialise it, as training will.
 
     Args:
         cfg (Config): The detector's, after :func:`start_from`.
-        source (Source): What it starts from.
+        source (BackboneSource): What it starts from.
         images (int): Images a step, over all processes.
 
     Returns:
@@ -147,7 +150,7 @@ def mmdet_models() -> Iterator[Registry]:
         yield MODELS
 
 
-def measured_by(cfg: Config) -> str:
+def evaluated_split(cfg: Config) -> str:
     """Which part of the config gives the AP: ``val``, else ``test``, else none (``''``)."""
     return next(
         (part for part in ('val', 'test') if cfg.get(f'{part}_dataloader') and cfg.get(f'{part}_evaluator')), ''
@@ -160,17 +163,17 @@ def record_detections(cfg: Config, out_file: str) -> None:
     A record that the config already asks for gives way: in a config that another run has written
     it is that run's.
     """
-    key = f'{measured_by(cfg)}_evaluator'
+    key = f'{evaluated_split(cfg)}_evaluator'
     metrics = cfg[key] if isinstance(cfg[key], list | tuple) else [cfg[key]]
     others = [metric for metric in metrics if metric['type'].rpartition('.')[2] != 'DetectionRecords']
     cfg[key] = [*others, dict(type=RECORDS, out_file=out_file)]
 
 
-def to_measure(cfg: Config) -> Config:
+def as_test_config(cfg: Config) -> Config:
     """A copy for ``tools/test.py``, whose test set is what gives the AP."""
     measured = copy.deepcopy(cfg)
     for part in ('dataloader', 'evaluator'):
-        measured[f'test_{part}'] = cfg[f'{measured_by(cfg)}_{part}']
+        measured[f'test_{part}'] = cfg[f'{evaluated_split(cfg)}_{part}']
     measured.test_cfg = cfg.get('test_cfg') or dict(type='TestLoop')
     return measured
 
@@ -189,7 +192,7 @@ def _strict_parts(config) -> list:
     return here + [part for item in config.values() for part in _strict_parts(item)]
 
 
-def _named(error: UserError, cfg: Config, source: Source) -> UserError:
+def _named(error: UserError, cfg: Config, source: BackboneSource) -> UserError:
     """The loader's sentence, after the names of both networks where the file tells its own."""
     said = source.backbone.metadata if source.backbone else {}
     if not said.get('backbone_type'):

@@ -69,7 +69,7 @@ class StrictPretrained:
 
 
 @HOOKS.register_module()
-class BackboneArrivedHook(Hook):
+class BackboneCheckHook(Hook):
     """Looks at the first step whether the detector's backbone still is what the file holds.
 
     It catches what an initializer cannot see: a backbone with an ``init_weights`` of its own that

@@ -99,7 +99,7 @@ def give_backbone(cfg: Config, place: Path) -> dict:
     head = cfg.model.get('roi_head', {}).get('shared_head')
     for part in [backbone] + ([head] if head else []):
         part.init_cfg.checkpoint = str(file)
-    cfg.custom_hooks = [dict(type='hsakd_mm.BackboneArrivedHook', checkpoint=str(file))]
+    cfg.custom_hooks = [dict(type='hsakd_mm.BackboneCheckHook', checkpoint=str(file))]
     return torch.load(file)
 
 

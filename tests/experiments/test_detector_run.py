@@ -14,7 +14,7 @@ from mmengine.config import Config
 from hsakd_mm.checkpoints import source
 from hsakd_mm.checkpoints.export import export_backbone
 from hsakd_mm.checkpoints.loading import load_checkpoint
-from hsakd_mm.checkpoints.source import newest_student, resolve
+from hsakd_mm.checkpoints.source import newest_student, resolve_source
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments import detector_run as run
 from hsakd_mm.experiments.child import run_child
@@ -93,20 +93,20 @@ def test_resolve(trained, tmp_path) -> None:
     path = tmp_path / 'student' / 'epoch_3.pth'
     path.parent.mkdir()
     shutil.copy(trained[0], path)
-    source = resolve(str(path))
+    source = resolve_source(str(path))
     assert source.backbone.path == str(path.parent / 'epoch_3_backbone.pth')
     assert (source.name, source.method) == ('student-epoch_3', 'HSAKD')
-    assert resolve(source.backbone.path).name == source.name
+    assert resolve_source(source.backbone.path).name == source.name
     torch.save(trained[1].state_dict(), tmp_path / 'other.pth')
-    assert resolve(str(tmp_path / 'other.pth')).method == 'file'
-    assert resolve('random').backbone is None
+    assert resolve_source(str(tmp_path / 'other.pth')).method == 'file'
+    assert resolve_source('random').backbone is None
 
 
 @needs_mmdet
 def test_the_input_normalisation_is_the_files(trained, tmp_path) -> None:
     export = export_backbone(str(trained[0]), str(tmp_path / 'student'))
     cfg = Config.fromfile(COCO)
-    notes = start_from(cfg, resolve(export.safetensors))
+    notes = start_from(cfg, resolve_source(export.safetensors))
     preprocessor = cfg.model.data_preprocessor
     assert preprocessor.mean == [10.0, 20.0, 30.0] and preprocessor.std == [40.0, 50.0, 60.0]
     assert preprocessor.bgr_to_rgb and not preprocessor.rgb_to_bgr
@@ -114,7 +114,7 @@ def test_the_input_normalisation_is_the_files(trained, tmp_path) -> None:
     assert 'as the file says' in notes[-1] and export.safetensors_sha256 in notes[0]
 
     torch.save(trained[1].state_dict(), tmp_path / 'other.pth')
-    notes = start_from(cfg, resolve(str(tmp_path / 'other.pth')))
+    notes = start_from(cfg, resolve_source(str(tmp_path / 'other.pth')))
     assert cfg.model.data_preprocessor.mean == [123.675, 116.28, 103.53]
     assert "ImageNet's" in notes[-1]
     assert len(cfg.custom_hooks) == 1
@@ -123,7 +123,7 @@ def test_the_input_normalisation_is_the_files(trained, tmp_path) -> None:
 @needs_mmdet
 def test_random_weights_are_not_frozen() -> None:
     cfg = Config.fromfile(COCO)
-    notes = start_from(cfg, resolve('random'))
+    notes = start_from(cfg, resolve_source('random'))
     assert cfg.model.backbone.init_cfg is None
     assert cfg.model.backbone.frozen_stages == -1 and not cfg.model.backbone.norm_eval
     assert 'cannot stay frozen' in notes[-1]
@@ -276,7 +276,7 @@ def test_from_checkpoint_to_report_and_again(demo_data, tmp_path, refusal) -> No
     done = tool('student/epoch_3.pth', config, '--seed', '5', *options, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     work_dir = tmp_path / 'work_dirs' / 'transfer' / 'student-epoch_3-faster_rcnn-seed5'
-    backbone = resolve(str(tmp_path / 'student' / 'epoch_3_backbone.pth')).backbone
+    backbone = resolve_source(str(tmp_path / 'student' / 'epoch_3_backbone.pth')).backbone
     loaded = f'of {len(backbone.state_dict)} tensors of ResNet loaded from'
     assert done.stdout.count(loaded) == 2  # checked before, and done in training
     assert done.stdout.count(backbone.sha256) >= 3
@@ -354,7 +354,7 @@ def test_fetched_weights_become_a_file(name, state, trained, tmp_path, monkeypat
         return load_checkpoint(path)
 
     monkeypatch.setattr(source, 'load_checkpoint', load)
-    made = resolve(name, str(tmp_path))
+    made = resolve_source(name, str(tmp_path))
     short = name.replace('://', '-')
     assert (made.name, made.method) == (short, short)
     assert made.backbone.path == str(tmp_path / f'{short}_backbone.safetensors')
@@ -364,11 +364,11 @@ def test_fetched_weights_become_a_file(name, state, trained, tmp_path, monkeypat
     assert made.backbone.normalisation['mean'] == mean
     assert made.backbone.path in made.notes[0]
     monkeypatch.setattr(source, 'load_checkpoint', lambda path: pytest.fail(f'fetched {path}'))
-    assert resolve(name, str(tmp_path)).backbone.sha256 == made.backbone.sha256
+    assert resolve_source(name, str(tmp_path)).backbone.sha256 == made.backbone.sha256
     with pytest.raises(pytest.fail.Exception):  # another name does not take that file
-        resolve(f'{name}x', str(tmp_path))
+        resolve_source(f'{name}x', str(tmp_path))
 
 
 def test_names_of_weights_that_do_not_exist() -> None:
     with pytest.raises(UserError, match="torchvision has no weights named 'resnet19'"):
-        resolve('torchvision://resnet19')
+        resolve_source('torchvision://resnet19')

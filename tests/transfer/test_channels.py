@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from hsakd_mm.checkpoints.source import Source
+from hsakd_mm.checkpoints.source import BackboneSource
 from hsakd_mm.errors import UserError
 from hsakd_mm.transfer.detector import check_fit, fill_channels
 from tests.conftest import REPO
@@ -19,7 +19,7 @@ BACKBONES = {
     'timm': (dict(type='hsakd_mm.TimmDetBackbone', model_name='mobilenetv3_small_050'), [8, 16, 24, 288]),
     'foreign': (dict(type='MobileNetV2', widen_factor=0.25, out_indices=(1, 2, 4, 6)), [8, 8, 24, 80]),
 }
-RANDOM = Source('random', 'random')
+RANDOM = BackboneSource('random', 'random')
 
 
 @pytest.fixture(params=BACKBONES)

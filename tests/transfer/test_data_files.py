@@ -55,8 +55,8 @@ def test_images_that_the_annotations_name(scenes, monkeypatch) -> None:
     scenes.change('test', rename)
     with pytest.raises(UserError, match=r'1 of the 4 images .*test.json\): .*gone.jpg'):
         check_data(scenes)
-    monkeypatch.setattr(data_files, 'ALL', 3)  # of many images a spread is looked for: both ends
-    monkeypatch.setattr(data_files, 'SPREAD', 2)
+    monkeypatch.setattr(data_files, 'CHECK_ALL_UP_TO', 3)  # of many images a spread is looked for: both ends
+    monkeypatch.setattr(data_files, 'SAMPLE', 2)
     with pytest.raises(UserError, match='1 of the 2 images'):
         check_data(scenes)
 

@@ -13,7 +13,7 @@ from hsakd_mm.checkpoints.backbone_file import read_backbone
 from hsakd_mm.checkpoints.export import export_backbone
 from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.errors import UserError
-from hsakd_mm.transfer import BackboneArrivedHook
+from hsakd_mm.transfer import BackboneCheckHook
 from tests.conftest import REPO
 
 models = pytest.importorskip('mmdet.models', reason='mmdet is not installed')
@@ -210,7 +210,7 @@ def test_the_hook_catches_what_came_over_the_weights(build, file) -> None:
     model = torch.nn.Module()
     model.backbone = build(file)
     model.backbone.init_weights()
-    hook = BackboneArrivedHook(file)
+    hook = BackboneCheckHook(file)
     hook.before_train(FakeRunner(model))
     with torch.no_grad():
         model.backbone.layer3[0].conv1.weight[0, 0, 0, 0] += 1
@@ -235,7 +235,7 @@ def test_the_hook_compares_the_normalisation(file, change, said) -> None:
     model.backbone.init_weights()
     own = dict(mean=[10.0, 20.0, 30.0], std=[40.0, 50.0, 60.0], bgr_to_rgb=True)
     model.data_preprocessor = MODELS.build({'type': 'DetDataPreprocessor', **own, **change})
-    hook = BackboneArrivedHook(file)
+    hook = BackboneCheckHook(file)
     if said is None:
         hook.before_train(FakeRunner(model))
     else:

@@ -37,7 +37,7 @@ from hsakd_mm.experiments.child import run_child, tool
 from hsakd_mm.experiments.detector_metrics import write_config
 from hsakd_mm.experiments.provenance import provenance
 from hsakd_mm.files import replace
-from hsakd_mm.transfer.detector import record_detections, to_measure
+from hsakd_mm.transfer.detector import as_test_config, record_detections
 
 TOLERANCE = 1e-4
 ASK = """
@@ -106,7 +106,7 @@ def measure(python: str, cfg: Config, checkpoint: str, folder: str) -> dict:
     out, path = os.path.join(folder, 'detections.json'), os.path.join(folder, 'detector.py')
     cfg = copy.deepcopy(cfg)
     record_detections(cfg, out)
-    write_config(to_measure(cfg), path)
+    write_config(as_test_config(cfg), path)
     try:
         run_child([python, tool('test.py'), path, checkpoint, '--work-dir', folder])
     except SystemExit as ended:
