@@ -15,16 +15,14 @@ from hsakd_mm.engine.launch import user_errors
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('checkpoint', help='what tools/train.py wrote')
+    parser.add_argument('checkpoint', help='checkpoint of tools/train.py')
     parser.add_argument(
-        '--out', metavar='FILE', help='where to; both endings are written (default: CHECKPOINT_backbone)'
+        '--out', metavar='FILE', help='output; .pth and .safetensors are written (default: CHECKPOINT_backbone)'
     )
     parser.add_argument('--with-head', action='store_true', help='keep the classifier, fc.*')
     parser.add_argument(
         '--prefix',
-        help="the backbone's keys in the checkpoint, such as net2.backbone. "
-        '(default: found by itself; of networks that taught each other, all are '
-        'written)',
+        help="prefix of the backbone's keys, such as net2.backbone. (default: all backbones of the checkpoint)",
     )
     return parser.parse_args()
 

@@ -2,5 +2,5 @@
 _base_ = ['mmdet::_base_/schedules/schedule_1x.py', 'mmdet::_base_/default_runtime.py']
 custom_imports = dict(imports=['hsakd_mm'], allow_failed_imports=False)
 
-# The learning rate is for 16 images a step; with fewer it is scaled down in proportion.
+# The learning rate is for 16 images per step, and is scaled in proportion.
 auto_scale_lr = dict(enable=True)

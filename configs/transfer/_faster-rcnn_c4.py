@@ -1,9 +1,9 @@
-# MMDetection's Faster R-CNN without FPN ("C4"), on our backbone: one map of stride 16 from stem and
-# three stages, and the fourth stage as the head of each proposal. MMDetection's is for Caffe's
-# ResNet-50, fed with BGR; this one is fed with RGB as torchvision's are.
+# MMDetection's Faster R-CNN without FPN ("C4") and our backbone: the stem and three stages give one
+# map of stride 16, and the fourth stage is the head of each proposal. MMDetection's config is for
+# Caffe's ResNet-50 with BGR input; this one takes RGB, as torchvision's networks do.
 _base_ = ['mmdet::_base_/models/faster-rcnn_r50-caffe-c4.py', '_resnet18.py']
 
-_last_stage = 'layer4.'  # between the two of them every tensor of the file is used
+_last_stage = 'layer4.'  # backbone and head together use every tensor of the file
 
 model = dict(
     data_preprocessor=dict(

@@ -1,5 +1,5 @@
-# MMDetection's Faster R-CNN with FPN, on our backbone. 'auto' becomes the channels of its stages
-# when the detector is built, whatever depth or model_name a config inherits this with.
+# MMDetection's Faster R-CNN with FPN and our backbone. 'auto' is replaced by the channels of the
+# backbone's stages when the detector is built, for any depth or model_name.
 _base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', '_resnet18.py']
 
 model = dict(backbone=_base_.backbone, neck=dict(in_channels='auto'))

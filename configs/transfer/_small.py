@@ -1,5 +1,5 @@
-# A small set in COCO's format, at the size its pictures have: 24 epochs, /10 after 16 and 22,
-# lr 0.01 for 8 images on one device. A config that takes it names the set's folder and classes.
+# Recipe for a small dataset in COCO's format, at its images' size: 24 epochs, lr / 10 after 16 and
+# 22, lr 0.01 for 8 images on one device. Configs that inherit it set the folder and the classes.
 _base_ = 'mmdet::_base_/default_runtime.py'
 custom_imports = dict(imports=['hsakd_mm'], allow_failed_imports=False)
 
@@ -35,7 +35,7 @@ val_dataloader = dict(
         pipeline=[
             dict(type='LoadImageFromFile'),
             _resize,
-            dict(type='LoadAnnotations', with_bbox=True),  # after: boxes of the original size
+            dict(type='LoadAnnotations', with_bbox=True),  # after Resize: boxes stay in original pixels
             dict(type='PackDetInputs',
                  meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
         ]))
@@ -46,7 +46,7 @@ test_evaluator = val_evaluator
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),
-    clip_grad=dict(max_norm=10))  # so that a start from random weights survives
+    clip_grad=dict(max_norm=10))  # random weights diverge without it
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='MultiStepLR', by_epoch=True, milestones=[16, 22], gamma=0.1),
@@ -54,7 +54,7 @@ param_scheduler = [
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=24, val_interval=3)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
-# The learning rate is for 8 images a step; with fewer it is scaled down in proportion.
+# The learning rate is for 8 images per step, and is scaled in proportion.
 auto_scale_lr = dict(enable=True, base_batch_size=8)
 
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=1, max_keep_ckpts=2))

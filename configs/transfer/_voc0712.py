@@ -1,6 +1,6 @@
-# Pascal VOC: 07+12 trainval three times an epoch, measured on 07 test; 1000 x 600 pixels, flips.
-# As MMDetection has it, but for small boxes: its 3.x takes training's boxes under 32 pixels for
-# background (bbox_min_size), which 2.x's configs did not; the fork's own file was not seen.
+# Pascal VOC: 07+12 trainval repeated three times per epoch, evaluated on 07 test; 1000 x 600 pixels,
+# flips. As in MMDetection, except for small boxes: MMDetection 3.x treats training boxes under 32
+# pixels as background (bbox_min_size), 2.x did not; the fork's own file was not available.
 _base_ = ['mmdet::_base_/datasets/voc0712.py', 'mmdet::_base_/default_runtime.py']
 custom_imports = dict(imports=['hsakd_mm'], allow_failed_imports=False)
 
@@ -15,5 +15,5 @@ _parts = [
 ]
 train_dataloader = dict(dataset=dict(dataset=dict(datasets=_parts)))
 
-# The learning rate is for 16 images a step; with fewer it is scaled down in proportion.
+# The learning rate is for 16 images per step, and is scaled in proportion.
 auto_scale_lr = dict(enable=True, base_batch_size=16)

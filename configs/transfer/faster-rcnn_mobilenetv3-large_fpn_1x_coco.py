@@ -1,5 +1,5 @@
-# Faster R-CNN FPN on COCO 2017, 1x, with a backbone of timm's: MobileNetV3-Large.
-# Another one is its model_name; the neck takes the channels that its four stages have.
+# Faster R-CNN FPN on COCO 2017, 1x, with timm's MobileNetV3-Large as the backbone.
+# For another network of timm's change model_name; the neck's channels follow.
 _base_ = 'faster-rcnn_r18_fpn_1x_coco.py'
 
 model = dict(

@@ -1,6 +1,6 @@
-# Faster R-CNN R18-C4 on Pascal VOC 07+12, measured on 07 test: 18,000 steps of 16 images, whose
-# shorter side is 480 to 800 pixels.
-# The recipe is MMDetection's for R50-C4; the number of steps does not change with the GPUs.
+# Faster R-CNN R18-C4 on Pascal VOC 07+12, evaluated on 07 test: 18,000 steps of 16 images with a
+# shorter side of 480 to 800 pixels.
+# MMDetection's recipe for R50-C4; the number of steps does not depend on the number of GPUs.
 _base_ = ['_faster-rcnn_c4.py', '_voc0712.py']
 
 model = dict(roi_head=dict(bbox_head=dict(num_classes=20)))

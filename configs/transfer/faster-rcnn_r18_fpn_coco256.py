@@ -1,5 +1,5 @@
-# Faster R-CNN R18-FPN on 128 + 128 photographs of COCO: a test of format and code. 80 classes
-# cannot be learnt from so few.
+# Faster R-CNN R18-FPN on 128 + 128 images of COCO: a test of format and code, too few images to
+# learn 80 classes.
 _base_ = ['_faster-rcnn_fpn.py', '_small.py']
 
 train_dataloader = dict(dataset=dict(data_root='data/coco256/'))

@@ -1,5 +1,5 @@
-# Faster R-CNN R18-FPN on Vehicles-OpenImages: 439 photographs to train on, 125 to measure on, and
-# 63 kept for tools/test.py; five classes.
+# Faster R-CNN R18-FPN on Vehicles-OpenImages, five classes: 439 images for training, 125 for
+# validation, and 63 for tools/test.py.
 _base_ = ['_faster-rcnn_fpn.py', '_small.py']
 
 _set = dict(

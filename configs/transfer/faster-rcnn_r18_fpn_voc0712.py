@@ -1,5 +1,5 @@
-# Faster R-CNN R18-FPN on Pascal VOC: 07+12 trainval, 07 test; 4 epochs of the data 3 times over.
-# tools/transfer_det.sh sets where the backbone's weights come from, and refuses a partial fit.
+# Faster R-CNN R18-FPN on Pascal VOC: 07+12 trainval, 07 test; 4 epochs of the data repeated 3 times.
+# tools/transfer_det.sh sets the file of the backbone's weights.
 _base_ = ['_faster-rcnn_fpn.py', '_voc0712.py']
 
 model = dict(roi_head=dict(bbox_head=dict(num_classes=20)))

@@ -1,4 +1,4 @@
-# Mask R-CNN R18-FPN on COCO 2017, 1x: MMDetection's, with the backbone in place of R50.
+# Mask R-CNN R18-FPN on COCO 2017, 1x: MMDetection's config with our backbone instead of R50.
 _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py', '_resnet18.py',
     'mmdet::_base_/datasets/coco_instance.py', '_1x.py'

@@ -1,9 +1,8 @@
-"""A backbone in a file of its own: a plain state dict that knows how its input was normalised.
+"""The file of an exported backbone: a plain state dict with the input normalisation as metadata.
 
-Two formats hold the same: ``.pth`` (an ``OrderedDict`` of tensors under torchvision's key names,
-which anything that reads state dicts reads) and ``.safetensors``. What the weights alone do not
-say stands in the metadata under ``hsakd_mm``: ``OrderedDict._metadata`` in the one, the string
-header in the other.
+There are two equivalent formats: ``.pth``, an ``OrderedDict`` of tensors with torchvision's key
+names that any reader of state dicts can load, and ``.safetensors``. The metadata are stored under
+the key ``hsakd_mm``: in ``OrderedDict._metadata`` or in the header of the safetensors file.
 """
 
 import json
@@ -18,20 +17,20 @@ from hsakd_mm.checkpoints.loading import METADATA, load_checkpoint, sha256
 from hsakd_mm.files import replace
 
 FORMAT_VERSION = 1
-# How timm, torchvision and our CIFAR families name the classifier; `pre_logits.` is VGG's fc1, fc2.
+# Key prefixes of the classifier in timm, torchvision and our CIFAR networks; VGG's `pre_logits.` is fc1, fc2.
 HEADS = ('fc.', 'classifier.', 'head.', 'linear.', 'last_linear.', 'pre_logits.')
 FORMATS = ('.pth', '.safetensors')
 
 
 @dataclass
 class BackboneFile:
-    """What was read from one file.
+    """The contents of one file.
 
     Args:
         path (str): The file.
         state_dict (dict[str, Tensor]): Its tensors, on the CPU.
-        metadata (dict): Ours; empty for a file from elsewhere.
-        sha256 (str): Of the file.
+        metadata (dict): What :func:`~.export.export_backbone` stored; empty for other files.
+        sha256 (str): SHA-256 of the file.
     """
 
     path: str
@@ -41,18 +40,18 @@ class BackboneFile:
 
     @property
     def normalisation(self) -> dict:
-        """``mean`` and ``std``, RGB, in units of 0..255; empty where the file does not say."""
+        """``mean`` and ``std``, RGB, in units of 0..255; empty if the file does not have them."""
         return self.metadata.get('normalisation', {})
 
     @property
     def parameters(self) -> int:
-        """Learnt numbers, that is without BatchNorm's statistics."""
+        """Number of learnt parameters, without BatchNorm's statistics."""
         buffers = ('running_mean', 'running_var', 'num_batches_tracked')
         return sum(value.numel() for key, value in self.state_dict.items() if not key.endswith(buffers))
 
 
 def read_backbone(path: str) -> BackboneFile:
-    """Read a ``.pth`` or ``.safetensors`` file of weights, ours or anyone's.
+    """Read a ``.pth`` or ``.safetensors`` file of weights, exported by us or not.
 
     Raises:
         UserError: No such file, or no state dict in it.
@@ -61,16 +60,16 @@ def read_backbone(path: str) -> BackboneFile:
     state_dict = content['state_dict']
     inside = getattr(state_dict, '_metadata', None) or {}
     metadata = inside.get(METADATA) or (content.get('meta') or {}).get(METADATA) or {}
-    if fetched := (content.get('meta') or {}).get('normalisation'):  # of timm:// weights
+    if fetched := (content.get('meta') or {}).get('normalisation'):  # from timm:// weights
         metadata = {'normalisation': fetched, **metadata}
     digest = sha256(path) if os.path.isfile(path) else ''
     return BackboneFile(path, dict(state_dict), metadata, digest)
 
 
 def write_backbone(state_dict: OrderedDict, metadata: dict, path: str) -> None:
-    """Write one file whole or not at all; the format follows the ending.
+    """Write one file atomically, in the format of its extension.
 
-    The bytes depend on the contents only, so that the same export has the same SHA-256.
+    The bytes depend on the contents only: the same export has the same SHA-256.
 
     Raises:
         UserError: It cannot be written (no space, no permission).
@@ -89,12 +88,12 @@ def write_backbone(state_dict: OrderedDict, metadata: dict, path: str) -> None:
 
 
 def is_head(key: str) -> bool:
-    """Whether a key is the classifier's, which a detector has no use for."""
-    # ConvNeXt normalises its features in its head.
+    """Whether a key belongs to the classifier, which a detector does not use."""
+    # ConvNeXt's head has the norm of its features.
     return key.startswith(HEADS) and not key.startswith('head.norm')
 
 
 def plain_tensor(value: Tensor) -> Tensor:
-    """On the CPU, contiguous, sharing memory with nothing, floating point as float32."""
+    """A contiguous copy on the CPU; floating point as float32."""
     value = value.detach().cpu()
     return (value.float() if value.is_floating_point() else value).contiguous().clone()

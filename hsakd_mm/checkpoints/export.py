@@ -1,4 +1,4 @@
-"""From a training checkpoint to a backbone that anyone can load."""
+"""Export the backbone of a training checkpoint."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from .backbone_file import FORMAT_VERSION, FORMATS, is_head, plain_tensor, write
 
 @dataclass
 class Export:
-    """What :func:`export_backbone` wrote: the same backbone twice, and the files' SHA-256."""
+    """The two files that :func:`export_backbone` wrote, and their SHA-256."""
 
     pth: str
     safetensors: str
@@ -28,15 +28,15 @@ class Export:
 def networks_in(state_dict: Mapping) -> list[str]:
     """Prefixes of the backbones in a training checkpoint.
 
-    ``['backbone.']``, of two networks that taught each other ``['net1.backbone.',
-    'net2.backbone.']``, and nothing where the file is not a training checkpoint.
+    ``['backbone.']``; ``['net1.backbone.', 'net2.backbone.']`` for two networks of online
+    distillation; ``[]`` for a file that is not a training checkpoint.
     """
     found = (re.match(r'(net\d+\.)?backbone\.', key) for key in state_dict)
     return sorted({match[0] for match in found if match})
 
 
 def export_all(checkpoint: str, out: str | None = None, with_head: bool = False) -> list[Export]:
-    """Export each network in it; of several, ``_net1`` … becomes part of the files' names."""
+    """Export every network of a checkpoint; the file names of several end in ``_net1``, ``_net2``, …"""
     prefixes = networks_in(load_checkpoint(checkpoint)['state_dict'])
     if len(prefixes) < 2:
         return [export_backbone(checkpoint, out, with_head)]
@@ -51,23 +51,23 @@ def export_backbone(
 ) -> Export:
     """Write the backbone of a training checkpoint as ``.pth`` and ``.safetensors``.
 
-    Keys are those of the backbone without ``prefix``: torchvision's, for a ResNet. Tensors are
-    contiguous, on the CPU, float32 (counters stay integers). The metadata hold
+    Keys are those of the backbone without ``prefix``; for a ResNet they are torchvision's. Tensors
+    are contiguous float32 on the CPU (counters stay integers). The metadata contain
     ``normalisation`` (``mean``, ``std``, ``channel_order``; RGB in units of 0..255),
     ``backbone_type``, ``model_name``, ``model_kwargs``, ``method``, ``epoch``, ``source_sha256``,
     ``with_head`` and ``format_version``.
 
     Args:
-        checkpoint (str): What training wrote.
-        out (str): One of the two files, or both names' common part;
+        checkpoint (str): A checkpoint of tools/train.py.
+        out (str): Name of either file, with or without its extension;
             ``<checkpoint>_backbone`` by default.
         with_head (bool): Keep the classifier (``fc.*``).
-        prefix (str): The backbone's in the checkpoint; of several networks ``net2.backbone.``, for
-            which ``net2`` will do.
+        prefix (str): Prefix of the backbone's keys in the checkpoint, such as ``net2.backbone.``
+            or in short ``net2``.
 
     Raises:
-        UserError: Not a training checkpoint, none with such a backbone, or ``out`` cannot be
-            written. Files that were there are then unchanged.
+        UserError: The file is not a training checkpoint, has no backbone under ``prefix``, or
+            ``out`` cannot be written; existing files are then unchanged.
     """
     content = load_checkpoint(checkpoint)
     weights = content['state_dict']
@@ -90,7 +90,7 @@ def export_backbone(
         already = 'conv1.weight' in weights or any(map(is_head, weights))
         raise UserError(
             f'a training checkpoint was expected, and {checkpoint} has no key under '
-            f'{prefix!r} (its first is {next(iter(weights))!r}): '
+            f'{prefix!r} (its first key is {next(iter(weights))!r}): '
             + (
                 'it looks like a backbone already, which can be transferred as it is.'
                 if already
@@ -102,15 +102,13 @@ def export_backbone(
         (key.removeprefix(prefix), value)
         for key, value in (getattr(weights, '_metadata', None) or {}).items()
         if key.startswith(prefix)
-    )  # torch's own: the version of each layer's format
+    )  # torch's own: format version of each layer
 
     net = f'_{prefix.split(".")[0]}' if prefix.startswith('net') else ''
     stem = _stem(out) if out else f'{os.path.splitext(checkpoint)[0]}{net}_backbone'
     files = [stem + ending for ending in FORMATS]
     if os.path.abspath(checkpoint) in map(os.path.abspath, files):
-        raise UserError(
-            f'the export would replace the checkpoint it is made from, {checkpoint}: give --out another name.'
-        )
+        raise UserError(f'the export would overwrite its own checkpoint {checkpoint}: give --out another name.')
     for file in files:
         write_backbone(backbone, metadata, file)
     return Export(*files, *map(sha256, files), tensors=len(backbone), metadata=metadata)
@@ -122,8 +120,8 @@ def _metadata(content: dict, source: str, with_head: bool, prefix: str) -> dict:
     if not preprocessor.get('mean') or not preprocessor.get('std'):
         raise UserError(
             f'the input normalisation was expected in {source}, and its config has '
-            f'no model.data_preprocessor with mean and std: a backbone without it '
-            f'would be fed wrong images; train with ImagePreprocessor.'
+            f'no model.data_preprocessor with mean and std: train with ImagePreprocessor, so '
+            f'that a detector can normalise its images in the same way.'
         )
     number = re.match(r'net(\d+)\.', prefix)
     owner = (model.get('nets') or [])[int(number[1]) - 1] if number else model
@@ -145,7 +143,7 @@ def _metadata(content: dict, source: str, with_head: bool, prefix: str) -> dict:
 
 
 def _plain(value):
-    """Lists, dicts and scalars only: what both JSON and torch's safe unpickler give back equal."""
+    """The value as lists, dicts and scalars, which JSON and torch's safe unpickler return unchanged."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

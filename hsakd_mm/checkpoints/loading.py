@@ -1,8 +1,4 @@
-"""Reading checkpoints, and loading them so that nothing is silently left out.
-
-One loader for teachers, tests and transfer: a weight that was meant to be loaded and was not is an
-error, never a log line.
-"""
+"""Read checkpoints and load them strictly: a weight that is not loaded is an error, never a log line."""
 
 import hashlib
 import json
@@ -17,7 +13,7 @@ from hsakd_mm.checkpoints.fetching import fetch
 from hsakd_mm.checkpoints.training_config import has_config, training_config
 from hsakd_mm.errors import UserError
 
-METADATA = 'hsakd_mm'  # where an exported backbone keeps what its weights do not say
+METADATA = 'hsakd_mm'  # key of an exported backbone's metadata
 _SHOWN = 6  # keys of each kind that an error lists
 
 
@@ -31,11 +27,11 @@ def sha256(path: str) -> str:
 
 
 def load_checkpoint(path: str) -> dict:
-    """The checkpoint at ``path`` as ``dict(state_dict=..., meta=..., ...)``, on the CPU.
+    """Read the checkpoint at ``path`` as ``dict(state_dict=..., meta=..., ...)``, on the CPU.
 
-    Takes what mmengine writes, a plain state dict, and ``.safetensors``. Names such as
-    ``torchvision://resnet34``, ``timm://resnet34.a1_in1k`` and ``https://...`` are fetched first.
-    Only tensors and plain values are unpickled (``weights_only``).
+    Accepts mmengine's checkpoints, plain state dicts and ``.safetensors``. Names such as
+    ``torchvision://resnet34``, ``timm://resnet34.a1_in1k`` and ``https://...`` are downloaded
+    first. Only tensors and plain values are unpickled (``weights_only``).
 
     Raises:
         UserError: No such file, or not a checkpoint.
@@ -87,65 +83,65 @@ def _read_safetensors(path: str) -> dict:
 def trained_normalisation(content: Mapping, source: str) -> dict:
     """``mean`` and ``std``, RGB in units of 0..255, that the weights were trained with.
 
-    Told by the config in a training checkpoint, the metadata of a backbone that was exported, or
-    the library that weights were fetched from.
+    They are read from the config in a training checkpoint, from the metadata of an exported
+    backbone, or from timm for its weights.
 
     Args:
-        content (Mapping): What :func:`load_checkpoint` returned.
+        content (Mapping): The result of :func:`load_checkpoint`.
         source (str): Its file, for the error.
 
     Returns:
-        dict[str, list]: Empty where the file does not tell.
+        dict[str, list]: Empty if the checkpoint does not have them.
 
     Raises:
         UserError: As :func:`~hsakd_mm.checkpoints.training_config.training_config`.
     """
     meta = content.get('meta') or {}
     if has_config(content):
-        told = (training_config(content, source).get('model') or {}).get('data_preprocessor') or {}
+        norm = (training_config(content, source).get('model') or {}).get('data_preprocessor') or {}
     else:
         inside = getattr(content['state_dict'], '_metadata', None) or {}
-        told = (
+        norm = (
             meta.get('normalisation') or (meta.get(METADATA) or inside.get(METADATA) or {}).get('normalisation') or {}
         )
-    return {name: list(told[name]) for name in ('mean', 'std') if told.get(name) is not None}
+    return {name: list(norm[name]) for name in ('mean', 'std') if norm.get(name) is not None}
 
 
 def backbone_weights(state_dict: Mapping, source: str) -> Mapping:
-    """A backbone's state dict: the whole, or of a training checkpoint what is under ``backbone.``.
+    """A backbone's state dict: of a training checkpoint the keys under ``backbone.``, else all keys.
 
     Raises:
-        UserError: There are several backbones in it.
+        UserError: The checkpoint has several backbones.
     """
     own = {key.removeprefix('backbone.'): value for key, value in state_dict.items() if key.startswith('backbone.')}
     if not own and any(re.match(r'net\d+\.backbone\.', key) for key in state_dict):
         raise UserError(
             f'one backbone was expected in {source}, and it holds several that taught '
-            f'each other: write each with python tools/export_backbone.py {source}, '
-            f'and name the file of one.'
+            f'each other: export them with python tools/export_backbone.py {source}, '
+            f'and name one of the files.'
         )
     return own or state_dict
 
 
 def load_backbone_weights(path: str) -> Mapping:
-    """:func:`backbone_weights` of a file."""
+    """:func:`backbone_weights` of a checkpoint file."""
     return backbone_weights(load_checkpoint(path)['state_dict'], path)
 
 
 def load_strict(module: nn.Module, state_dict: Mapping, source: str, what: str) -> int:
-    """Load every weight of ``module``, and use every weight of ``state_dict``.
+    """Load a state dict that has exactly the tensors of ``module``.
 
     Args:
-        module (nn.Module): Takes the weights.
-        state_dict (Mapping[str, Tensor]): Gives them.
-        source (str): Where they came from, for the message.
+        module (nn.Module): The module to load into.
+        state_dict (Mapping[str, Tensor]): The weights.
+        source (str): Their file, for the message.
         what (str): What the module is ("teacher", "backbone"), for the message.
 
     Returns:
-        int: Tensors loaded.
+        int: Number of tensors loaded.
 
     Raises:
-        UserError: Keys are missing, left over, or of another shape. The module is unchanged.
+        UserError: Keys are missing or left over, or shapes differ. The module is then unchanged.
     """
     own = module.state_dict()
     odd = [
@@ -153,7 +149,7 @@ def load_strict(module: nn.Module, state_dict: Mapping, source: str, what: str) 
         for key, value in state_dict.items()
         if key in own and own[key].shape != value.shape
     ]
-    # Files older than torch 0.4.1 count no batches; torch fills that in by itself.
+    # Files older than torch 0.4.1 have no num_batches_tracked; torch keeps the module's own then.
     missing = [key for key in own if key not in state_dict and not key.endswith('num_batches_tracked')]
     left = [key for key in state_dict if key not in own]
     if missing or left or odd:
@@ -164,8 +160,8 @@ def load_strict(module: nn.Module, state_dict: Mapping, source: str, what: str) 
             if keys
         )
         raise UserError(
-            f'the {what} has {len(own)} tensors and {source} does not hold exactly '
-            f'these ({found}): use the checkpoint of the same architecture, or the '
+            f'the {what} has {len(own)} tensors, and {source} does not hold exactly '
+            f'these ({found}): use a checkpoint of the same architecture, or the '
             f'config that this one was trained with.'
         )
     module.load_state_dict({**own, **state_dict})

@@ -1,4 +1,4 @@
-"""A backbone's weights from wherever they are, loaded whole or not at all."""
+"""Load a backbone strictly from a file, a work directory or a name that is downloaded."""
 
 from collections.abc import Mapping
 
@@ -13,21 +13,21 @@ from hsakd_mm.errors import UserError
 def load_backbone(
     backbone: nn.Module, checkpoint: str, what: str = 'backbone', preprocessor: nn.Module | None = None
 ) -> int:
-    """Load a backbone strictly from a file, a work directory or a name that is fetched.
+    """Load a backbone strictly from a file, a work directory or a name that is downloaded.
 
-    Key names that are not the network's own are translated where its library knows how
-    (torchvision's VGG for timm's, …).
+    Key names of other libraries are converted if timm has a converter for the network
+    (torchvision's VGG, …).
 
     Args:
         backbone (nn.Module): A staged backbone.
         checkpoint (str): See :func:`~hsakd_mm.checkpoints.loading.load_checkpoint` and
             :func:`~hsakd_mm.checkpoints.work_dir.find_checkpoint`.
         what (str): What the backbone is, for the message.
-        preprocessor (nn.Module): What normalises the backbone's images, to be compared with what
-            it was trained on; None leaves that out.
+        preprocessor (nn.Module): Normalises the backbone's images; compared with the normalisation
+            that it was trained with. None skips the comparison.
 
     Returns:
-        int: Tensors loaded.
+        int: Number of tensors loaded.
 
     Raises:
         UserError: As :func:`load_strict` and :func:`check_normalisation`.
@@ -43,15 +43,16 @@ def load_backbone(
 
 
 def check_normalisation(preprocessor: nn.Module, content: Mapping, source: str) -> None:
-    """Weights must be given images as they were trained on, where their file tells how that was.
+    """Compare a model's input normalisation with the one that its weights were trained with.
 
     Args:
         preprocessor (nn.Module): With ``mean`` and ``std`` in units of 0..255.
-        content (Mapping): What :func:`~hsakd_mm.checkpoints.loading.load_checkpoint` returned.
-        source (str): Where from, for the message.
+        content (Mapping): The result of :func:`~hsakd_mm.checkpoints.loading.load_checkpoint`; if
+            it has no normalisation, nothing is compared.
+        source (str): Its file, for the message.
 
     Raises:
-        UserError: They would be given others.
+        UserError: They differ.
     """
     for name, theirs in trained_normalisation(content, source).items():
         ours = getattr(preprocessor, name, None)

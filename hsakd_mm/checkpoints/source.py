@@ -1,4 +1,4 @@
-"""What a detector starts from: a file, weights known by name, or the newest distilled student."""
+"""Find the backbone that a detector starts from: a file, weights by name, or the newest student."""
 
 import glob
 import hashlib
@@ -7,26 +7,26 @@ import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from hsakd_mm.checkpoints.loading import load_checkpoint
+from hsakd_mm.checkpoints.loading import backbone_weights, load_checkpoint
 from hsakd_mm.checkpoints.training_config import training_config
 from hsakd_mm.errors import UserError
 
 from .backbone_file import FORMAT_VERSION, BackboneFile, is_head, plain_tensor, read_backbone, write_backbone
 from .export import export_backbone, networks_in
 
-RANDOM = 'random'  # in place of a file: no pretraining
-# What torchvision's classifiers were trained on, in units of 0..255.
+RANDOM = 'random'  # instead of a file: no pretraining
+# torchvision's normalisation for ImageNet, in units of 0..255.
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
 
 @dataclass
 class BackboneSource:
-    """Where the weights come from.
+    """The weights that a detector's backbone starts from.
 
     Args:
-        name (str): Short and unique enough for a folder: run and file.
-        method (str): ``HSAKD``, ``Classifier`` …, ``torchvision-resnet18`` and the like for
-            weights known by name, ``file`` for a file from elsewhere, or ``random``.
+        name (str): Names a folder: work directory and file of the checkpoint.
+        method (str): ``HSAKD``, ``Classifier`` …; ``torchvision-resnet18`` and the like for weights
+            by name; ``file`` for a file that we did not export; or ``random``.
         backbone (BackboneFile): None for ``random``.
         notes (list[str]): What was done and assumed, for the terminal and the report.
     """
@@ -38,19 +38,19 @@ class BackboneSource:
 
 
 def resolve_source(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'transfer')) -> BackboneSource:
-    """The backbone that ``checkpoint`` names, as a file that StrictPretrained loads.
+    """Turn ``checkpoint`` into a backbone file that StrictPretrained can load.
 
-    A training checkpoint is exported beside itself; a file of weights is used as it is; what has
-    ``://`` in its name is fetched.
+    The backbone of a training checkpoint is exported into the same folder. A file of weights is
+    used as it is. A name with ``://`` is downloaded.
 
     Args:
         checkpoint (str): Training checkpoint, file of weights, ``torchvision://resnet18``,
             ``timm://resnet18.a1_in1k``, an address, or ``random``.
-        keep_in (str): Folder for the weights that were fetched.
+        keep_in (str): Folder for downloaded weights.
 
     Raises:
-        UserError: No such file, not a checkpoint, no such name, or a training checkpoint without
-            a backbone.
+        UserError: No such file or name, not a checkpoint, or a training checkpoint with no or
+            several backbones.
     """
     if checkpoint == RANDOM:
         return BackboneSource(RANDOM, RANDOM)
@@ -59,14 +59,8 @@ def resolve_source(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'tr
     content = load_checkpoint(checkpoint)
     notes = []
     path = checkpoint
-    networks = networks_in(content['state_dict'])
-    if len(networks) > 1:
-        raise UserError(
-            f'one backbone was expected in {checkpoint}, and it holds {len(networks)} '
-            f'that taught each other: write each with python tools/export_backbone.py '
-            f'{checkpoint}, and name the file of one.'
-        )
-    if networks:
+    backbone_weights(content['state_dict'], checkpoint)  # raises if there are several
+    if networks_in(content['state_dict']):
         del content
         path = export_backbone(checkpoint).pth
         notes.append(f'{checkpoint} is a training checkpoint: its backbone was exported to {path}.')
@@ -77,14 +71,14 @@ def resolve_source(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'tr
 
 
 def _fetched(name: str, folder: str) -> BackboneSource:
-    """Weights known by name, in a file of ours: it has a SHA-256, and needs no network again."""
+    """Download weights by name once, and keep them as a backbone file with a SHA-256."""
     scheme, _, model = name.partition('://')
     short = re.sub(
         r'[^\w.-]+',
         '_',
         os.path.splitext(os.path.basename(model))[0] if scheme.startswith('http') else f'{scheme}-{model}',
     )
-    # Two addresses may end in one name.
+    # Two addresses may end in the same file name.
     tag = f'-{hashlib.sha256(name.encode()).hexdigest()[:8]}' if scheme.startswith('http') else ''
     path = os.path.join(folder, f'{short}{tag}_backbone.safetensors')
     if not os.path.isfile(path) or read_backbone(path).metadata.get('source') != name:
@@ -102,18 +96,17 @@ def _fetched(name: str, folder: str) -> BackboneSource:
             metadata.update(normalisation=dict(normalisation, channel_order='RGB'))
         write_backbone(weights, metadata, path)
     return BackboneSource(
-        short, short, read_backbone(path), [f'{name} was fetched: without its classifier it is kept in {path}.']
+        short, short, read_backbone(path), [f'{name} was downloaded, and is kept without its classifier in {path}.']
     )
 
 
 def newest_student(root: str = 'work_dirs') -> str:
-    """The newest run below ``root`` that learnt from a teacher; its best checkpoint, else its last.
+    """The best, else the last checkpoint of the newest distilled run below ``root``.
 
-    A run learnt from a teacher if its config, which each checkpoint carries, has a
-    ``DistillationHook``.
+    A run is distilled if the config inside its checkpoints has a ``DistillationHook``.
 
     Raises:
-        UserError: There is none.
+        UserError: There is no such run.
     """
     runs: dict = {}
     for path in glob.glob(os.path.join(root, '**', '*.pth'), recursive=True):
@@ -123,13 +116,13 @@ def newest_student(root: str = 'work_dirs') -> str:
         files = sorted(files, key=os.path.getmtime, reverse=True)
         files.sort(key=lambda path: not os.path.basename(path).startswith('best_'))
         for path in files:
-            learnt = _learnt_from_teacher(path)
-            if learnt:
+            distilled = _is_distilled(path)
+            if distilled:
                 return path
-            if learnt is not None:
+            if distilled is not None:
                 break  # the other files are of the same run
     looked = (
-        f'none of the {len(runs)} runs there learnt from a teacher'
+        f'none of the {len(runs)} runs there has a teacher'
         if runs
         else ('it holds no checkpoint' if os.path.isdir(root) else 'there is no such folder')
     )
@@ -140,8 +133,8 @@ def newest_student(root: str = 'work_dirs') -> str:
     )
 
 
-def _learnt_from_teacher(path: str) -> bool | None:
-    """None where the file does not tell: weights of another kind, or cut short."""
+def _is_distilled(path: str) -> bool | None:
+    """Whether the checkpoint's run had a teacher; None if the file has no config or is damaged."""
     try:
         cfg = training_config(load_checkpoint(path), path)
     except UserError:

@@ -1,9 +1,9 @@
-"""The config that a training checkpoint carries, read without being run.
+"""Read the config inside a training checkpoint without executing it.
 
-mmengine keeps ``Config.pretty_text`` in ``meta['cfg']``: Python, which ``Config.fromstring`` executes.
-The weights beside it are read with ``weights_only``, so that a stranger's checkpoint is data and not
-a program; this keeps it so. What mmengine writes is names with values (numbers, strings, lists,
-tuples, ``dict(...)``), and nothing else is read.
+mmengine stores ``Config.pretty_text`` in ``meta['cfg']``: Python code, which ``Config.fromstring``
+would execute. Weights are read with ``weights_only``, so that a checkpoint from the internet cannot
+run code; neither can its config here. mmengine writes assignments of plain values (numbers, strings,
+lists, tuples, ``dict(...)``), and only these are read.
 """
 
 import ast
@@ -19,15 +19,15 @@ def has_config(content: Mapping) -> bool:
 
 
 def training_config(content: Mapping, source: str) -> dict:
-    """The config that a training checkpoint carries.
+    """The config inside a training checkpoint.
 
     Args:
-        content (Mapping): What :func:`~hsakd_mm.checkpoints.loading.load_checkpoint` returned.
+        content (Mapping): The result of :func:`~hsakd_mm.checkpoints.loading.load_checkpoint`.
         source (str): Its file, for the errors.
 
     Raises:
-        UserError: It carries none, so it was not written by our training; or what it carries is
-            more than values.
+        UserError: There is none, so tools/train.py did not write the checkpoint; or it holds more
+            than plain values.
     """
     if not has_config(content):
         raise UserError(
@@ -37,14 +37,13 @@ def training_config(content: Mapping, source: str) -> dict:
         )
     try:
         return _assigned(ast.parse(content['meta']['cfg']))
-    # ValueError is of nulls, TypeError of odd keys, the last two of what is nested without end.
+    # ValueError: null bytes; TypeError: unhashable keys; the last two: nested too deeply.
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         line = f'line {error.lineno}' if getattr(error, 'lineno', None) else 'one'
         raise UserError(
             f'the config inside {source} was expected to hold plain values, as '
             f'mmengine writes them, and {line} does not ({error}): it is not '
-            f'executed; where the weights alone will do, save its state_dict as a '
-            f'file.'
+            f'executed; if you need only the weights, save its state_dict as a file.'
         ) from error
 
 

@@ -1,9 +1,9 @@
-"""Key names of the HSAKD authors' files (winycg/HSAKD) and of RepDistiller's, and ours.
+"""Convert between our key names and those of the HSAKD authors (winycg/HSAKD) and RepDistiller.
 
-Theirs is ``{backbone, auxiliary_classifier}``, online twice, as ``net1`` and ``net2``; a plain
-network has no prefix at all. Within a backbone the names are the same. Of a branch (counted from 1)
-they keep the stages in ``block_extractor<l>``, the classifier in ``fc<l>`` and, in two families,
-the layers between these in ``bn<l>`` or ``conv2_<l>``; with us those follow in ``stages`` as well.
+Their networks have ``backbone`` and ``auxiliary_classifier``, under ``net1`` and ``net2`` in online
+distillation; a plain network has no prefix. The names within a backbone are the same as ours. Branch
+l (counted from 1) has its stages in ``block_extractor<l>``, its classifier in ``fc<l>`` and, in two
+families, the layers between them in ``bn<l>`` or ``conv2_<l>``, which are part of ``stages`` in ours.
 """
 
 import re
@@ -21,19 +21,19 @@ _OUR_BRANCH = re.compile(_NET + r'branches\.(?P<branch>\d+)\.(?P<part>stages|fc)
 _BACKBONE = re.compile(_NET + r'backbone\..+')
 _NET_OR_PART = re.compile(_NET + r'(backbone|auxiliary_classifier)\.|net[12]\.')
 
-# A backbone with this key keeps what follows a branch's stages apart, under this name.
+# In a backbone with this key, the layers after a branch's stages have this name of their own.
 _NECKS = {'block1.layer.0.conv1.weight': 'bn', 'blocks.0.0.conv.0.weight': 'conv2_'}
 
 
 def from_upstream(state_dict: Mapping) -> OrderedDict:
-    """Our names, in our order, for a state dict under theirs; :func:`to_upstream` undoes it.
+    """Rename their keys to ours, in our order; :func:`to_upstream` is the inverse.
 
     Args:
-        state_dict (Mapping[str, Any]): Of an ``*_aux`` network, of two online, or of a plain one.
-            ``module.``, which DataParallel puts before the names, is dropped.
+        state_dict (Mapping[str, Any]): Of an ``*_aux`` network, a pair of online networks, or a
+            plain network. DataParallel's prefix ``module.`` is stripped.
 
     Raises:
-        UserError: A name that is in no network of theirs.
+        UserError: A key belongs to none of their networks.
 
     Example:
         >>> list(from_upstream({'auxiliary_classifier.block_extractor1.0.1.conv2.weight': 0}))
@@ -61,14 +61,14 @@ def from_upstream(state_dict: Mapping) -> OrderedDict:
 
 
 def to_upstream(state_dict: Mapping) -> OrderedDict:
-    """Their names, in their order, for a state dict of ours.
+    """Rename our keys to theirs, in their order.
 
     Args:
-        state_dict (Mapping[str, Any]): Of a model with ``backbone`` and ``branches``, with two such
-            nets, or with a backbone alone, which becomes a plain network of theirs.
+        state_dict (Mapping[str, Any]): Of a model with ``backbone`` and ``branches``, of two such
+            networks, or of a backbone alone, which becomes a plain network of theirs.
 
     Raises:
-        UserError: A name that is in no such model.
+        UserError: A key belongs to no such model.
     """
     if all(key.startswith('backbone.') for key in state_dict):
         return OrderedDict((key.removeprefix('backbone.'), value) for key, value in state_dict.items())
@@ -89,14 +89,14 @@ def to_upstream(state_dict: Mapping) -> OrderedDict:
             if part == 'stages' and net in necks and rest.startswith(last):
                 part, rest = necks[net], rest.removeprefix(last)
             key = f'{net or ""}auxiliary_classifier.{"block_extractor" if part == "stages" else part}{number}.{rest}'
-        # They hold the stages of all branches first, then all necks, then all classifiers.
+        # Their order: the stages of all branches, then all necks, then all classifiers.
         order = ('', 'stages', 'bn', 'conv2_', 'fc').index(part)
         renamed.append((_net(key), order, key, value))
     return _in_order(renamed)
 
 
 def _match(key: str, branch: re.Pattern, whose: str):
-    """The parts of a branch's key; None for a backbone's."""
+    """The match of a branch's key; None for a backbone's key."""
     found = branch.fullmatch(key)
     if not found and not _BACKBONE.fullmatch(key):
         raise UserError(
@@ -112,7 +112,7 @@ def _net(key: str) -> str:
 
 
 def _lengths(keys: Iterable, branch: re.Pattern, part: str) -> dict:
-    """Of each branch, by net and number, how many numbered layers ``part`` has."""
+    """Number of layers in ``part`` of each branch, by network and branch number."""
     lengths = {}
     for found in filter(None, map(branch.fullmatch, keys)):
         if found['part'] == part:
@@ -123,5 +123,5 @@ def _lengths(keys: Iterable, branch: re.Pattern, part: str) -> dict:
 
 
 def _in_order(renamed: list) -> OrderedDict:
-    """``(net, place within it, key, value)`` in order; what has the same place stays as it was."""
+    """Sort ``(net, place within it, key, value)`` by net and place; a stable sort."""
     return OrderedDict((key, value) for _, _, key, value in sorted(renamed, key=lambda entry: entry[:2]))

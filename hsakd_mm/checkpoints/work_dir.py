@@ -1,4 +1,4 @@
-"""Which checkpoint of a run's folder is meant."""
+"""Find the checkpoint of a work directory."""
 
 import glob
 import os
@@ -10,12 +10,12 @@ from hsakd_mm.processes import ranks
 
 
 def find_checkpoint(path: str) -> str:
-    """The file itself, or the best (else the last) checkpoint of a work directory.
+    """The file itself, or the best, else the last checkpoint of a work directory.
 
-    Names with ``://``, which are fetched later, stay as they are.
+    Names with ``://``, which are downloaded later, are returned unchanged.
 
     Raises:
-        UserError: There is neither.
+        UserError: There is no such file and no checkpoint in such a folder.
     """
     if os.path.isfile(path) or '://' in path:
         return path
@@ -32,13 +32,16 @@ def find_checkpoint(path: str) -> str:
 
 
 def last_checkpoint(work_dir: str) -> str | None:
-    """What ``last_checkpoint`` of a work directory points to, also after it was moved.
+    """The checkpoint named in ``last_checkpoint`` of a work directory, which may have been moved.
 
-    mmengine writes that file in place: a run that was killed can leave it empty, or pointing to
-    what cannot be read. The newest readable checkpoint is taken then, and a line says so.
+    A killed run can leave that file empty, or naming a checkpoint that cannot be read. Then the
+    newest readable checkpoint is returned, and a line is printed.
+
+    Returns:
+        str | None: None if the folder has no file ``last_checkpoint``.
 
     Raises:
-        UserError: There is such a file, and no checkpoint that can be read.
+        UserError: It has one, and no checkpoint can be read.
     """
     pointer = os.path.join(work_dir, 'last_checkpoint')
     if not os.path.isfile(pointer):
@@ -61,7 +64,7 @@ def last_checkpoint(work_dir: str) -> str | None:
         if _readable(other):
             if ranks()[0] == 0:
                 print(
-                    f'{pointer} names {named}, which cannot be read: taking '
+                    f'{pointer} names {named}, which cannot be read: using '
                     f'{os.path.basename(other)}, the newest that can.'
                 )
             return other
@@ -80,5 +83,5 @@ def _readable(path: str) -> bool:
 
 
 def _age(path: str) -> tuple:
-    # Copied files can share a time; the number in the name then decides.
+    # Copied files can have the same time; then the number in the name decides.
     return os.path.getmtime(path), int((re.findall(r'\d+', os.path.basename(path)) or [0])[-1])

@@ -1,6 +1,6 @@
-"""The hand-off: strict loading into MMDetection, timm backbones, operator fallback.
+"""The hand-off to MMDetection: strict loading, timm backbones, operators without a compiler.
 
-Importing this package touches neither mmdet nor mmcv; what needs them imports them when it runs.
+Importing this package imports neither mmdet nor mmcv; functions that need them import them when called.
 """
 
 from .initializer import BackboneCheckHook, StrictPretrained

@@ -1,4 +1,4 @@
-"""Do the classes of detector, config and annotation file agree?"""
+"""Compare the classes of the detector's heads, the dataset's config and the annotation file."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -9,7 +9,7 @@ from hsakd_mm.errors import UserError
 
 
 def classes_of(dataset: dict) -> tuple:
-    """The classes that a dataset's labels count: its config's, else those of its type."""
+    """Class names of a dataset in label order: ``metainfo.classes``, else those of its type."""
     classes = (dataset.get('metainfo') or {}).get('classes')
     if classes is None:
         from mmdet.registry import DATASETS
@@ -20,10 +20,10 @@ def classes_of(dataset: dict) -> tuple:
 
 
 def check_heads(cfg: Config, dataset: dict) -> None:
-    """The heads' ``num_classes`` against the classes of the dataset.
+    """Compare the heads' ``num_classes`` with the classes of the dataset.
 
     Raises:
-        UserError: They disagree; every head that does is named.
+        UserError: They differ; the message names every such head.
     """
     classes = classes_of(dataset)
     odd = [(name, count) for name, count in _heads(cfg.model) if classes and count != len(classes)]
@@ -37,16 +37,16 @@ def check_heads(cfg: Config, dataset: dict) -> None:
 
 
 def check_categories(classes: Sequence[str], categories: Sequence[str], path: str) -> list:
-    """The classes against a COCO file's categories.
+    """Compare the classes with a COCO file's categories.
 
-    MMDetection counts labels in the file's order, whatever order ``metainfo.classes`` has, so that
-    another order would give every box the name of another class.
+    MMDetection numbers labels in the file's order, not in that of ``metainfo.classes``. If the two
+    orders differ, boxes get the names of other classes.
 
     Returns:
-        list[str]: A note on categories that are left out.
+        list[str]: A note on categories that are not used.
 
     Raises:
-        UserError: A class is missing in the file, or the order is another.
+        UserError: A class is missing in the file, or the orders differ.
     """
     if not classes:
         return []
@@ -55,31 +55,31 @@ def check_categories(classes: Sequence[str], categories: Sequence[str], path: st
         raise UserError(
             f'the classes {_some(missing)} were expected in {path}, and its categories are '
             f'{_some(categories)}: set metainfo.classes of the dataset to these (and num_classes '
-            f'of the heads), or name the annotation file that goes with the config.'
+            f'of the heads), or name the annotation file that belongs to the config.'
         )
     used = [name for name in categories if name in classes]
     if used != list(classes):
         raise UserError(
-            f'the classes were expected in the order of {path}, by which MMDetection counts '
-            f'labels, and metainfo.classes has another: set it to ({_some(used, len(used))}).'
+            f'metainfo.classes should have the order of {path}, in which MMDetection numbers '
+            f'labels, and has another: set it to ({_some(used, len(used))}).'
         )
     return _left_out(classes, categories, path)
 
 
 def check_names(classes: Sequence[str], found: Iterable[str], path: str) -> list:
-    """The classes against the names in VOC files, of which perhaps a part was read.
+    """Compare the classes with the object names in VOC files, which may be a sample of all files.
 
     Returns:
-        list[str]: A note on names that are left out.
+        list[str]: A note on names that are not used.
 
     Raises:
-        UserError: No name is a class.
+        UserError: No object name is a class.
     """
     found = sorted(found)
     if classes and found and not set(classes) & set(found):
         raise UserError(
             f'objects of the classes {_some(classes)} were expected in the annotations '
-            f'that {path} lists, and their names are {_some(found)}: correct '
+            f'that {path} lists, and the objects there are {_some(found)}: correct '
             f'metainfo.classes of the dataset.'
         )
     return _left_out(classes, found, path)
@@ -91,7 +91,7 @@ def _left_out(classes: Sequence[str], categories: Iterable[str], path: str) -> l
 
 
 def _heads(model: dict) -> Iterator:
-    """``('model.roi_head.bbox_head', num_classes)`` of each head that classifies objects."""
+    """Yields ``('model.roi_head.bbox_head', num_classes)`` for each head that classifies objects."""
     roi = model.get('roi_head') or {}
     for name, head in (
         ('model.bbox_head', model.get('bbox_head')),

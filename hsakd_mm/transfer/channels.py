@@ -1,8 +1,8 @@
-"""Does the neck take the feature maps of the backbone? ``neck.in_channels='auto'`` fills them in.
+"""The neck's ``in_channels``: checked against the backbone's feature maps, or filled in for ``'auto'``.
 
-The channels are read from the maps that the backbone makes of a small image. This is done when a
-transfer prepares its config, and, for every other way to run one of our configs (MMDetection's own
-tools, ``init_detector``), when the detector is built.
+The channels are those of the feature maps of a small image. They are found when a transfer prepares
+its config, and for all other tools (tools/train.py, MMDetection's own, ``init_detector``) when the
+detector is built.
 """
 
 import copy
@@ -41,7 +41,7 @@ def match_channels(model: dict, build: Callable) -> None:
             raise
         except Exception as error:
             if given != AUTO:
-                return  # numbers that cannot be checked are the user's
+                return  # cannot be checked
             raise UserError(
                 f"{key}.in_channels='auto' asks for the channels of the backbone's feature maps, and "
                 f'{model["backbone"].get("type")} gave none for an image of {PIXELS} x {PIXELS} pixels '
@@ -66,10 +66,10 @@ def match_channels(model: dict, build: Callable) -> None:
 
 
 def provide_auto_channels() -> None:
-    """Make every model registry accept ``neck.in_channels='auto'``; imports no mmdet.
+    """Let every model registry build detectors with ``neck.in_channels='auto'``; imports no mmdet.
 
-    Whoever builds a detector (a Runner, MMDetection's own tools) goes through its registry's
-    ``build_func``. Registries that are created later inherit it from mmengine's.
+    A Runner and MMDetection's tools build a detector with the ``build_func`` of a registry.
+    Registries that are created later inherit that of mmengine's.
     """
     for registry in (MODELS, *MODELS.children.values()):
         registry.build_func = partial(_build, registry.build_func)
@@ -81,7 +81,7 @@ def name_network(kind: str, arguments: Mapping) -> str:
 
 
 def name_backbone(backbone: Mapping) -> str:
-    """A detector's backbone by its type and the arguments that decide its widths."""
+    """A detector's backbone: its type and the arguments that decide its widths, for messages."""
     shown = ('depth', 'model_name', 'base_channels', 'num_stages')
     return name_network(backbone['type'], {name: backbone[name] for name in shown if name in backbone})
 
@@ -91,13 +91,13 @@ def has_auto_channels(model: Mapping) -> bool:
 
 
 def _first_neck(model: Mapping) -> tuple:
-    """The config of the module that takes the backbone's maps, after its key; empty without a neck."""
+    """Key and config of the module that takes the backbone's maps; an empty config without a neck."""
     neck = model.get('neck') or {}
     return ('model.neck', neck) if isinstance(neck, dict) else ('model.neck.0', neck[0])
 
 
 def _build(usual: Callable, cfg, *args, registry, **kwargs):
-    # A backbone that starts from a file is checked too; any other detector is MMDetection's affair.
+    # Numbers are checked only for backbones that start from a file; other detectors are left alone.
     if isinstance(cfg, dict) and 'neck' in cfg and (has_auto_channels(cfg) or _is_strict(cfg.get('backbone'))):
         cfg = copy.deepcopy(cfg)
         match_channels(cfg, partial(usual, registry=registry))

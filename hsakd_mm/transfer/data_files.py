@@ -1,4 +1,4 @@
-"""Whether the detector's data is there and is what the config says, before training starts."""
+"""Check before training that the detector's data exists and is what the config says."""
 
 import os
 import xml.etree.ElementTree as ET
@@ -13,18 +13,18 @@ from hsakd_mm.errors import UserError
 from .categories import check_categories, check_heads, check_names, classes_of
 from .detector import evaluated_split
 
-CHECK_ALL_UP_TO = 1000  # up to so many images of an annotation file are all looked for,
-SAMPLE = 200  # and of more than that so many, evenly spread
+CHECK_ALL_UP_TO = 1000  # images of an annotation file whose files are all checked;
+SAMPLE = 200  # of more images, this many are checked, evenly spread
 
 
 def check_data(cfg: Config) -> list:
-    """Whether files, images and categories that training and measuring will read are there.
+    """Check the files, images and categories that training and evaluation will read.
 
     Returns:
-        list[str]: What is worth knowing and no mistake, in sentences.
+        list[str]: Notes on what is unusual but not a mistake.
 
     Raises:
-        UserError: Lists what was expected where, or names classes that disagree.
+        UserError: Files are missing, or the classes disagree.
     """
     measure = evaluated_split(cfg)
     loaders = {part: cfg.get(f'{part}_dataloader') or {} for part in ('train', measure) if part}
@@ -78,7 +78,7 @@ def _absent(cfg: Config, missing: list, of: str = '') -> UserError:
 
 
 def _datasets(dataset: dict) -> Iterator:
-    """The datasets proper, from inside ConcatDataset, RepeatDataset and their like."""
+    """The innermost datasets of ConcatDataset, RepeatDataset and other wrappers."""
     inner = dataset.get('datasets') or ([dataset['dataset']] if dataset.get('dataset') else [])
     if not inner and dataset:
         yield dataset
@@ -100,11 +100,11 @@ def _expected(dataset: dict) -> Iterator:
 
 
 def _check_content(cfg: Config, dataset: dict) -> tuple[list, list]:
-    """Checks what the annotation file names; returns notes and the paths of its images."""
+    """Check the images and categories that the annotation file names; returns notes and image paths."""
     root, ann_file = dataset.get('data_root') or '', dataset.get('ann_file') or ''
     path, prefixes = _join(root, ann_file), dataset.get('data_prefix') or {}
     if not ann_file or '://' in path or any('://' in prefix for prefix in prefixes.values()):
-        return [], []  # a storage that mmengine reads; only reading would tell
+        return [], []  # remote storage, which only mmengine can read
     if _is_voc(dataset):
         folder = _join(root, prefixes.get('sub_data_root', ''))
         return _check_voc(cfg, dataset, path, folder)
@@ -117,8 +117,8 @@ def _check_content(cfg: Config, dataset: dict) -> tuple[list, list]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f'an annotation file in COCO format was expected at {path}, with images '
-            f'and categories, and it is none ({type(error).__name__}: {error}): write '
-            f'one with tools/dataset_converters.'
+            f'and categories, and it cannot be read as one ({type(error).__name__}: {error}): '
+            f'write one with tools/dataset_converters.'
         ) from error
     if not images:
         raise UserError(f'images were expected in {path}, and it lists none: correct ann_file.')
@@ -159,7 +159,7 @@ def _join(root: str, path: str) -> str:
 
 def _exists(path: str) -> bool:
     if '://' in path:
-        return True  # a storage that mmengine reads; only reading would tell
+        return True  # remote storage, which only mmengine can read
     if not os.path.isdir(path):
         return os.path.isfile(path) and os.path.getsize(path) > 0
     with os.scandir(path) as entries:

@@ -1,4 +1,4 @@
-"""Makes a detector's config start from a backbone file, and says what of it fits and is frozen."""
+"""Prepare a detector's config: start from a backbone file, check that it fits, record detections."""
 
 import copy
 import os
@@ -26,14 +26,15 @@ SHOWN = 8  # frozen submodules that are named
 def start_from(cfg: Config, source: BackboneSource) -> list:
     """Set the backbone's initializer and the input normalisation in ``cfg``.
 
-    Other parts of the model that ask for StrictPretrained (the last stage of a C4 detector, which
-    is in its head) start from the same file.
-
-    Random weights in frozen layers, or behind frozen BatchNorm statistics, could not learn: for
-    ``random`` nothing is frozen.
+    Other modules initialised with StrictPretrained (the last stage of a C4 detector, which is part
+    of its head) are loaded from the same file. For ``random`` nothing is frozen, because frozen
+    layers would keep their random weights.
 
     Returns:
-        list[str]: What was set, in sentences.
+        list[str]: Sentences that say what was set.
+
+    Raises:
+        UserError: ``random``, and the config names weights.
     """
     backbone = cfg.model.backbone
     parts = [backbone, *(part for part in _strict_parts(cfg.model) if part is not backbone)]
@@ -48,9 +49,8 @@ def start_from(cfg: Config, source: BackboneSource) -> list:
         ]
         if named:
             raise UserError(
-                f'"random" starts from no weights, and the config names some in '
-                f'{" and ".join(named)}: remove that, or name the file instead of '
-                f'random.'
+                f'"random" means random weights, and the config loads weights with '
+                f'{" and ".join(named)}: remove that, or name the file instead of random.'
             )
         for part in parts:
             part.init_cfg = None
@@ -64,7 +64,7 @@ def start_from(cfg: Config, source: BackboneSource) -> list:
                         if key in part or part is backbone
                     }
                 )
-            notes.append('Random weights cannot stay frozen: frozen_stages=-1, norm_eval=False.')
+            notes.append('Random weights are not frozen: frozen_stages=-1, norm_eval=False.')
         return notes
     path = os.path.abspath(source.backbone.path)
     for part in parts:
@@ -80,25 +80,26 @@ def start_from(cfg: Config, source: BackboneSource) -> list:
     normalisation = source.backbone.normalisation
     tensors = sum(not is_head(key) for key in source.backbone.state_dict)
     notes = [f'The backbone starts from {source.backbone.path}, SHA-256 {source.backbone.sha256}, {tensors} tensors.']
-    said = 'as the file says'
+    origin = 'from the file'
     if not normalisation:
-        normalisation, said = IMAGENET, "ImageNet's as torchvision has it: the file does not say"
+        normalisation, origin = IMAGENET, "torchvision's for ImageNet: the file has none"
     mean, std = list(normalisation['mean']), list(normalisation['std'])
     cfg.model.data_preprocessor.update(mean=mean, std=std, bgr_to_rgb=True, rgb_to_bgr=False)
-    notes.append(f'Input: RGB 0..255, mean {mean}, std {std} ({said}).')
+    notes.append(f'Input: RGB 0..255, mean {mean}, std {std} ({origin}).')
     return notes
 
 
 def check_fit(cfg: Config, source: BackboneSource, images: int) -> tuple:
-    """Build the detector's backbone and initialise it, as training will.
+    """Build and initialise the detector's backbone as training will, and run it through the neck.
 
     Args:
         cfg (Config): The detector's, after :func:`start_from`.
-        source (BackboneSource): What it starts from.
-        images (int): Images a step, over all processes.
+        source (BackboneSource): The backbone's weights.
+        images (int): Images per step, over all processes.
 
     Returns:
-        tuple[int, str]: Its number of parameters, and a sentence on what of it is not trained.
+        tuple[int, str]: Number of parameters of the backbone, and what is frozen and the learning
+        rate in sentences.
 
     Raises:
         UserError: mmdet is absent, the weights do not fit, or the neck does not take the feature maps.
@@ -151,17 +152,17 @@ def mmdet_models() -> Iterator[Registry]:
 
 
 def evaluated_split(cfg: Config) -> str:
-    """Which part of the config gives the AP: ``val``, else ``test``, else none (``''``)."""
+    """The split on which the AP is measured: ``val``, else ``test``; ``''`` if the config has neither."""
     return next(
         (part for part in ('val', 'test') if cfg.get(f'{part}_dataloader') and cfg.get(f'{part}_evaluator')), ''
     )
 
 
 def record_detections(cfg: Config, out_file: str) -> None:
-    """Have what is found in each image written to ``out_file``, beside the AP.
+    """Add DetectionRecords, which writes every image's detections to ``out_file``, to the evaluators.
 
-    A record that the config already asks for gives way: in a config that another run has written
-    it is that run's.
+    It replaces a DetectionRecords that the config already has (a config that another run wrote has
+    one that writes into that run's folder).
     """
     key = f'{evaluated_split(cfg)}_evaluator'
     metrics = cfg[key] if isinstance(cfg[key], list | tuple) else [cfg[key]]
@@ -170,7 +171,7 @@ def record_detections(cfg: Config, out_file: str) -> None:
 
 
 def as_test_config(cfg: Config) -> Config:
-    """A copy for ``tools/test.py``, whose test set is what gives the AP."""
+    """A copy of ``cfg`` for ``tools/test.py``, with the split that gives the AP as its test set."""
     measured = copy.deepcopy(cfg)
     for part in ('dataloader', 'evaluator'):
         measured[f'test_{part}'] = cfg[f'{evaluated_split(cfg)}_{part}']
@@ -183,7 +184,7 @@ def _is_strict(init_cfg) -> bool:
 
 
 def _strict_parts(config) -> list:
-    """The configs of modules, inside ``config``, whose weights StrictPretrained gives."""
+    """All configs inside ``config`` of modules that StrictPretrained initialises."""
     if isinstance(config, list | tuple):
         return [part for item in config for part in _strict_parts(item)]
     if not isinstance(config, dict):
@@ -193,13 +194,13 @@ def _strict_parts(config) -> list:
 
 
 def _named(error: UserError, cfg: Config, source: BackboneSource) -> UserError:
-    """The loader's sentence, after the names of both networks where the file tells its own."""
-    said = source.backbone.metadata if source.backbone else {}
-    if not said.get('backbone_type'):
+    """The loader's sentence, preceded by the names of both networks if the file names its own."""
+    metadata = source.backbone.metadata if source.backbone else {}
+    if not metadata.get('backbone_type'):
         return error
-    theirs = {'model_name': said.get('model_name'), **(said.get('model_kwargs') or {})}
+    arguments = {'model_name': metadata.get('model_name'), **(metadata.get('model_kwargs') or {})}
     return UserError(
-        f'{source.backbone.path} holds {name_network(said["backbone_type"], theirs)}, and the '
+        f'{source.backbone.path} holds {name_network(metadata["backbone_type"], arguments)}, and the '
         f"detector's backbone is {name_backbone(cfg.model.backbone)}: {error}"
     )
 
@@ -218,15 +219,15 @@ def _frozen_parts(module: nn.Module, path: str = '') -> Iterator[str]:
 
 
 def _frozen(backbone: nn.Module) -> str:
-    """Seen on the module in training mode: whatever the config calls it."""
+    """What is frozen, read from the module in training mode, whichever config keys froze it."""
     backbone.train()
     every = list(backbone.parameters())
     total = sum(parameter.numel() for parameter in every)
     count = sum(parameter.numel() for parameter in every if not parameter.requires_grad)
     parts = list(_frozen_parts(backbone))
-    said = f' ({", ".join(parts[:SHOWN])}{f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""})'
+    names = ', '.join(parts[:SHOWN]) + (f' and {len(parts) - SHOWN} more' if len(parts) > SHOWN else '')
     frozen = (
-        f'Frozen: {count:,} of {total:,} parameters of the backbone{said}'
+        f'Frozen: {count:,} of {total:,} parameters of the backbone ({names})'
         if parts
         else f'Frozen: none of {total:,} parameters of the backbone'
     )

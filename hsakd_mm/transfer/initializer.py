@@ -1,4 +1,4 @@
-"""Loads a backbone into a detector completely, or refuses."""
+"""Strict loading of a backbone into a detector: every tensor, or an error."""
 
 import torch
 from mmengine.hooks import Hook
@@ -14,27 +14,28 @@ from hsakd_mm.registry import HOOKS, WEIGHT_INITIALIZERS
 
 @WEIGHT_INITIALIZERS.register_module()
 class StrictPretrained:
-    """``init_cfg`` of a backbone whose every weight has to come from a file.
+    """``init_cfg`` of a backbone that has to be loaded completely from a file.
 
-    mmengine's ``Pretrained`` only logs what did not fit, so that a forgotten prefix trains from
-    random weights. Here every tensor of the module must be in the file with the same shape and
-    every tensor of the file must be used. Left over may be a classifier (``fc.*``), and what a
-    ``TimmDetBackbone`` has no use for: the tensors that it names in ``unused_keys``.
+    mmengine's ``Pretrained`` only logs keys that do not match, so a forgotten prefix trains from
+    random weights. Here every tensor of the module must be in the file with the same shape, and
+    every tensor of the file must be used, except those of a classifier (``fc.*``) and those that a
+    ``TimmDetBackbone`` lists in ``unused_keys``.
 
-    mmengine runs every initializer but its own ``Pretrained`` *before* those of the module's
-    children, which could overwrite what was loaded. The children are therefore marked as
+    mmengine runs every initializer except its own ``Pretrained`` *before* those of the module's
+    children, which could overwrite the loaded weights. The children are therefore marked as
     initialised.
 
     Args:
-        checkpoint (str): ``.pth`` or ``.safetensors`` with torchvision's or timm's key names, or
-            ``torchvision://NAME`` or ``timm://NAME``. None, as in configs/transfer, waits for
-            tools/transfer_det.sh to name one.
-        prefix (str): Take only the keys under it, without it.
-        only, without (str): For a network in two places (a C4 detector's fourth stage is in its
-            head): take the keys that begin with ``only``, and not those with ``without``.
+        checkpoint (str): ``.pth`` or ``.safetensors`` file with torchvision's or timm's key names,
+            or ``torchvision://NAME`` or ``timm://NAME``. None, as in configs/transfer, is a
+            placeholder that tools/transfer_det.sh replaces.
+        prefix (str): Use only keys with this prefix, and strip it.
+        only, without (str): For a network that is split over two modules (a C4 detector's fourth
+            stage is in its head): use only keys that begin with ``only``, and skip those that
+            begin with ``without``.
 
     Raises:
-        UserError: On the call, if the file and the module do not match exactly. The module is
+        UserError: When called, if the file and the module do not match exactly. The module is
             then unchanged.
 
     Example:
@@ -44,7 +45,7 @@ class StrictPretrained:
     def __init__(self, checkpoint: str | None, prefix: str = '', only: str = '', without: str = '') -> None:
         if checkpoint is None:
             raise UserError(
-                'this detector starts from a pretrained backbone, and none is named: '
+                'this detector needs a pretrained backbone, and its config names none: '
                 'run bash tools/transfer_det.sh CHECKPOINT CONFIG GPUS, or set '
                 'model.backbone.init_cfg.checkpoint.'
             )
@@ -57,8 +58,8 @@ class StrictPretrained:
         for child in module.modules():
             if child is not module and hasattr(child, 'init_weights'):
                 child._is_init = True
-        said = file.normalisation
-        trained = f'; trained on RGB, mean {said["mean"]}, std {said["std"]}' if said else ''
+        norm = file.normalisation
+        trained = f'; trained on RGB, mean {norm["mean"]}, std {norm["std"]}' if norm else ''
         MMLogger.get_current_instance().info(
             f'StrictPretrained: {loaded} of {len(module.state_dict())} tensors of '
             f'{type(module).__name__} loaded from {self.checkpoint}'
@@ -70,14 +71,17 @@ class StrictPretrained:
 
 @HOOKS.register_module()
 class BackboneCheckHook(Hook):
-    """Looks at the first step whether the detector's backbone still is what the file holds.
+    """Compares the detector's backbone with the file once more before the first step.
 
-    It catches what an initializer cannot see: a backbone with an ``init_weights`` of its own that
-    bypasses ``init_cfg``, or a ``load_from`` that loads another one over it; and an input that is
-    not normalised as the file says.
+    It catches what an initializer cannot: a backbone whose own ``init_weights`` ignores
+    ``init_cfg``, a ``load_from`` that overwrites the weights, and an input normalisation that
+    differs from the file's.
 
     Args:
-        checkpoint (str): The file that ``StrictPretrained`` was given.
+        checkpoint (str): The file of ``StrictPretrained``.
+
+    Raises:
+        UserError: The weights or the normalisation differ.
     """
 
     priority = 'VERY_HIGH'
@@ -87,7 +91,7 @@ class BackboneCheckHook(Hook):
 
     def before_train(self, runner) -> None:
         if runner.iter:
-            return  # resumed: it has been trained since
+            return  # resumed: the weights have been trained
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         file, weights, _ = select_weights(model.backbone, self.checkpoint)
         own = model.backbone.state_dict()
@@ -103,22 +107,21 @@ class BackboneCheckHook(Hook):
         if changed or not own:
             raise UserError(
                 f'the detector should start from the weights in {self.checkpoint}, and '
-                f'{len(changed)} of the {len(own)} tensors of its backbone differ '
-                f'({", ".join(changed[:3])}, ...): something else initialises '
-                f'{type(model.backbone).__name__}; remove load_from, or use a backbone that '
-                f'honours init_cfg.'
+                f'{len(changed)} of the {len(own)} tensors of its backbone differ from them '
+                f'({", ".join(changed[:3])}, ...): they were overwritten after loading; remove '
+                f'load_from, or use a backbone that initialises itself with init_cfg only.'
             )
         _check_normalisation(getattr(model, 'data_preprocessor', None), file)
 
 
 def _check_normalisation(preprocessor: nn.Module | None, file: BackboneFile) -> None:
-    """Compare mmdet's data preprocessor with the file, where both say how they normalise.
+    """Compare mmdet's data preprocessor with the file, if both have a normalisation.
 
-    mmdet reads pictures as BGR. The network gets RGB if the preprocessor swaps the channels; its
-    mean and std then are in RGB's order as well.
+    mmdet reads images as BGR. With ``bgr_to_rgb`` the preprocessor swaps the channels first, so
+    its mean and std are in RGB order too.
     """
     if not file.normalisation or getattr(preprocessor, 'mean', None) is None:
-        return  # without a mean here, a transform may normalise
+        return  # without a mean in the preprocessor, a transform may normalise
     own = {key: getattr(preprocessor, key).flatten().tolist() for key in ('mean', 'std')}
     rgb = getattr(preprocessor, '_channel_conversion', False)
     if not rgb or any(
@@ -136,15 +139,18 @@ def _check_normalisation(preprocessor: nn.Module | None, file: BackboneFile) -> 
 
 
 def _short(numbers: list) -> list:
-    return [round(number, 3) for number in numbers]  # float32 has more digits than were written
+    return [round(number, 3) for number in numbers]  # float32 adds digits to the config's numbers
 
 
 def select_weights(module: nn.Module, checkpoint: str, prefix: str = '', only: str = '', without: str = '') -> tuple:
-    """Of the file, what is meant for the module.
+    """Read a file and select the module's weights.
 
     Returns:
-        tuple[BackboneFile, dict, list]: The file, the weights, and the keys that are left over
-        rightly: of a classifier, or of layers behind the last stage that the module uses.
+        tuple[BackboneFile, dict, list]: The file, the weights, and the keys that the module may
+        leave unused: those of a classifier, and of layers behind its last stage.
+
+    Raises:
+        UserError: The file has no keys with the prefix.
     """
     file: BackboneFile = read_backbone(checkpoint)
     weights = {
@@ -154,9 +160,9 @@ def select_weights(module: nn.Module, checkpoint: str, prefix: str = '', only: s
     }
     if not weights:
         raise UserError(
-            f'keys under {prefix + only!r} were expected in {checkpoint}, and there are '
-            f'none (its first is {next(iter(file.state_dict))!r}): an exported '
-            f'backbone needs no prefix.'
+            f'keys under {prefix + only!r} were expected in {checkpoint}, and there are none '
+            f'(its first key is {next(iter(file.state_dict))!r}): leave the prefix out for an '
+            f'exported backbone.'
         )
     own = module.state_dict()
     behind = getattr(module, 'unused_keys', ())

@@ -1,10 +1,10 @@
-"""``mmcv._ext`` on torchvision's kernels, for an mmcv that came without compiled operators.
+"""``mmcv._ext`` implemented with torchvision's kernels, for mmcv-lite, which has no compiled operators.
 
-mmdet imports ``mmcv.ops`` unconditionally, and mmcv-lite has all of that package but the compiled
-module. mmcv only asks that each operator's name exists there, so a module of our own in its place
-is enough: the two operators of Faster R-CNN run on torchvision's kernels, which exist for the CPU
-and for CUDA wherever torchvision does, so does RetinaNet's focal loss (which mmdet calls on a GPU
-only), and every other name raises a sentence when it is called.
+mmdet imports ``mmcv.ops`` unconditionally, and mmcv-lite has all of that package except the
+compiled module. mmcv only asks whether each operator's name exists there, so a module of ours can
+take its place. NMS and RoIAlign (Faster R-CNN) and the focal loss (RetinaNet; mmdet calls it on
+GPUs only) run on torchvision's kernels, on the CPU and on CUDA. Every other operator raises a
+UserError when it is called.
 """
 
 import importlib.util
@@ -25,21 +25,21 @@ REMEDY = (
 
 
 class MissingOperator(UserError, NotImplementedError):
-    """An operator that has no stand-in was called; the sentence says how to get it."""
+    """An operator without a stand-in was called; the message says how to install it."""
 
 
 def provide_operators() -> bool:
-    """Put the stand-in where mmcv is installed without operators; imports neither mmcv nor mmdet.
+    """Install the stand-in if mmcv has no compiled operators; imports neither mmcv nor mmdet.
 
     Returns:
         bool: Whether the stand-in is in use. Compiled operators are never replaced, not even
-        broken ones: theirs is then the error to be seen.
+        broken ones, so that their own error is seen.
     """
     if NAME in sys.modules:
         return isinstance(sys.modules[NAME], StandIn)
     try:
         mmcv = importlib.util.find_spec('mmcv')
-    except (ImportError, ValueError):  # kept from being imported; or a test's mock without a spec
+    except (ImportError, ValueError):  # its import is blocked, or it is a mock without a spec
         return False
     if mmcv is None or PathFinder.find_spec(NAME, mmcv.submodule_search_locations) is not None:
         return False
@@ -48,10 +48,10 @@ def provide_operators() -> bool:
 
 
 class StandIn(ModuleType):
-    """A module in which every public name exists; those that are not implemented raise if called.
+    """A module that has every public name; operators that are not implemented raise when called.
 
-    It has a ``__spec__``, which mmengine's environment report looks up, but no loader: for
-    ``mmcv.utils.ext_loader.check_ops_exist`` the compiled operators remain absent.
+    It has a ``__spec__``, which mmengine's environment report needs, but no loader, so that
+    ``mmcv.utils.ext_loader.check_ops_exist`` still reports no compiled operators.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ def _missing(name: str, what: str = ''):
     def operator(*args, **kwargs):
         raise MissingOperator(
             f'the operator mmcv._ext.{name}{what} needs compiled mmcv, and the installed mmcv has '
-            f'no compiled operators (hsakd_mm stands in for nms, average roi_align and '
+            f'no compiled operators (hsakd_mm provides nms, average roi_align and '
             f'sigmoid_focal_loss only): use a model without it, or install mmcv with a C++ compiler '
             f'({BUILD_TIME}): {REMEDY}'
         )
@@ -89,13 +89,13 @@ def _missing(name: str, what: str = ''):
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
-    """Indices of the boxes kept, best score first.
+    """Returns the indices of the boxes that are kept, best score first.
 
     Args:
         boxes (Tensor): ``[N, 4]`` as x1, y1, x2, y2.
         scores (Tensor): ``[N]``.
-        iou_threshold (float): A box that overlaps a better one by more is dropped.
-        offset (int): 0, or 1 where the pixel of x2, y2 belongs to the box (width x2 - x1 + 1).
+        iou_threshold (float): A box is dropped if its IoU with a better one is higher.
+        offset (int): 0, or 1 if the pixel at x2, y2 belongs to the box (width x2 - x1 + 1).
     """
     boxes, scores = _to_float32(boxes), _to_float32(scores)
     if offset:
@@ -167,7 +167,7 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Fill ``grad_input [N, K]`` with the derivative of each element's loss."""
+    """Fill ``grad_input [N, K]`` with the gradient of the summed loss."""
     _without_weight(weight, 'sigmoid_focal_loss_backward')
     with torch.enable_grad():
         logits = _to_float32(input.detach()).requires_grad_()
@@ -193,7 +193,7 @@ def _only_average(pool_mode: int, name: str) -> None:
 
 
 def _to_float32(tensor: Tensor) -> Tensor:
-    """float16 and bfloat16 as float32: not every kernel has them, and boxes lose pixels there."""
+    """float16 and bfloat16 as float32: some kernels lack them, and boxes need whole pixels."""
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 

@@ -1,4 +1,4 @@
-"""Any timm CNN as MMDetection's backbone, loaded from an exported file without a key over."""
+"""Any timm CNN as MMDetection's backbone, loaded strictly from an exported file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -15,41 +15,41 @@ from hsakd_mm.models.backbones.staged import run
 from hsakd_mm.models.backbones.timm_backbone import TimmBackbone
 from hsakd_mm.registry import MODELS
 
-# Weights come from `init_cfg`, and the classifier is not kept.
+# Weights come from `init_cfg`, and the classifier is removed.
 NOT_PASSED_ON = ('pretrained', 'checkpoint_path', 'num_classes', 'features_only')
 
 
 @MODELS.register_module()
 class TimmDetBackbone(BaseModule):
-    """The stages of a timm CNN, cut as :class:`TimmBackbone` cuts them for pretraining.
+    """The stages of a timm CNN, split as :class:`TimmBackbone` splits them for pretraining.
 
-    Keys of the state dict are timm's own, which are those of the files that
-    tools/export_backbone.py writes. Modules behind the last stage of ``out_indices`` (a MobileNet's
-    ``conv_head``, the classifier) are not kept: every parameter takes part in each step, as
-    DistributedDataParallel wants it. ``unused_keys`` names what was left away, which
-    ``StrictPretrained`` then accepts in a file.
+    The keys of the state dict are timm's own, as in the files of tools/export_backbone.py. Modules
+    behind the last stage of ``out_indices`` (a MobileNet's ``conv_head``, the classifier) are
+    removed, since DistributedDataParallel expects every parameter to take part in each step.
+    ``StrictPretrained`` accepts their keys, which are listed in ``unused_keys``, in a file.
 
     Args:
         model_name (str): timm's name.
-        out_indices (Sequence[int]): Stages whose maps are given, ascending; 0 to 3 are the strides
-            4, 8, 16 and 32.
+        out_indices (Sequence[int]): Stages whose feature maps are returned, ascending; 0 to 3 have
+            the strides 4, 8, 16 and 32.
         frozen_stages (int): As in MMDetection's ResNet: -1 freezes nothing, 0 the stem, k the stem
-            and the first k stages. What is frozen has no gradient and stays in eval mode.
-        norm_eval (bool): Keep every BatchNorm in eval mode: its statistics stay what they were.
-        with_cp (bool): Activation checkpointing: the blocks of stages that are trained are run
-            once more in the backward pass instead of being remembered.
-        init_cfg (dict): ``dict(type='hsakd_mm.StrictPretrained', checkpoint=FILE)``; a ``FILE``
-            like ``timm://resnet18`` fetches timm's own weights. Random weights without.
+            and the first k stages. Frozen modules have no gradient and stay in eval mode.
+        norm_eval (bool): Keep every BatchNorm in eval mode, so that its running statistics do not
+            change.
+        with_cp (bool): Activation checkpointing: the blocks of trained stages are recomputed in
+            the backward pass, which saves memory.
+        init_cfg (dict): ``dict(type='hsakd_mm.StrictPretrained', checkpoint=FILE)``; ``FILE`` may be
+            ``timm://resnet18`` for timm's own weights. None starts from random weights.
         **kwargs: Passed to ``timm.create_model`` by :class:`TimmBackbone`.
 
     Attributes:
-        channels (tuple[int]): Of each map, the neck's ``in_channels``.
-        strides (tuple[int]): Down-sampling of each map.
-        unused_keys (frozenset[str]): Keys of the whole network that have no module here.
+        channels (tuple[int]): Channels of each feature map, the neck's ``in_channels``.
+        strides (tuple[int]): Stride of each feature map.
+        unused_keys (frozenset[str]): Keys of the whole network whose modules were removed.
 
     Raises:
-        UserError: The network cannot be cut into stages, takes images of one size only, or there
-            are no such stages.
+        UserError: The network cannot be split into stages or takes images of one size only, or
+            ``out_indices`` or ``frozen_stages`` name stages that do not exist.
 
     Example:
         >>> net = TimmDetBackbone('resnet18', out_indices=(1, 3), frozen_stages=1)
@@ -94,7 +94,7 @@ class TimmDetBackbone(BaseModule):
         self._freeze()
 
     def forward(self, images: Tensor) -> tuple:
-        """Maps ``[B, C_l, H / s_l, W / s_l]``, one an out index, of ``images: [B, 3, H, W]``."""
+        """Returns a map ``[B, C_l, H / s_l, W / s_l]`` for each out index; ``images: [B, 3, H, W]``."""
         features = run(self, self._stem, images)
         maps = []
         for index, names in enumerate(self._stages):
@@ -133,14 +133,14 @@ def _check_stages(out_indices: tuple, frozen_stages: int, count: int) -> None:
     )
     if not known or list(out_indices) != sorted(set(out_indices)):
         raise UserError(
-            f'out_indices of TimmDetBackbone name stages 0 to {count - 1}, each once '
+            f'out_indices of TimmDetBackbone should be stages 0 to {count - 1}, each once '
             f'and ascending, and are {out_indices!r}: choose from '
             f'{tuple(range(count))}.'
         )
     used = out_indices[-1] + 1
     if not -1 <= frozen_stages <= used:
         raise UserError(
-            f'frozen_stages of TimmDetBackbone is -1 (nothing), 0 (the stem) or up to '
+            f'frozen_stages of TimmDetBackbone should be -1 (nothing), 0 (the stem) or up to '
             f'{used} (the stem and {used} stages: out_indices end at {used - 1}), and '
             f'is {frozen_stages}: choose one of these.'
         )
@@ -148,7 +148,7 @@ def _check_stages(out_indices: tuple, frozen_stages: int, count: int) -> None:
 
 @torch.no_grad()
 def _check_free_size(net: TimmBackbone, model_name: str) -> None:
-    """A detector's images differ in size and are seldom square."""
+    """A detector's images differ in size and are rarely square."""
     try:
         net.eval().forward_taps(torch.zeros(1, 3, 64, 96))
     except (RuntimeError, AssertionError, ValueError) as error:
@@ -162,7 +162,7 @@ def _check_free_size(net: TimmBackbone, model_name: str) -> None:
 
 
 def _keep(module: nn.Module, names: set, path: str = '') -> None:
-    """Take away what lies on no way to ``names``; what stays keeps its name."""
+    """Remove all submodules except ``names`` and their parents; names do not change."""
     for name, child in list(module.named_children()):
         below = f'{path}{name}.'
         if any(kept.startswith(below) for kept in names):
@@ -172,9 +172,10 @@ def _keep(module: nn.Module, names: set, path: str = '') -> None:
 
 
 def _blocks(module: nn.Module) -> list:
-    """What a plain sequence of blocks consists of; anything else is one block.
+    """The blocks of a plain sequence; any other module is one block.
 
-    A single layer is no block: recomputing it saves no memory, since its input is kept.
+    Sequences of single layers are not split: recomputing one layer saves no memory, since its
+    input is stored.
     """
     children = list(module.children())
     if type(module) is not nn.Sequential or not all(list(child.children()) for child in children):
@@ -184,7 +185,7 @@ def _blocks(module: nn.Module) -> list:
 
 @contextmanager
 def _once(block: nn.Module) -> Iterator:
-    """The second run of a block writes no running statistics: the first has done so."""
+    """The recomputation of a block must not update running statistics a second time."""
     kept = [
         (module, name, value)
         for module in block.modules()

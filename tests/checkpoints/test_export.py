@@ -157,7 +157,7 @@ def test_the_checkpoint_itself_is_never_replaced(tmp_path) -> None:
     path = tmp_path / 'epoch_3.pth'
     write_checkpoint(path)
     before = sha256(str(path))
-    with pytest.raises(UserError, match='would replace the checkpoint'):
+    with pytest.raises(UserError, match='would overwrite its own checkpoint'):
         export_backbone(str(path), str(path))
     assert sha256(str(path)) == before
 
@@ -199,4 +199,4 @@ def test_of_two_networks_each_is_written(tmp_path, refusal) -> None:
     assert (by_name.pth, by_name.pth_sha256) == (two.pth, two.pth_sha256)
     with pytest.raises(UserError, match="has no backbone under 'net2.branches.'"):
         export_backbone(str(path), prefix='net2.branches.')
-    assert 'it holds 2 that taught each other' in refusal('transfer_det.py', str(path))
+    assert 'it holds several that taught each other' in refusal('transfer_det.py', str(path))

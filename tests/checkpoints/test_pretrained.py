@@ -70,7 +70,7 @@ def test_a_frozen_teachers_backbone_is_compared(tmp_path) -> None:
 def test_two_networks_are_not_one_backbone(tmp_path) -> None:
     path = tmp_path / 'online.pth'
     torch.save({'net1.backbone.fc.bias': torch.ones(1), 'net2.backbone.fc.bias': torch.ones(1)}, path)
-    with pytest.raises(UserError, match='it holds several that taught each other: write each'):
+    with pytest.raises(UserError, match='it holds several that taught each other: export them'):
         load_backbone(TimmBackbone('resnet18', num_classes=5), str(path))
 
 

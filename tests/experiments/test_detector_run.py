@@ -58,7 +58,7 @@ def test_the_newest_student_is_the_newest_that_had_a_teacher(tmp_path) -> None:
         newest_student(str(root))
     write_checkpoint(root / 'plain' / 'epoch_9.pth', hooks='')
     (root / 'plain' / 'torn.pth').write_bytes(b'PK')
-    with pytest.raises(UserError, match='none of the 1 runs there learnt from a teacher'):
+    with pytest.raises(UserError, match='none of the 1 runs there has a teacher'):
         newest_student(str(root))
     for name, age in (('old/epoch_9.pth', 90), ('new/best_top1_epoch_2.pth', 60), ('new/epoch_3.pth', 30)):
         write_checkpoint(root / name)
@@ -111,12 +111,12 @@ def test_the_input_normalisation_is_the_files(trained, tmp_path) -> None:
     assert preprocessor.mean == [10.0, 20.0, 30.0] and preprocessor.std == [40.0, 50.0, 60.0]
     assert preprocessor.bgr_to_rgb and not preprocessor.rgb_to_bgr
     assert cfg.model.backbone.init_cfg.checkpoint == export.safetensors
-    assert 'as the file says' in notes[-1] and export.safetensors_sha256 in notes[0]
+    assert '(from the file)' in notes[-1] and export.safetensors_sha256 in notes[0]
 
     torch.save(trained[1].state_dict(), tmp_path / 'other.pth')
     notes = start_from(cfg, resolve_source(str(tmp_path / 'other.pth')))
     assert cfg.model.data_preprocessor.mean == [123.675, 116.28, 103.53]
-    assert "ImageNet's" in notes[-1]
+    assert "torchvision's for ImageNet" in notes[-1]
     assert len(cfg.custom_hooks) == 1
 
 
@@ -126,7 +126,7 @@ def test_random_weights_are_not_frozen() -> None:
     notes = start_from(cfg, resolve_source('random'))
     assert cfg.model.backbone.init_cfg is None
     assert cfg.model.backbone.frozen_stages == -1 and not cfg.model.backbone.norm_eval
-    assert 'cannot stay frozen' in notes[-1]
+    assert 'are not frozen' in notes[-1]
 
 
 @needs_mmdet

@@ -165,5 +165,5 @@ def test_voc(tmp_path, monkeypatch) -> None:
         check_data(cfg)
     cfg.train_dataloader.dataset.dataset.datasets.pop()
     (root / 'VOC2007' / 'Annotations' / '000001.xml').write_text(XML.format('digit'))
-    with pytest.raises(UserError, match='their names are digit, head'):
+    with pytest.raises(UserError, match='the objects there are digit, head'):
         check_data(cfg)

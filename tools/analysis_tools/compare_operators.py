@@ -1,14 +1,14 @@
-"""Measure one detector with compiled mmcv and with the stand-in: do they give the same AP?
+"""Compare the AP of one detector with compiled mmcv and with torchvision's kernels.
 
 Usage::
 
     python tools/analysis_tools/compare_operators.py CONFIG CHECKPOINT OTHER_PYTHON \
         [--out FILE.json] [--cfg-options KEY=VALUE ...]
 
-This interpreter and OTHER_PYTHON, of which one has compiled mmcv and the other mmcv-lite, each
-measure the checkpoint on the images that the config validates on; AP is computed from the
-detections in full precision. The exit status is 1 if that of a class differs by more than 1e-4
-percent, and 2 after a mistake.
+One of this interpreter and OTHER_PYTHON has compiled mmcv, the other mmcv-lite. Both evaluate the
+checkpoint on the config's validation images, and AP is computed from the detections in full
+precision. The exit status is 1 if the AP of a class differs by more than 1e-4 percent, and 2 after
+a user error.
 """
 
 import argparse
@@ -63,10 +63,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def installations(pythons: list) -> list:
-    """Of each interpreter the versions, and whose operators it has.
+    """Versions and kind of operators of each interpreter.
 
     Raises:
-        UserError: One lacks a package, or both have the same operators.
+        UserError: One lacks a package, or both have the same kind of operators.
     """
     path = os.pathsep.join(filter(None, [ROOT, os.environ.get('PYTHONPATH')]))
     found = []
@@ -98,7 +98,7 @@ def installations(pythons: list) -> list:
 
 
 def measure(python: str, cfg: Config, checkpoint: str, folder: str) -> dict:
-    """The record of detections that ``python`` makes.
+    """Evaluate with ``python``, and return the record of its detections.
 
     Raises:
         UserError: Its ``tools/test.py`` failed.
@@ -120,11 +120,11 @@ def measure(python: str, cfg: Config, checkpoint: str, folder: str) -> dict:
 
 
 def compare(records: list) -> dict:
-    """AP in percent by two records of detections of the same images.
+    """Compare two records of detections of the same images.
 
     Returns:
-        dict: ``AP`` of both, ``per_class``, the largest ``difference`` of a class's AP, and how
-        many ``detections`` there are.
+        dict: ``AP`` of both in percent, AP ``per_class``, the largest ``difference`` of a class's
+        AP, and the numbers of ``detections``.
 
     Raises:
         UserError: The images or objects differ, or there are no objects.
@@ -132,15 +132,14 @@ def compare(records: list) -> dict:
     one, other = records
     if any(one[part] != other[part] for part in ('classes', 'images', 'truth')):
         raise UserError(
-            'both installations should have measured the same images, classes and '
-            'objects, and did not: compare on one machine, with one data set.'
+            'both installations should have evaluated the same images, classes and '
+            'objects, and did not: compare on one machine, with one dataset.'
         )
     aps = [100 * Matches(record).per_class().mean(1) for record in records]
-    known = ~np.isnan(aps[0])  # a class without objects has no AP by either
+    known = ~np.isnan(aps[0])  # a class without objects has no AP
     if not known.any():
         raise UserError(
-            'the images that were measured should have objects to find, and have '
-            'none: name a config that validates on others.'
+            'the validation images should have objects, and have none: name a config with other validation images.'
         )
     return dict(
         AP=[float(each[known].mean()) for each in aps],
@@ -155,7 +154,7 @@ def compare(records: list) -> dict:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options, needs=('model', 'val_dataloader', 'val_evaluator'))
-    load_checkpoint(args.checkpoint)  # says what is wrong with it before anything takes long
+    load_checkpoint(args.checkpoint)  # fails early if it is not a checkpoint
     pythons = [sys.executable, args.other_python]
     found = installations(pythons)
     with tempfile.TemporaryDirectory() as folder:

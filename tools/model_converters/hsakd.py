@@ -1,4 +1,4 @@
-"""Turn a file of the HSAKD authors, or of RepDistiller, into a training checkpoint, or back.
+"""Convert a checkpoint of the HSAKD authors or of RepDistiller to a training checkpoint, or back.
 
 python tools/model_converters/hsakd.py FILE CONFIG OUT
 python tools/model_converters/hsakd.py --reverse CHECKPOINT CONFIG OUT
@@ -26,10 +26,10 @@ from hsakd_mm.files import replace
 from hsakd_mm.models.branches import TailBranches
 from hsakd_mm.registry import MODELS
 
-# Where a file keeps its weights, and what its ``epoch`` lacks to the number of epochs it was
-# trained for: winycg/HSAKD counts from 0, RepDistiller from 1.
+# The key of the weights in a file, and what to add to its ``epoch`` for the number of epochs trained:
+# winycg/HSAKD counts from 0, RepDistiller from 1.
 PLACES = {'net': 1, 'model': 0, 'state_dict': 0}
-# Besides tensors their files hold accuracies, as numpy's numbers, and the command line's arguments.
+# Besides tensors, their files hold accuracies (numpy scalars) and the command-line arguments.
 HARMLESS = [
     Namespace,
     np.dtype,
@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     if os.path.realpath(args.file) == os.path.realpath(args.out):
-        raise UserError(f'the conversion would replace the file it is made from, {args.file}: give OUT another name.')
+        raise UserError(f'the conversion would overwrite its own input {args.file}: give OUT another name.')
     cfg = load_config(args.config, needs=('model',))
     content, tensors = (reverse if args.reverse else convert)(args.file, args.config, cfg)
     replace(args.out, lambda file: torch.save(content, file))
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def convert(path: str, config: str, cfg) -> tuple[dict, int]:
-    """Their file as ``dict(meta, state_dict)``, strictly that of the config's model."""
+    """Their file as ``dict(meta, state_dict)``, which has to match the config's model exactly."""
     weights, epoch = read(path)
     weights = from_upstream(weights)
     load_strict(MODELS.build(cfg.model), weights, source=path, what=f'model of {config}')
@@ -70,7 +70,7 @@ def convert(path: str, config: str, cfg) -> tuple[dict, int]:
 
 
 def reverse(path: str, config: str, cfg) -> tuple[dict, int]:
-    """A training checkpoint as ``dict(net, epoch)``, the form of winycg/HSAKD's files."""
+    """A training checkpoint as ``dict(net, epoch)``, the format of winycg/HSAKD's files."""
     content = load_checkpoint(path)
     weights, epoch = content['state_dict'], (content.get('meta') or {}).get('epoch')
     model = MODELS.build(cfg.model)
@@ -81,11 +81,11 @@ def reverse(path: str, config: str, cfg) -> tuple[dict, int]:
 
 
 def read(path: str) -> tuple[dict, int | None]:
-    """Weights and epochs trained for (None where it does not say) of a file of theirs."""
+    """Weights and number of epochs trained (None if unknown) of one of their files."""
     if not os.path.isfile(path):
         raise UserError(f'a file of weights was expected at {path}, and there is none: check the path.')
     try:
-        # The context takes back what it allowed, also what was allowed before.
+        # On exit the context forbids all of its globals, also those that were allowed before.
         allowed = torch.serialization.get_safe_globals()
         with torch.serialization.safe_globals([each for each in HARMLESS if each not in allowed]):
             content = torch.load(path, map_location='cpu', weights_only=True)
@@ -93,7 +93,7 @@ def read(path: str) -> tuple[dict, int | None]:
         if 'GLOBAL' in str(error):
             raise UserError(
                 f'{path} holds more than tensors and plain values, and reading such a file can run '
-                f'any code; if you trust where it comes from, save its weights alone, as in python '
+                f'any code; if you trust its origin, save its weights alone, as in python '
                 f"-c \"import torch; torch.save(torch.load({path!r}, weights_only=False)['net'], "
                 f"'weights.pth')\", and convert weights.pth."
             ) from error
@@ -125,8 +125,8 @@ def require_tails(model: nn.Module, config: str) -> None:
         branches = getattr(module, 'branches', None)
         if branches is not None and not isinstance(branches, TailBranches):
             raise UserError(
-                f'winycg/HSAKD knows one kind of branches, TailBranches, and {config} '
-                f'has {type(branches).__name__}: it has no name for their weights.'
+                f'winycg/HSAKD has one kind of branches, TailBranches, and {config} has '
+                f'{type(branches).__name__}: such a checkpoint cannot be converted.'
             )
 
 
