@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlparse
 
 import timm
@@ -28,7 +28,8 @@ def fetch(name: str) -> Mapping:
             file a machine without internet needs, and where.
     """
     scheme, _, model = name.partition('://')
-    load, place = _from_url, name
+    load: Callable[[str], Mapping] = _from_url
+    place = name
     if scheme == 'torchvision':
         known = get_torchvision_models()
         if model not in known:
@@ -65,7 +66,7 @@ def _without_internet(scheme: str, place: str) -> tuple[str, str]:
             f'models--{repository.replace("/", "--")} from its Hugging Face cache '
             f'(~/.cache/huggingface/hub) into the one here, {constants.HF_HUB_CACHE}'
         )
-    address = config.url if config else place
+    address = str(config.url) if config else place
     file = os.path.basename(urlparse(address).path)
     return address, (
         f'download it with another machine and name that file instead, or put it as {file} into '

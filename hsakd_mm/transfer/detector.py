@@ -196,7 +196,7 @@ def _strict_parts(config) -> list:
 def _named(error: UserError, cfg: Config, source: BackboneSource) -> UserError:
     """The loader's sentence, preceded by the names of both networks if the file names its own."""
     metadata = source.backbone.metadata if source.backbone else {}
-    if not metadata.get('backbone_type'):
+    if source.backbone is None or not metadata.get('backbone_type'):
         return error
     arguments = {'model_name': metadata.get('model_name'), **(metadata.get('model_kwargs') or {})}
     return UserError(

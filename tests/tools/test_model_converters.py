@@ -145,7 +145,7 @@ def test_refusals_write_nothing(convert, tmp_path) -> None:
         ('theirs.pth', 'none.py', 'there is no such file'),
     ):
         assert said in convert(file, config, 'out.pth')
-    assert 'would replace the file' in convert('theirs.pth', 'config.py', 'theirs.pth')
+    assert 'would overwrite its own input' in convert('theirs.pth', 'config.py', 'theirs.pth')
     assert (tmp_path / 'out.pth').read_text() == 'as it was'
     assert len(list(tmp_path.iterdir())) == 7
 
