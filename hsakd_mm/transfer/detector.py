@@ -39,33 +39,7 @@ def start_from(cfg: Config, source: BackboneSource) -> list:
     backbone = cfg.model.backbone
     parts = [backbone, *(part for part in _strict_parts(cfg.model) if part is not backbone)]
     if source.backbone is None:
-        named = [
-            key
-            for key, value in (
-                ('load_from', cfg.get('load_from')),
-                ('model.backbone.pretrained', backbone.get('pretrained')),
-            )
-            if value
-        ]
-        if named:
-            raise UserError(
-                f'"random" means random weights, and the config loads weights with '
-                f'{" and ".join(named)}: remove that, or name the file instead of random.'
-            )
-        for part in parts:
-            part.init_cfg = None
-        notes = ['No pretraining: the backbone starts from random weights.']
-        if any(part.get('frozen_stages', -1) >= 0 or part.get('norm_eval') for part in parts):
-            for part in parts:
-                part.update(
-                    {
-                        key: value
-                        for key, value in (('frozen_stages', -1), ('norm_eval', False))
-                        if key in part or part is backbone
-                    }
-                )
-            notes.append('Random weights are not frozen: frozen_stages=-1, norm_eval=False.')
-        return notes
+        return _start_random(cfg, parts)
     path = os.path.abspath(source.backbone.path)
     for part in parts:
         init_cfg = part.get('init_cfg') or {}
@@ -86,6 +60,25 @@ def start_from(cfg: Config, source: BackboneSource) -> list:
     mean, std = list(normalisation['mean']), list(normalisation['std'])
     cfg.model.data_preprocessor.update(mean=mean, std=std, bgr_to_rgb=True, rgb_to_bgr=False)
     notes.append(f'Input: RGB 0..255, mean {mean}, std {std} ({origin}).')
+    return notes
+
+
+def _start_random(cfg: Config, parts: list) -> list:
+    backbone = cfg.model.backbone
+    loaded = {'load_from': cfg.get('load_from'), 'model.backbone.pretrained': backbone.get('pretrained')}
+    if named := [key for key, value in loaded.items() if value]:
+        raise UserError(
+            f'"random" means random weights, and the config loads weights with '
+            f'{" and ".join(named)}: remove that, or name the file instead of random.'
+        )
+    notes = ['No pretraining: the backbone starts from random weights.']
+    if any(part.get('frozen_stages', -1) >= 0 or part.get('norm_eval') for part in parts):
+        notes.append('Random weights are not frozen: frozen_stages=-1, norm_eval=False.')
+        for part in parts:
+            trained = dict(frozen_stages=-1, norm_eval=False)
+            part.update({key: value for key, value in trained.items() if key in part or part is backbone})
+    for part in parts:
+        part.init_cfg = None
     return notes
 
 
