@@ -134,3 +134,11 @@ def test_frozen_submodules_are_named_at_any_depth(shipped) -> None:
     norms = dict(BACKBONES['ResNet'][0], norm_cfg=dict(type='BN', requires_grad=False), frozen_stages=0)
     _, said = check_fit(config(shipped, norms), RANDOM, images=8)
     assert '(conv1, bn1, layer1.0.bn1, layer1.0.bn2, ' in said and ' and 13 more)' in said
+
+
+def test_training_an_inherited_config_says_so_before_it_starts(tmp_path, refusal) -> None:
+    base = REPO / 'configs' / 'transfer' / 'faster-rcnn_r18_fpn_vehicles.py'
+    (tmp_path / 'mine.py').write_text(
+        f'_base_ = {str(base)!r}\nmodel = dict(backbone=dict(depth=50), neck=dict(in_channels=[64, 128, 256, 512]))\n'
+    )
+    assert "set model.neck.in_channels=[256, 512, 1024, 2048], or 'auto'" in refusal('train.py', 'mine.py')
