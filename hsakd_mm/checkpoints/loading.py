@@ -160,7 +160,7 @@ def load_strict(module: nn.Module, state_dict: Mapping, source: str, what: str) 
             if keys
         )
         raise UserError(
-            f'the {what} has {len(own)} tensors, and {source} does not hold exactly '
+            f'the {what} has {len(own)} tensors and {source} does not hold exactly '
             f'these ({found}): use a checkpoint of the same architecture, or the '
             f'config that this one was trained with.'
         )
