@@ -84,7 +84,8 @@ def write_backbone(state_dict: OrderedDict, metadata: dict, path: str) -> None:
         replace(path, lambda file: file.write(content))
     else:
         state_dict = state_dict.copy()
-        state_dict._metadata = {**getattr(state_dict, '_metadata', {}), METADATA: metadata}
+        own = {**getattr(state_dict, '_metadata', {}), METADATA: metadata}
+        state_dict._metadata = own  # type: ignore[attr-defined]  # where torch keeps its layers' versions
         replace(path, lambda file: torch.save(state_dict, file))
 
 

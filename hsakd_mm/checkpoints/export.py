@@ -98,7 +98,7 @@ def export_backbone(
             )
         )
     metadata = _metadata(content, checkpoint, with_head, prefix)
-    backbone._metadata = OrderedDict(
+    backbone._metadata = OrderedDict(  # type: ignore[attr-defined]
         (key.removeprefix(prefix), value)
         for key, value in (getattr(weights, '_metadata', None) or {}).items()
         if key.startswith(prefix)
@@ -106,14 +106,14 @@ def export_backbone(
 
     net = f'_{prefix.split(".")[0]}' if prefix.startswith('net') else ''
     stem = _stem(out) if out else f'{os.path.splitext(checkpoint)[0]}{net}_backbone'
-    files = [stem + ending for ending in FORMATS]
-    if os.path.abspath(checkpoint) in map(os.path.abspath, files):
+    pth, safetensors = (stem + ending for ending in FORMATS)
+    if os.path.abspath(checkpoint) in map(os.path.abspath, (pth, safetensors)):
         raise UserError(
             f'the export would replace the checkpoint it is made from, {checkpoint}: give --out another name.'
         )
-    for file in files:
+    for file in (pth, safetensors):
         write_backbone(backbone, metadata, file)
-    return Export(*files, *map(sha256, files), tensors=len(backbone), metadata=metadata)
+    return Export(pth, safetensors, sha256(pth), sha256(safetensors), len(backbone), metadata)
 
 
 def _metadata(content: dict, source: str, with_head: bool, prefix: str) -> dict:

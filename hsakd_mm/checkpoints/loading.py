@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import timm
 import torch
@@ -69,7 +69,8 @@ def load_checkpoint(path: str) -> dict:
 def _fetch(name: str):
     """Weights by name or address, kept in torch's or timm's cache; rank 0 first."""
     scheme, _, model = name.partition('://')
-    fetch, place = _from_url, name
+    fetch: Callable = _from_url
+    place = name
     if scheme == 'torchvision':
         known = get_torchvision_models()
         if model not in known:

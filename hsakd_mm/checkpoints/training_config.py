@@ -39,7 +39,8 @@ def training_config(content: Mapping, source: str) -> dict:
         return _assigned(ast.parse(content['meta']['cfg']))
     # ValueError is of nulls, TypeError of odd keys, the last two of what is nested without end.
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
-        line = f'line {error.lineno}' if getattr(error, 'lineno', None) else 'one'
+        number = getattr(error, 'lineno', None)
+        line = f'line {number}' if number else 'one'
         raise UserError(
             f'the config inside {source} was expected to hold plain values, as '
             f'mmengine writes them, and {line} does not ({error}): it is not '
@@ -76,20 +77,21 @@ def _value(node: ast.expr):
         case ast.Set():
             return {_value(each) for each in node.elts}
         case ast.Dict() if None not in node.keys:
-            return {_value(key): _value(value) for key, value in zip(node.keys, node.values)}
+            keys = (_value(key) for key in node.keys if key is not None)
+            return dict(zip(keys, map(_value, node.values)))
         case ast.Call(func=ast.Name('dict'), args=args):
             if (
                 len(args) < 2
                 and all(isinstance(each, ast.Dict) for each in args)
                 and all(each.arg for each in node.keywords)
             ):
-                return dict(*map(_value, args), **{each.arg: _value(each.value) for each in node.keywords})
+                return dict(*map(_value, args), **{str(each.arg): _value(each.value) for each in node.keywords})
         case ast.Name('inf' | 'nan'):  # as str() writes these floats
             return float(node.id)
     raise _refused(node)
 
 
-def _refused(node: ast.AST) -> SyntaxError:
+def _refused(node: ast.stmt | ast.expr) -> SyntaxError:
     error = SyntaxError(ast.unparse(node).splitlines()[0][:80])
     error.lineno = node.lineno
     return error

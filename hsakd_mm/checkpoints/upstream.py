@@ -108,7 +108,7 @@ def _match(key: str, branch: re.Pattern, whose: str):
 
 
 def _net(key: str) -> str:
-    return re.match(_NET, key).group()
+    return re.match(_NET, key).group()  # type: ignore[union-attr]  # it matches every key
 
 
 def _lengths(keys: Iterable, branch: re.Pattern, part: str) -> dict:

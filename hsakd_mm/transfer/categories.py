@@ -99,7 +99,7 @@ def _heads(model: dict) -> Iterator:
         ('model.roi_head.mask_head', roi.get('mask_head')),
     ):
         several = isinstance(head, list | tuple)  # Cascade R-CNN's
-        for number, each in enumerate(head if several else [head]):
+        for number, each in enumerate(head if isinstance(head, list | tuple) else [head]):
             if each and each.get('num_classes') is not None:
                 yield f'{name}.{number}' if several else name, each['num_classes']
 

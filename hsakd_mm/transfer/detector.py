@@ -164,7 +164,7 @@ def _strict_parts(config) -> list:
 def _named(error: UserError, cfg: Config, source: Source) -> UserError:
     """The loader's sentence, after the names of both networks where the file tells its own."""
     said = source.backbone.metadata if source.backbone else {}
-    if not said.get('backbone_type'):
+    if source.backbone is None or not said.get('backbone_type'):
         return error
     own = dict(cfg.model.backbone)
     kind = own.pop('type')
