@@ -66,6 +66,7 @@ setup(
     author='The hsakd_mm authors',
     license='Apache-2.0',
     python_requires='>=3.10',
+    classifiers=[f'Programming Language :: Python :: 3.{minor}' for minor in range(10, 15)],
     packages=find_packages(include=['hsakd_mm', 'hsakd_mm.*']),
     package_data={'hsakd_mm.reports': ['*.jinja']},
     include_package_data=False,

@@ -11,12 +11,17 @@
   which takes the place of the file once it is whole and on the disk.
 * ``sync_bn='torch'`` makes a bare SyncBatchNorm of timm's ``BatchNormAct2d``, and the activation in
   it is lost without a word. timm's own conversion, which keeps it, takes its place.
+* mmengine and mmcv look for mmcv's compiled operators with ``pkgutil.find_loader``, which Python 3.14
+  no longer has, the former at every ``paramwise_cfg``. It is put back there.
 """
 
 import os
 import pickle
+import pkgutil
 import platform
+import sys
 import warnings
+from importlib.util import find_spec
 
 import mmengine
 import numpy as np
@@ -104,6 +109,16 @@ def _keep_activations() -> None:
     _runner.convert_sync_batchnorm = convert
 
 
+def _find_loader(name: str):
+    spec = find_spec(name)
+    return spec and spec.loader
+
+
+def _find_compiled_operators() -> None:
+    if sys.version_info >= (3, 14):
+        pkgutil.find_loader = _find_loader
+
+
 if digit_version(mmengine.__version__) >= digit_version('0.11'):
     warnings.warn(
         f'hsakd_mm/compat.py mends mmengine 0.10, and {mmengine.__version__} is installed: '
@@ -114,3 +129,4 @@ _allow_own_checkpoints()
 _find_own_configs()
 _write_whole_files()
 _keep_activations()
+_find_compiled_operators()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.fileio import LocalBackend
+from mmengine.optim import build_optim_wrapper
 from mmengine.runner import runner
 
 import hsakd_mm.compat as compat
@@ -59,3 +60,11 @@ def test_sync_bn_keeps_the_activations_in_timms_norms() -> None:
     norms = [module for module in converted.modules() if isinstance(module, torch.nn.SyncBatchNorm)]
     assert norms and list(converted.state_dict()) == keys
     assert torch.equal(converted(images), before)
+
+
+def test_parameters_of_a_kind_can_have_settings_of_their_own() -> None:
+    optimizer = dict(type='SGD', lr=0.1, weight_decay=0.1)
+    wrapper = build_optim_wrapper(
+        torch.nn.BatchNorm2d(3), dict(optimizer=optimizer, paramwise_cfg=dict(norm_decay_mult=0.0))
+    )
+    assert wrapper.param_groups[0]['weight_decay'] == 0

@@ -44,11 +44,11 @@ sys.exit(any(find_spec(name) is None for name in names))
 EOF
 }
 
-# The first Python 3.10-3.12 that can make virtual environments.
+# The first Python 3.10 to 3.14 that can make virtual environments.
 find_python() {
     local candidate found=''
-    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.12 python3.11 python3.10 python; do
-        "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
+    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.1{2,1,3,4,0} python; do
+        "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' \
             2> /dev/null || continue
         found=$candidate
         if "$candidate" -c 'import ensurepip, venv' 2> /dev/null; then
@@ -61,8 +61,8 @@ find_python() {
         fail "$found cannot make virtual environments here (it lacks ensurepip): install its venv" \
             "package, on Debian and Ubuntu with apt install $found-venv."
     fi
-    fail "Python 3.10, 3.11 or 3.12 is needed, and neither python3 nor python3.10 to python3.12" \
-        "is one: install it, or name it as in PYTHON=/path/to/python3.11 bash tools/setup_env.sh."
+    fail "Python 3.10 to 3.14 is needed, and neither python3 nor python3.10 to python3.14 is" \
+        "one of them: install it, or name it as in PYTHON=/path/to/python3.11 bash tools/setup_env.sh."
 }
 
 # pip, telling only of the large downloads; its errors are left alone. Compiling every file takes

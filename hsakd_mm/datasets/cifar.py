@@ -22,7 +22,7 @@ class CIFAR10(TorchvisionSet):
     def files(self) -> list[tuple[str, str]]:
         return [*super().files(), (self.source.meta['filename'], self.source.meta['md5'])]
 
-    def open(self, source: type) -> tuple[np.ndarray, Sequence[int], Sequence[str]]:
+    def open(self, source) -> tuple[np.ndarray, Sequence[int], Sequence[str]]:
         source.meta = dict(source.meta, md5=None)
         content = source(self.data_root, train=self.split == 'train')
         return content.data, content.targets, content.classes

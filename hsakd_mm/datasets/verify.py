@@ -78,6 +78,7 @@ def _check_share(paths: Sequence[str], check: Callable, done: int, total: int, b
             check(path)
         except UserError as error:
             return error
+        return None
 
     logged = time.monotonic()
     with ThreadPool(min(16, 4 * (os.cpu_count() or 1))) as pool:

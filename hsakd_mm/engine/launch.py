@@ -135,7 +135,7 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
             f'bash tools/dist_train.sh CONFIG PROCESSES.'
         )
     options = dict(cfg.get('env_cfg', {}).get('dist_cfg', {}))
-    group = dict(backend='gloo')
+    group: dict = dict(backend='gloo')
     if 'timeout' in options:
         group['timeout'] = timedelta(seconds=options['timeout'])
     if not dist.is_initialized():
@@ -190,7 +190,7 @@ def _check_processes(count: str) -> int:
     """Processes on this node, from torchrun's ``--nproc-per-node``."""
     devices = torch.cuda.device_count()
     if count in ('auto', 'gpu', 'cpu'):
-        return max(1, devices if count != 'cpu' else os.cpu_count())
+        return max(1, devices if count != 'cpu' else os.cpu_count() or 1)
     if not count.isdecimal() or int(count) == 0:
         raise UserError(
             f'the number of GPUs (on a machine without: of processes) should be a positive number, and is {count!r}.'
@@ -205,7 +205,7 @@ def _check_processes(count: str) -> int:
 
 def _share_cores(processes: int) -> None:
     """Give each process its part of the cores; with GPUs one thread, as torchrun does."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     threads = 1 if torch.cuda.is_available() else max(1, cores // processes)
     os.environ.setdefault('OMP_NUM_THREADS', str(threads))
     os.environ.setdefault('MKL_NUM_THREADS', os.environ['OMP_NUM_THREADS'])

@@ -85,12 +85,8 @@ def _no_space(error: BaseException) -> str | None:
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if not full and isinstance(error, (OSError, RuntimeError)):
         # torch's zip writer and DataLoader workers leave no errno, only their words.
-        full = re.search(
-            r'No space left on device|Disk quota exceeded|PytorchStreamWriter failed|'
-            r'inline_container\.cc.*unexpected pos',
-            str(error),
-            re.DOTALL,
-        )
+        words = r'No space left on device|Disk quota|PytorchStreamWriter failed|inline_container\.cc.*unexpected pos'
+        full = bool(re.search(words, str(error), re.DOTALL))
     if not full:
         return None
     name = getattr(error, 'filename', None)
@@ -179,7 +175,7 @@ def _wrong_argument(error: BaseException) -> str | None:
             name
             for base in type(built).__mro__
             if '__init__' in vars(base)
-            for name in inspect.signature(base.__init__).parameters
+            for name in inspect.signature(vars(base)['__init__']).parameters
         ]
     )
     owner = owner or 'a class' if built is None else type(built).__name__

@@ -46,7 +46,7 @@ def measure_teacher(teacher: nn.Module, dataloader) -> dict:
         branch l'``.
     """
     classes = teacher.num_classes
-    pretext = getattr(teacher, 'pretext', None)
+    pretext: nn.Module = getattr(teacher, 'pretext', None)
     top1, seen = _Counter(classes), 0
     # SSKD's teacher has a pretext task and no branches.
     joint = [_Counter(classes * pretext.num_views) for _ in getattr(teacher, 'branches', ())]

@@ -11,23 +11,18 @@ TINY = ROOT / 'tests' / 'tools' / 'tiny_config.py'
 
 
 def environment(**more) -> dict:
-    """This process's environment without what a launcher or a test run may have left in it."""
-    left = (
-        'RANK',
-        'WORLD_SIZE',
-        'LOCAL_RANK',
-        'MASTER_ADDR',
-        'MASTER_PORT',
-        'VIRTUAL_ENV',
-        'HSAKD_MM_TRACEBACK',
-        'OMP_NUM_THREADS',
-    )
+    """This process's environment without what a launcher or a test run may have left in it.
+
+    One thread: tests run side by side, and threads that wait for a busy core cost more than they do.
+    """
+    left = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT', 'VIRTUAL_ENV', 'HSAKD_MM_TRACEBACK')
     env = {key: value for key, value in os.environ.items() if key not in left}
     return {
         **env,
         'PYTHONPATH': str(ROOT),
         'PYTHON': sys.executable,
         'CUDA_VISIBLE_DEVICES': '',
+        'OMP_NUM_THREADS': '1',
         **{key: str(value) for key, value in more.items()},
     }
 

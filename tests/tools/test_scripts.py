@@ -114,12 +114,12 @@ def set_up(clone, **env):
 
 
 def test_set_up_without_a_python(clone):
-    assert_sentence(set_up(clone), 'Python 3.10, 3.11 or 3.12 is needed')
+    assert_sentence(set_up(clone), 'Python 3.10 to 3.14 is needed')
 
 
 def test_set_up_with_a_python_that_is_too_old(clone):
     make_command(clone.parent / 'commands', 'python3', 'exit 1')
-    assert_sentence(set_up(clone), 'Python 3.10, 3.11 or 3.12 is needed')
+    assert_sentence(set_up(clone), 'Python 3.10 to 3.14 is needed')
 
 
 def test_set_up_with_a_python_without_venv(clone):

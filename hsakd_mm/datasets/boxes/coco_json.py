@@ -100,7 +100,8 @@ def collect(samples: Sequence, classes: Sequence | None, clip: float, what: str)
             elif isinstance(loaded, Malformed):
                 split.findings.image(*loaded.args)
             else:
-                _add(split, sample, *loaded, classes, clip)
+                size, annotation = loaded
+                _add(split, sample, size, annotation, classes, clip)
             seen.add(sample.source)
     return split
 

@@ -124,11 +124,13 @@ def read_xml(path: str, from_zero: bool = False) -> Annotation:
     for number, thing in enumerate(root.findall('object'), 1):
         place = f'object {number}'
         try:
-            values = [float(thing.find(f'bndbox/{corner}').text) for corner in ('xmin', 'ymin', 'xmax', 'ymax')]
+            values = [float(thing.findtext(f'bndbox/{corner}', '')) for corner in ('xmin', 'ymin', 'xmax', 'ymax')]
             corners = tuple(values if from_zero else (int(value) - 1 for value in values))
             difficult = bool(int(thing.findtext('difficult') or 0))
-            name = thing.find('name').text.strip()
-        except (AttributeError, TypeError, ValueError, OverflowError):
+            name = thing.findtext('name', '').strip()
+            if not name:
+                raise ValueError
+        except (ValueError, OverflowError):
             annotation.malformed.append(place)
             continue
         annotation.boxes.append(Box(name, corners, difficult, place))
@@ -145,8 +147,8 @@ def _size(root: ET.Element, path: str) -> tuple | None:
     if root.find('size') is None:
         return None
     try:
-        size = tuple(int(float(root.findtext(f'size/{side}'))) for side in ('width', 'height'))
-    except (TypeError, ValueError, OverflowError) as error:
+        size = tuple(int(float(root.findtext(f'size/{side}', ''))) for side in ('width', 'height'))
+    except (ValueError, OverflowError) as error:
         raise Malformed(MALFORMED, f'{path}, size') from error
     return size if all(size) else None
 

@@ -35,7 +35,7 @@ class Source(NamedTuple):
 class Drawn(NamedTuple):
     """A digit in a scene: its index, and the bounding box of its ink in whole pixels."""
 
-    index: int
+    digit: int  # index into Source.digits
     x: int
     y: int
     width: int

@@ -81,7 +81,7 @@ def _write(folder: str, source: Source, wanted: dict) -> dict:
     """Draw and write everything into an empty folder; returns the manifest."""
     content, files = hashlib.sha256(), {}
 
-    def save(name: str, pixels: np.ndarray | None = None, text: str | None = None) -> None:
+    def save(name: str, pixels: np.ndarray | None = None, text: str = '') -> None:
         path = os.path.join(folder, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if pixels is not None:
@@ -144,8 +144,8 @@ def _scenes(source: Source, split: str, number: int, rng: np.random.Generator, s
                 id=len(annotations) + place,
                 image_id=image_id,
                 iscrowd=0,
-                category_id=int(source.labels[box.index]) + 1,
-                digit_index=box.index,
+                category_id=int(source.labels[box.digit]) + 1,
+                digit_index=box.digit,
                 bbox=[box.x, box.y, box.width, box.height],
                 area=box.width * box.height,
             )

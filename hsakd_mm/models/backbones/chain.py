@@ -26,8 +26,8 @@ class Call:
 
     name: str
     module: nn.Module
-    given: tuple  # shape of what it takes, None if that is not one tensor
-    gave: tuple
+    given: tuple | None  # shape of what it takes, None if that is not one tensor
+    gave: tuple | None
     chained: bool  # whether it takes just what the call before it, among its siblings, gave
     children: list = field(default_factory=list)
     ends: bool = False  # whether its last child's output is its own

@@ -53,7 +53,7 @@ class ResidualBlock(nn.Module):
         return F.relu(out, inplace=True)
 
 
-BLOCKS = {'basic': dict(kernels=(3, 3), expansion=1), 'bottleneck': dict(kernels=(1, 3, 1), expansion=4)}
+BLOCKS: dict = {'basic': dict(kernels=(3, 3), expansion=1), 'bottleneck': dict(kernels=(1, 3, 1), expansion=4)}
 
 
 class ResidualStages(CifarBackbone):

@@ -234,7 +234,7 @@ class TimmBackbone(StagedBackbone):
         tail.eval()
         try:
             with torch.no_grad():
-                shape = tuple(tail(taps).shape)
+                shape: tuple | str = tuple(tail(taps).shape)
         except RuntimeError as error:
             shape = f'an error ({error})'
         tail.train()

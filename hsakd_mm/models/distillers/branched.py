@@ -26,6 +26,9 @@ def grow(backbone: StagedBackbone, branches: dict | None, num_views: int) -> nn.
 class Branched:
     """Mixin of what has ``backbone`` and ``branches``."""
 
+    backbone: nn.Module
+    branches: nn.Module
+
     def forward_branches(self, images: Tensor, detach: bool = False) -> tuple:
         """Class logits ``[R, N]`` and branch logits ``L x [R, N·M]`` of ``images: [R, 3, H, W]``.
 

@@ -100,7 +100,7 @@ class Contrast(nn.Module):
         self.num_negatives = num_negatives
         self.temperature = temperature
         self.momentum = momentum
-        self.negatives: Negatives | None = None
+        self.negatives: Negatives = None  # type: ignore[assignment]  # CRD.attach_dataset sets it
         self.embed_student = nn.Linear(student_features, dim)
         self.embed_teacher = nn.Linear(teacher_features, dim)
         bound = (3 / dim) ** 0.5

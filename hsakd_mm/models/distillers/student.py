@@ -29,11 +29,13 @@ class StudentMixin:
     """
 
     distill_weight: float = 1.0
+    data_preprocessor: nn.Module
+    num_classes: int
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._teacher = UnregisteredModule()
-        self._renormalise = None
+        self._renormalise: tuple | None = None
 
     @property
     def teacher(self) -> nn.Module:
@@ -77,7 +79,7 @@ class StudentMixin:
 
 def _renormalisation(ours: nn.Module, theirs: nn.Module) -> tuple | None:
     """Scale and shift, ``[3, 1, 1]`` each, from one normalisation to another; None if the same."""
-    stats = [getattr(each, name, None) for each in (ours, theirs) for name in ('mean', 'std')]
+    stats: list = [getattr(each, name, None) for each in (ours, theirs) for name in ('mean', 'std')]
     if any(each is None for each in stats):
         return None
     mean, std, their_mean, their_std = (each.to(stats[0].device) for each in stats)
