@@ -9,6 +9,11 @@
 * mmengine's local file backend writes in place, so that a run killed while it saves (a job's time
   limit, a full disk) leaves a truncated checkpoint under the final name. Ours writes a neighbour,
   which takes the place of the file once it is whole and on the disk.
+* In a config inherited by a package's name (``_base_ = 'hsakd_mm::...'``) mmengine writes the name of
+  that package into each dict with a ``type``, as ``_scope_``. Its registries take it out again, but
+  ``collate_fn`` and ``worker_init_fn`` of a dataloader are not built by one: they were called with
+  ``_scope_`` as an argument and failed at the first batch. It is taken out here, and the function is
+  looked up in that package.
 * ``sync_bn='torch'`` makes a bare SyncBatchNorm of timm's ``BatchNormAct2d``, and the activation in
   it is lost without a word. timm's own conversion, which keeps it, takes its place.
 """
@@ -25,6 +30,8 @@ from mmengine.config import config as _config
 from mmengine.config import utils as _config_utils
 from mmengine.fileio import LocalBackend
 from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.registry import FUNCTIONS
+from mmengine.runner import Runner
 from mmengine.runner import runner as _runner
 from mmengine.utils import digit_version
 
@@ -91,6 +98,29 @@ def _write_whole_files() -> None:
     LocalBackend.put, LocalBackend.put_text = _put, _put_text
 
 
+def _without_scope(function):
+    """``dict(type='name', _scope_=..., **arguments)`` with the function itself as its type."""
+    if not isinstance(function, dict) or '_scope_' not in function:
+        return function
+    function = dict(function)
+    with FUNCTIONS.switch_scope_and_registry(function.pop('_scope_')) as registry:
+        if isinstance(function['type'], str):
+            function['type'] = registry.get(function['type'])
+    return function
+
+
+def _inherit_dataloaders() -> None:
+    usual = Runner.build_dataloader
+
+    def build_dataloader(dataloader, *args, **kwargs):
+        if isinstance(dataloader, dict):
+            functions = {'collate_fn', 'worker_init_fn'} & dataloader.keys()
+            dataloader = {**dataloader, **{name: _without_scope(dataloader[name]) for name in functions}}
+        return usual(dataloader, *args, **kwargs)
+
+    Runner.build_dataloader = staticmethod(build_dataloader)
+
+
 def _keep_activations() -> None:
     usual = _runner.convert_sync_batchnorm
 
@@ -113,4 +143,5 @@ if digit_version(mmengine.__version__) >= digit_version('0.11'):
 _allow_own_checkpoints()
 _find_own_configs()
 _write_whole_files()
+_inherit_dataloaders()
 _keep_activations()

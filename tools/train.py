@@ -20,7 +20,7 @@ import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are u
 from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.engine.branches import look_at_branches
 from hsakd_mm.engine.hooks.progress_hook import report_progress
-from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors
+from hsakd_mm.engine.launch import Options, check_sync_bn, prepare_launcher, user_errors
 from hsakd_mm.engine.optim import check_amp, use_amp
 from hsakd_mm.engine.preflight import (
     check_disk,
@@ -87,6 +87,7 @@ def main() -> None:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     checkpoint = find_resume(cfg, args.resume)
     prepare_launcher(cfg, args.launcher)
+    check_sync_bn(cfg)
 
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for hook in runner.hooks:

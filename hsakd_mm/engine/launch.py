@@ -150,6 +150,22 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
     }
 
 
+def check_sync_bn(cfg: Config) -> None:
+    """Refuse synchronised BatchNorm where it cannot be trained; to be called after ``prepare_launcher``.
+
+    Raises:
+        UserError: An unknown kind, or several processes without GPUs.
+    """
+    kind = cfg.get('sync_bn')
+    if kind not in (None, 'torch', 'mmcv'):
+        raise UserError(f"sync_bn is expected to be 'torch' or 'mmcv', and it is {kind!r}: set one of them, or None.")
+    if kind and cfg.launcher != 'none' and not torch.cuda.is_available():
+        raise UserError(
+            f'sync_bn={kind!r} needs GPUs, and torch finds none here: set sync_bn=None; SyncBuffersHook '
+            f"averages the processes' BatchNorm statistics before each validation."
+        )
+
+
 def main(argv: list | None = None) -> None:
     """torchrun, except for how it ends."""
     from torch.distributed import run as torchrun

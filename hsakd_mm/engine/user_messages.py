@@ -141,6 +141,10 @@ def _not_installed(error: BaseException) -> str | None:
     root = (error.name or (told[1] if told else '')).split('.')[0]
     if root in EXTRAS and importlib.util.find_spec(root) is None:
         return how_to_install(root)
+    if command := re.search(r'[Pp]lease run "(pip install [^"]+)"', str(error)):  # visualizer backends
+        frame = list(traceback.walk_tb(error.__traceback__))[-1][0]
+        kind = type(frame.f_locals.get('self')).__name__
+        return f'{kind} needs a package that is not installed: run {command[1]}, or leave {kind} out of the config.'
     return None
 
 

@@ -217,6 +217,7 @@ def test_refuses_a_teacher_that_does_not_pair(student, teacher, said) -> None:
         student.attach_teacher(teacher())
 
 
-def test_says_that_a_teacher_is_missing(batch) -> None:
+def test_says_that_a_teacher_is_missing(student, batch) -> None:
     with pytest.raises(UserError, match='HSAKD has no teacher: add a DistillationHook'):
         HSAKD(BACKBONE).loss(*batch)
+    assert hasattr(student, 'teacher') and not hasattr(HSAKD(BACKBONE), 'teacher')

@@ -102,11 +102,13 @@ class RSKD(Classifier):
             self.adapters = _adapters(self.backbone) if intermediate else None
         self.match_memory_format()
 
-    def forward(self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor'):
+    def forward(
+        self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor', indices: Tensor | None = None
+    ):
         """As :meth:`BaseDistiller.forward`; before a training step the pseudo-teacher moves."""
         if mode == 'loss' and self.training:
             self._begin_step()
-        return super().forward(inputs, labels, mode)
+        return super().forward(inputs, labels, mode, indices)
 
     def _begin_step(self) -> None:
         told = MessageHub.get_current_instance().get_info

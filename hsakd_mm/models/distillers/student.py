@@ -21,10 +21,15 @@ class UnregisteredModule:
         return self
 
 
-class StudentMixin:
+class MissingTeacherError(UserError, AttributeError):
+    """A student was asked for its teacher before it was given one; ``hasattr`` takes it for "no"."""
+
+
+class StudentMixin(nn.Module):
     """Mixin of models that learn from a teacher which they do not own.
 
     Attributes:
+        teacher (nn.Module): Once it is attached; before, reading it is a UserError and ``hasattr`` is False.
         distill_weight (float): Factor of the distillation losses; DistillationHook schedules it.
     """
 
@@ -35,10 +40,11 @@ class StudentMixin:
         self._teacher = UnregisteredModule()
         self._renormalise = None
 
-    @property
-    def teacher(self) -> nn.Module:
+    def __getattr__(self, name: str):
+        if name != 'teacher':  # a property would lose its AttributeError: nn.Module raises another one
+            return super().__getattr__(name)
         if self._teacher.module is None:
-            raise UserError(
+            raise MissingTeacherError(
                 f'{type(self).__name__} has no teacher: add a DistillationHook to the '
                 f'config (default_hooks.distillation), which builds and loads one.'
             )
