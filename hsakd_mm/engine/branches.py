@@ -3,11 +3,11 @@
 from mmengine.config import Config
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.distillers.branched import PredictsBranches
+from hsakd_mm.models.distillers.branched import BranchedDistiller
 from hsakd_mm.registry import MODELS
 
 
-def look_at_branches(cfg: Config) -> None:
+def report_branch_accuracy(cfg: Config) -> None:
     """Have validation and test report each branch's joint and class accuracy.
 
     By default they cost one plain forward of the backbone an image; this costs M of backbone and
@@ -17,7 +17,7 @@ def look_at_branches(cfg: Config) -> None:
         UserError: The model has no branches.
     """
     kind = MODELS.get(cfg.model.type)
-    if kind is None or not issubclass(kind, PredictsBranches):
+    if kind is None or not issubclass(kind, BranchedDistiller):
         raise UserError(
             f'--branches needs a model with branches over a pretext task, and '
             f'{cfg.model.type} has none: leave the option out.'

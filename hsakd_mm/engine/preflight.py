@@ -133,7 +133,7 @@ def prepare_work_dir(cfg: Config, chosen: str | None, config: str) -> None:
         ) from error
 
 
-def find_resume(cfg: Config, resume: str | None) -> dict | None:
+def find_checkpoint_to_resume(cfg: Config, resume: str | None) -> dict | None:
     """Read what ``--resume`` asks for and say so in ``cfg``.
 
     Args:
@@ -173,13 +173,13 @@ def find_resume(cfg: Config, resume: str | None) -> dict | None:
     return content
 
 
-def require_same_start(content: dict | None) -> None:
+def check_same_checkpoint(content: dict | None) -> None:
     """Refuse to train where the ranks would go on from different checkpoints.
 
     To be called once the process group exists. Each node reads its own work directory.
 
     Args:
-        content (dict): What :func:`find_resume` returned on this rank.
+        content (dict): What :func:`find_checkpoint_to_resume` returned on this rank.
     """
     mine = None if content is None else (content['meta']['epoch'], content['meta'].get('iter'))
     starts = all_gather_object(mine)
@@ -195,7 +195,7 @@ def require_same_start(content: dict | None) -> None:
         )
 
 
-def load_into(runner: Runner, content: dict, path: str) -> None:
+def load_weights(runner: Runner, content: dict, path: str) -> None:
     """Load every weight of a checkpoint into the runner's model, or refuse.
 
     mmengine loads what fits and logs the rest. :meth:`Runner.resume` does it once more, with the
@@ -205,7 +205,7 @@ def load_into(runner: Runner, content: dict, path: str) -> None:
     load_strict(model, content['state_dict'], source=path, what='model of this config')
 
 
-def say_if_lr_is_for_another_batch(cfg: Config, world_size: int) -> None:
+def warn_if_lr_is_not_scaled(cfg: Config, world_size: int) -> None:
     """Print a line where the learning rate was chosen for another number of images a step."""
     scale = cfg.get('auto_scale_lr') or {}
     base, batch = scale.get('base_batch_size'), cfg.train_dataloader.get('batch_size')

@@ -109,7 +109,7 @@ def test_a_teacher_of_another_family_and_depth(batch) -> None:
     teacher = HSAKDTeacher(dict(type='CifarResNet', depth=8, num_classes=5)).eval()  # 1, 2, 4
     student = HSAKD(BACKBONE)  # 4, 8, 16, 32
     student.attach_teacher(teacher)
-    assert student.taught_by == [2, 2, 2, 2]
+    assert student.teacher_branches == [2, 2, 2, 2]
     total(student.loss(*batch)).backward()
     assert all(parameter.grad is not None for parameter in student.parameters())
 

@@ -104,7 +104,7 @@ def test_forward_is_timms(student) -> None:
 def test_branches_continue_the_stages(student) -> None:
     net = student.backbone
     for stage, channels in enumerate(net.channels):
-        tail = net.fresh_tail(stage).eval()
+        tail = net.build_tail(stage).eval()
         size = 2 ** (3 - stage)
         with torch.no_grad():
             out = tail(torch.randn(1, channels, size, size))

@@ -15,13 +15,13 @@ from hsakd_mm.engine.launch import Options, prepare_launcher
 from hsakd_mm.engine.optim import AutocastOptimWrapper, check_amp, use_amp
 from hsakd_mm.engine.preflight import (
     check_disk,
-    find_resume,
+    check_same_checkpoint,
+    find_checkpoint_to_resume,
     last_checkpoint,
     load_config,
-    load_into,
+    load_weights,
     prepare_work_dir,
-    require_same_start,
-    say_if_lr_is_for_another_batch,
+    warn_if_lr_is_not_scaled,
 )
 from hsakd_mm.engine.user_messages import user_message
 from hsakd_mm.errors import UserError
@@ -142,18 +142,18 @@ def test_work_dir(tmp_path, monkeypatch):
 
 def test_resume(tmp_path):
     cfg = Config(dict(work_dir=str(tmp_path)))
-    assert find_resume(cfg, None) is None
-    assert find_resume(cfg, 'auto') is None and not cfg.resume  # nothing there: from the beginning
+    assert find_checkpoint_to_resume(cfg, None) is None
+    assert find_checkpoint_to_resume(cfg, 'auto') is None and not cfg.resume  # nothing there: from the beginning
     with pytest.raises(UserError, match='no such file'):
-        find_resume(cfg, str(tmp_path / 'none.pth'))
+        find_checkpoint_to_resume(cfg, str(tmp_path / 'none.pth'))
     text = tmp_path / 'text.pth'
     text.write_text('not a checkpoint')
     with pytest.raises(UserError, match='cannot be read'):
-        find_resume(cfg, str(text))
+        find_checkpoint_to_resume(cfg, str(text))
     weights = tmp_path / 'weights.pth'
     torch.save(TinyModel().state_dict(), weights)
     with pytest.raises(UserError, match='load_from='):
-        find_resume(cfg, str(weights))
+        find_checkpoint_to_resume(cfg, str(weights))
 
 
 def test_last_checkpoint_of_a_moved_work_dir(tmp_path):
@@ -188,33 +188,33 @@ def test_resume_needs_optimizer_and_schedule(tmp_path):
     for state in ({}, dict(optimizer={}), dict(param_schedulers=[])):
         save(path, **run, **state)
         with pytest.raises(UserError, match='optimizer and schedule.*epoch_N.pth'):
-            find_resume(cfg, path)
+            find_checkpoint_to_resume(cfg, path)
     save(path, **run, optimizer={}, param_schedulers=[])
-    assert find_resume(cfg, path)['meta']['iter'] == 4
+    assert find_checkpoint_to_resume(cfg, path)['meta']['iter'] == 4
     save(path, **run, optimizer={})
     cfg.param_scheduler = None  # then there is none to save
-    assert find_resume(cfg, path) is not None
+    assert find_checkpoint_to_resume(cfg, path) is not None
 
 
 def test_ranks_that_would_start_apart(monkeypatch):
     content = dict(meta=dict(epoch=2, iter=8))
-    require_same_start(content)
-    require_same_start(None)
+    check_same_checkpoint(content)
+    check_same_checkpoint(None)
     monkeypatch.setattr(preflight, 'all_gather_object', lambda mine: [mine, None])
-    require_same_start(None)
+    check_same_checkpoint(None)
     with pytest.raises(UserError, match='rank 0 from epoch 2, iteration 8, rank 1 from the begin'):
-        require_same_start(content)
+        check_same_checkpoint(content)
 
 
 def test_lr_for_another_batch(capsys):
     cfg = load_config(str(TINY))  # 4 images a process, lr for 8
-    say_if_lr_is_for_another_batch(cfg, 2)
+    warn_if_lr_is_not_scaled(cfg, 2)
     assert not capsys.readouterr().out
-    say_if_lr_is_for_another_batch(cfg, 4)
+    warn_if_lr_is_not_scaled(cfg, 4)
     out = capsys.readouterr().out
     assert 'lr is for 8 images a step and this run has 16: add --auto-scale-lr' in out
     cfg.auto_scale_lr.enable = True
-    say_if_lr_is_for_another_batch(cfg, 4)
+    warn_if_lr_is_not_scaled(cfg, 4)
     assert not capsys.readouterr().out
 
 
@@ -241,12 +241,12 @@ def runner(tmp_path):
 
 def test_weights_of_another_architecture(runner):
     weights = TinyModel().state_dict()
-    load_into(runner, dict(state_dict=weights), 'a.pth')
+    load_weights(runner, dict(state_dict=weights), 'a.pth')
     assert torch.equal(runner.model.line.weight, weights['line.weight'])
     with pytest.raises(UserError, match=r'a\.pth.*line\.weight \(here \[3, 4\]'):
-        load_into(runner, dict(state_dict=TinyModel(classes=5).state_dict()), 'a.pth')
+        load_weights(runner, dict(state_dict=TinyModel(classes=5).state_dict()), 'a.pth')
     with pytest.raises(UserError, match=r'1 missing: line\.bias'):
-        load_into(runner, {'state_dict': {'line.weight': weights['line.weight']}}, 'a.pth')
+        load_weights(runner, {'state_dict': {'line.weight': weights['line.weight']}}, 'a.pth')
 
 
 def test_wrong_argument_of_a_loop(runner):

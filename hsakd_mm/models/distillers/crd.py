@@ -23,7 +23,7 @@ from .student import StudentMixin
 EPS = 1e-7  # as in the reference code
 
 
-class Negatives:
+class NegativeSampler:
     """Draws images of other classes.
 
     Args:
@@ -59,7 +59,7 @@ class Negatives:
         return self.order[places + count * (places >= start)]
 
 
-class Contrast(nn.Module):
+class ContrastiveLoss(nn.Module):
     """The contrastive loss with its embeddings and banks (``CRDLoss`` of the reference code).
 
     With ``v`` a unit vector, ``b_i`` the other side's bank, K negatives, n images,
@@ -100,7 +100,7 @@ class Contrast(nn.Module):
         self.num_negatives = num_negatives
         self.temperature = temperature
         self.momentum = momentum
-        self.negatives: Negatives | None = None
+        self.negatives: NegativeSampler | None = None
         self.embed_student = nn.Linear(student_features, dim)
         self.embed_teacher = nn.Linear(teacher_features, dim)
         bound = (3 / dim) ** 0.5
@@ -171,7 +171,7 @@ class Contrast(nn.Module):
 class CRD(StudentMixin, Classifier):
     """``CE(p_S(x), y) + a·CRD(f_S, f_T) + b·T²·KL(p^T || p^S)``; CRD: b = 0, CRD+KD: b = 1.
 
-    f are the vectors that enter the classifiers; see :class:`Contrast`. The teacher's embedding is
+    f are the vectors that enter the classifiers; see :class:`ContrastiveLoss`. The teacher's embedding is
     trained with the student and belongs to it: it is no part of the teacher.
 
     Every image needs its index (``PackInputs(with_index=True)`` in the training pipeline), and the
@@ -184,7 +184,7 @@ class CRD(StudentMixin, Classifier):
         crd_weight (float): a.
         kd_weight (float): b.
         kd_temperature (float): T of the KL.
-        dim, num_negatives, temperature, momentum: Of :class:`Contrast`.
+        dim, num_negatives, temperature, momentum: Of :class:`ContrastiveLoss`.
         Others: As in :class:`Classifier`.
     """
 
@@ -209,7 +209,7 @@ class CRD(StudentMixin, Classifier):
         self.kd_weight = kd_weight
         self.kd_temperature = kd_temperature
         with isolated_rng('contrast'):
-            self.contrast = Contrast(
+            self.contrast = ContrastiveLoss(
                 self.backbone.num_features, teacher_features, num_samples, dim, num_negatives, temperature, momentum
             )
 
@@ -252,7 +252,7 @@ class CRD(StudentMixin, Classifier):
                 'one class: add images of another.'
             )
         labels = torch.tensor(labels, device=self.contrast.drawn.device)
-        self.contrast.negatives = Negatives(labels)
+        self.contrast.negatives = NegativeSampler(labels)
 
     def forward(
         self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor', indices: Tensor | None = None

@@ -20,7 +20,7 @@ from hsakd_mm.registry import MODELS
 from .base import BaseDistiller
 
 
-def hide_corner(tap: Tensor, branch: int, fix_branch3: bool = False) -> Tensor:
+def mask_corner(tap: Tensor, branch: int, fix_branch3: bool = False) -> Tensor:
     """What branch ``branch`` (from 0) sees of ``tap: [B, C, h, w]``: one corner is zero.
 
     The square of (h // 4)² cells top left, bottom right, bottom left, top right, in all channels;
@@ -49,7 +49,7 @@ class CSSNet(nn.Module):
     Args:
         backbone (dict): Config of a staged backbone, with num_classes=N.
         branches (int): n.
-        fix_branch3 (bool): As in :func:`hide_corner`.
+        fix_branch3 (bool): As in :func:`mask_corner`.
     """
 
     def __init__(self, backbone: dict, branches: int, fix_branch3: bool) -> None:
@@ -73,7 +73,7 @@ class CSSNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Joint logits ``[n, B, N·n]`` of ``images: [B, 3, H, W]``, at least in float32."""
         tap = self.backbone.forward_early(images)
-        seen = [hide_corner(tap, branch, self.fix_branch3) for branch in range(1 + len(self.tails))]
+        seen = [mask_corner(tap, branch, self.fix_branch3) for branch in range(1 + len(self.tails))]
         own = self.backbone.forward_head(self.backbone.forward_last(seen[0], images))
         logits = torch.stack([own, *(tail(each) for tail, each in zip(self.tails, seen[1:]))])
         return to_float32(logits)
@@ -106,7 +106,7 @@ class CSS(BaseDistiller):
         branches (int): n; 3 in the reference code.
         temperature (float): T.
         detach (bool): Stop gradients through ratios and targets.
-        fix_branch3_mask (bool): As ``fix_branch3`` in :func:`hide_corner`; n >= 4 only.
+        fix_branch3_mask (bool): As ``fix_branch3`` in :func:`mask_corner`; n >= 4 only.
         data_preprocessor (dict): Usually :class:`~hsakd_mm.models.ImagePreprocessor`.
 
     Raises:
@@ -125,10 +125,10 @@ class CSS(BaseDistiller):
         super().__init__(data_preprocessor)
         if len(nets) != 2:
             raise UserError(f'CSS lets two networks teach each other, and model.nets has {len(nets)}: name two.')
-        self.require_backbones(nets)
+        self.check_nets(nets)
         if not isinstance(branches, int) or branches < 1:
             raise UserError(
-                f'CSS expects branches to be a whole number from 1, and it is {branches!r}: the paper has 3.'
+                f'CSS expects branches to be an integer of at least 1, and it is {branches!r}: the paper has 3.'
             )
         self.branches = branches
         self.temperature = temperature
@@ -136,7 +136,7 @@ class CSS(BaseDistiller):
         self.net1 = CSSNet(**nets[0], branches=branches, fix_branch3=fix_branch3_mask)
         with isolated_rng('net2'):
             self.net2 = CSSNet(**nets[1], branches=branches, fix_branch3=fix_branch3_mask)
-        self.require_same_classes([self.net1.num_classes, self.net2.num_classes])
+        self.check_same_classes([self.net1.num_classes, self.net2.num_classes])
         self.match_memory_format()
 
     @property
@@ -181,7 +181,7 @@ class CSS(BaseDistiller):
         return [
             dict(sample, ensemble_scores=ensemble, diversity=figures)
             for sample, ensemble, figures in zip(
-                self.samples(scores, labels), scores.mean(1), diversity(*joint).tolist()
+                self.to_samples(scores, labels), scores.mean(1), diversity(*joint).tolist()
             )
         ]
 

@@ -94,7 +94,7 @@ class OKDDip(Classifier):
         leader = self.backbone.forward_head(taps[-1])
         features = [peer.stages(taps[-2]).mean((2, 3)) for peer in self.peers]
         logits = to_float32(torch.stack([peer.fc(own) for peer, own in zip(self.peers, features)], 1))
-        targets = self.mix(torch.stack(features, 1), logits)
+        targets = self.attention_targets(torch.stack(features, 1), logits)
 
         ramp = self.ramp()
         weight = ramp * self.kl_weight
@@ -109,7 +109,7 @@ class OKDDip(Classifier):
         losses['ramp'] = leader.new_tensor(ramp, dtype=torch.float32)
         return losses
 
-    def mix(self, features: Tensor, logits: Tensor) -> Tensor:
+    def attention_targets(self, features: Tensor, logits: Tensor) -> Tensor:
         """What each peer learns from, ``[B, K, N]``.
 
         Args:

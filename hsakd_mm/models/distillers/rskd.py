@@ -114,9 +114,9 @@ class RSKD(Classifier):
         told = MessageHub.get_current_instance().get_info
         epoch = told('epoch', 0)
         if self.kind == EMA:
-            self.pseudo_teacher.follow(self.backbone)
+            self.pseudo_teacher.update(self.backbone)
         elif epoch != self._epoch:
-            self.pseudo_teacher.become(self.backbone)
+            self.pseudo_teacher.copy_from(self.backbone)
         self._epoch = epoch
         if told('max_iters'):
             epochs = told('iter', 0) * told('max_epochs') / told('max_iters')
@@ -166,7 +166,7 @@ class PseudoTeacher(nn.Module):
 
     Args:
         backbone (StagedBackbone): Is copied.
-        momentum (float): See :meth:`follow`.
+        momentum (float): See :meth:`update`.
     """
 
     def __init__(self, backbone: nn.Module, momentum: float) -> None:
@@ -183,7 +183,7 @@ class PseudoTeacher(nn.Module):
         return super()._apply(fn, recurse)
 
     @torch.no_grad()
-    def follow(self, backbone: nn.Module) -> None:
+    def update(self, backbone: nn.Module) -> None:
         """``mine ← m·mine + (1 − m)·theirs`` for weights and BatchNorm statistics alike.
 
         After t updates ``m = min(momentum, t / (t + 9))``, as TensorFlow's average with
@@ -201,7 +201,7 @@ class PseudoTeacher(nn.Module):
         self.updates += 1
 
     @torch.no_grad()
-    def become(self, backbone: nn.Module) -> None:
+    def copy_from(self, backbone: nn.Module) -> None:
         """Take over weights and statistics as they are."""
         for mine, theirs in self._pairs(backbone):
             mine.copy_(theirs)

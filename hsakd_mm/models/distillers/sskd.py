@@ -24,7 +24,7 @@ from .plain import Classifier
 from .student import StudentMixin
 
 
-class SelfSupervised(Classifier):
+class SelfSupervisedClassifier(Classifier):
     """A classifier with a self-supervised head, ``ssp_head``.
 
     Args:
@@ -59,13 +59,13 @@ class SelfSupervised(Classifier):
         """All but the images as they are: ``[4B, ...]`` -> ``[3B, ...]``."""
         return rows.unflatten(0, (-1, self.pretext.num_views))[:, 1:].flatten(0, 1)
 
-    def sources(self, labels: Tensor) -> Tensor:
+    def repeat_for_rotations(self, labels: Tensor) -> Tensor:
         """``[B]`` of anything -> ``[3B]``: each rotated image has what its image has."""
         return labels.repeat_interleave(self.pretext.num_views - 1)
 
 
 @MODELS.register_module()
-class SSKDTeacher(SelfSupervised):
+class SSKDTeacher(SelfSupervisedClassifier):
     """Stage 1: ``CE(similarities of a rotated image to all images of the batch, its own image)``.
 
     The backbone is trained already and keeps weights and BN statistics; the head learns. Its
@@ -102,12 +102,12 @@ class SSKDTeacher(SelfSupervised):
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         _, similar = self.forward_ssp(self.pretext.expand(inputs), detach=True)
-        own = self.sources(torch.arange(len(inputs), device=inputs.device))
+        own = self.repeat_for_rotations(torch.arange(len(inputs), device=inputs.device))
         return {'loss_ssp': F.cross_entropy(similar, own), 'ssp_accuracy': (similar.argmax(1) == own).float().mean()}
 
 
 @MODELS.register_module()
-class SSKD(StudentMixin, SelfSupervised):
+class SSKD(StudentMixin, SelfSupervisedClassifier):
     """Stage 2: ``a·CE + b·KL(p^T || p^S) + c·KL(p^T || p^S)_rotated + d·KL(s^T || s^S)``.
 
     Cross-entropy and the first divergence see the images as they are, the second one (LT) the
@@ -172,9 +172,9 @@ class SSKD(StudentMixin, SelfSupervised):
             teacher_logits, teacher_similar = self.teacher.forward_ssp(self.normalize_for_teacher(rows))
         own, teacher_own = (self.pretext.unrotated(each) for each in (logits, teacher_logits))
         turned, teacher_turned = (self.rotated(each) for each in (logits, teacher_logits))
-        images = self.sources(torch.arange(len(inputs), device=inputs.device))
-        by_class = least_wrong(teacher_turned, self.sources(labels), self.lt_keep)
-        by_image = least_wrong(teacher_similar, images, self.ss_keep)
+        images = self.repeat_for_rotations(torch.arange(len(inputs), device=inputs.device))
+        by_class = select_least_wrong(teacher_turned, self.repeat_for_rotations(labels), self.lt_keep)
+        by_image = select_least_wrong(teacher_similar, images, self.ss_keep)
         weight = self.distill_weight
         return {
             'loss_ce': self.ce_weight * F.cross_entropy(own, labels),
@@ -190,7 +190,7 @@ class SSKD(StudentMixin, SelfSupervised):
         }
 
 
-def least_wrong(scores: Tensor, labels: Tensor, share: float) -> Tensor:
+def select_least_wrong(scores: Tensor, labels: Tensor, share: float) -> Tensor:
     """Rows in which the label's score is the highest, and a share of the others.
 
     Args:
