@@ -1,21 +1,21 @@
-"""The one place where a dependency is patched, each time with the reason; written for mmengine 0.10.
+"""All patches of dependencies, with their reasons; written for mmengine 0.10.
 
-* mmengine <= 0.10.x registers no class of its own with torch's ``weights_only`` unpickler, the
-  default of ``torch.load`` since 2.6, so that it cannot resume from the checkpoints it wrote. The
-  few classes that such a checkpoint holds are allowed here, by name; nothing else is.
-* ``_base_ = 'hsakd_mm::...'`` works only for packages in a fixed table of mmengine's; we add ours.
-  It also looks for an editable install in site-packages, where only a link lies: ours is found
-  by where it was imported from.
-* mmengine's local file backend writes in place, so that a run killed while it saves (a job's time
-  limit, a full disk) leaves a truncated checkpoint under the final name. Ours writes a neighbour,
-  which takes the place of the file once it is whole and on the disk.
-* In a config inherited by a package's name (``_base_ = 'hsakd_mm::...'``) mmengine writes the name of
-  that package into each dict with a ``type``, as ``_scope_``. Its registries take it out again, but
-  ``collate_fn`` and ``worker_init_fn`` of a dataloader are not built by one: they were called with
-  ``_scope_`` as an argument and failed at the first batch. It is taken out here, and the function is
-  looked up in that package.
-* ``sync_bn='torch'`` makes a bare SyncBatchNorm of timm's ``BatchNormAct2d``, and the activation in
-  it is lost without a word. timm's own conversion, which keeps it, takes its place.
+* mmengine <= 0.10.x registers none of its classes with torch's ``weights_only`` unpickler, the
+  default of ``torch.load`` since 2.6, so it cannot resume from its own checkpoints. The few classes
+  in such a checkpoint are allowed here, by name; nothing else is.
+* ``_base_ = 'hsakd_mm::...'`` works only for packages in a fixed table of mmengine; ours is added.
+  mmengine also looks for an editable install in site-packages, which holds only a link to it: the
+  path of the imported package is used instead.
+* mmengine's local file backend writes in place, so a run that is killed while it saves (a job's time
+  limit, a full disk) leaves a truncated checkpoint under the final name. The patched backend writes
+  a temporary file, which replaces the old one when it is complete and on the disk.
+* In a config inherited by package name (``_base_ = 'hsakd_mm::...'``) mmengine adds ``_scope_``, the
+  name of the package, to dicts with a ``type``. Registries remove it, but ``collate_fn`` and
+  ``worker_init_fn`` of a dataloader are not built by a registry: they were called with ``_scope_`` as
+  an argument and failed at the first batch. It is removed here, and the function is looked up in the
+  registry of that package.
+* ``sync_bn='torch'`` converts timm's ``BatchNormAct2d`` to a SyncBatchNorm without its activation,
+  silently. timm's conversion, which keeps the activation, is used instead.
 """
 
 import os
@@ -39,10 +39,10 @@ _STATISTICS = ('min', 'max', 'mean', 'current')
 
 
 def _history_statistic(owner: type, name: str):
-    """Stands in for ``getattr`` while a checkpoint is read: HistoryBuffer's own statistics only.
+    """Replaces ``getattr`` while a checkpoint is read; allows the statistics of HistoryBuffer only.
 
-    HistoryBuffer keeps its methods as values of a dict, and pickle writes a method of a class as
-    a call of ``getattr``. To allow the real one would open far more than is asked for.
+    HistoryBuffer stores methods as values of a dict, and pickle writes a method of a class as a call of
+    ``getattr``. Allowing ``getattr`` itself would allow far more than is needed.
     """
     if owner is not HistoryBuffer or name not in _STATISTICS:
         raise pickle.UnpicklingError(f'getattr({owner!r}, {name!r}) is not allowed in a checkpoint')
@@ -67,12 +67,12 @@ def _find_own_configs() -> None:
 
 
 def _put(self, obj: bytes, filepath) -> None:
-    """``LocalBackend.put``: afterwards the file is whole, or what it was before.
+    """``LocalBackend.put`` that either writes the complete file or leaves the old one unchanged.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
-    path = os.path.realpath(filepath)  # a link stays one
+    path = os.path.realpath(filepath)  # a symbolic link is kept
     os.makedirs(os.path.dirname(path), exist_ok=True)
     if os.path.exists(path) and not os.path.isfile(path):  # /dev/stdout and the like
         with open(path, 'wb') as file:
@@ -136,8 +136,8 @@ def _keep_activations() -> None:
 
 if digit_version(mmengine.__version__) >= digit_version('0.11'):
     warnings.warn(
-        f'hsakd_mm/compat.py mends mmengine 0.10, and {mmengine.__version__} is installed: '
-        f'look whether its patches are still right and needed.',
+        f'hsakd_mm/compat.py patches mmengine 0.10, and {mmengine.__version__} is installed: '
+        f'check whether its patches are still correct and needed.',
         stacklevel=2,
     )
 _allow_own_checkpoints()

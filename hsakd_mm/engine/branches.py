@@ -1,4 +1,4 @@
-"""``--branches``: validation that looks at the branches as well."""
+"""The option ``--branches``: also validate the branches."""
 
 from mmengine.config import Config
 
@@ -8,10 +8,9 @@ from hsakd_mm.registry import MODELS
 
 
 def report_branch_accuracy(cfg: Config) -> None:
-    """Have validation and test report each branch's joint and class accuracy.
+    """Make validation and test report the joint and class accuracy of each branch.
 
-    By default they cost one plain forward of the backbone an image; this costs M of backbone and
-    branches.
+    An image then costs M forward passes of backbone and branches instead of one of the backbone.
 
     Raises:
         UserError: The model has no branches.
