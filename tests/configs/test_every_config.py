@@ -135,6 +135,14 @@ def test_two_steps(name, build, tmp_path) -> None:
         assert Path(find_checkpoint(runner.work_dir)).name.startswith(kind)
 
 
+def test_in_a_project_with_its_own_scope(build, tmp_path) -> None:
+    """What is inherited is looked up in our scope, also the teacher, which is built when training starts."""
+    name = 'hsakd/cifar100_r56_r20'
+    cfg = inherit(name, tmp_path)
+    cfg.default_scope = 'mmengine'
+    two_steps(build(name, cfg))
+
+
 def test_the_files_of_the_readme(build, workplace, tmp_path) -> None:
     """ "Your networks, your teacher": the two files as they stand there, the second taught by the first."""
     files = re.findall(r'^```python\n# hsakd/(\w+)\.py.*?\n(.*?)^```', (REPO / 'README.md').read_text(), re.M | re.S)

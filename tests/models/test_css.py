@@ -187,7 +187,7 @@ def test_losses_are_wide_where_the_networks_compute_in_bfloat16(batch) -> None:
     [
         ([OTHER], {}, 'model.nets has 1: name two'),
         ([OTHER, dict(OTHER, num_classes=6)], {}, 'they have 5 and 6'),
-        ([OTHER, OTHER], dict(branches=0), 'branches to be a integer of at least 1, and it is 0'),
+        ([OTHER, OTHER], dict(branches=0), 'branches to be an integer of at least 1, and it is 0'),
     ],
 )
 def test_refuses_in_a_sentence(nets, kwargs, said) -> None:
@@ -201,5 +201,5 @@ def test_wide_bottlenecks_are_wide_inside_only() -> None:
     assert net(torch.randn(2, 3, 32, 32)).shape == (2, 5)
     plain = MODELS.build(dict(type='CifarResNet', depth=11, block='bottleneck', num_classes=5))
     assert set(net.state_dict()) == set(plain.state_dict())
-    with pytest.raises(UserError, match='widen_factor to be a integer of at least 1, and it is 0'):
+    with pytest.raises(UserError, match='widen_factor to be an integer of at least 1, and it is 0'):
         WideBottleneckResNet(11, 0, 5)

@@ -185,7 +185,7 @@ def test_frozen_teacher_loads_its_backbone_strictly(tmp_path) -> None:
     assert torch.equal(teacher.backbone.fc.weight, source.backbone.fc.weight)
     with pytest.raises(UserError, match='missing: layer3.0.conv1.weight'):
         HSAKDTeacher(BACKBONE, frozen_backbone=True, checkpoint=str(bad)).init_weights()
-    with pytest.raises(UserError, match='expected to come with trained weights'):
+    with pytest.raises(UserError, match='a frozen backbone needs trained weights'):
         HSAKDTeacher(BACKBONE, frozen_backbone=True)
 
 

@@ -222,7 +222,7 @@ def test_what_was_loaded_before_training_is_followed(batch) -> None:
     'options, said',
     [
         (dict(pseudo_teacher='last_batch'), "it is 'last_batch': choose one"),
-        (dict(momentum=1.0), 'a momentum from 0 to below 1, and it is 1.0'),
+        (dict(momentum=1.0), r'a momentum in \[0, 1\), and it is 1.0'),
     ],
 )
 def test_refuses_in_a_sentence(options, said) -> None:

@@ -215,7 +215,7 @@ STEM = nn.Conv2d(3, 4, 4, 4)
             lambda: Chain(STEM, half(), half(), half(), between=torch.sin),
             "'layers.0' does not take just what the image gave",
         ),
-        (lambda: Chain(STEM, InPlace(half(), half()), half()), 'something else than its modules do'),
+        (lambda: Chain(STEM, InPlace(half(), half()), half()), 'does not compute the same as its modules'),
         (lambda: Chain(STEM, half(), nn.ReLU(inplace=True), half(), half()), None),
         (lambda: Chain(STEM, half(), half(), nn.Sequential(nn.ReLU(inplace=True), half())), 'overwrites a feature map'),
     ],

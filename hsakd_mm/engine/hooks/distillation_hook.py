@@ -3,6 +3,7 @@
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from hsakd_mm.checkpoints.loading import load_checkpoint, load_strict, sha256
@@ -48,6 +49,7 @@ class DistillationHook(Hook):
         self.checkpoint = checkpoint
         self.ramp_up_epochs = ramp_up_epochs
         self.check = check
+        self.scope = DefaultScope.get_current_instance()  # of the config that the hook was inherited from
 
     def preflight(self) -> None:
         """Called by tools/train.py before any data is read: stops the run if the teacher is missing."""
@@ -75,7 +77,8 @@ class DistillationHook(Hook):
         cfg = dict(self.teacher_cfg)
         if cfg.get('data_preprocessor') is None:
             cfg['data_preprocessor'] = student.data_preprocessor
-        teacher = MODELS.build(cfg)
+        with DefaultScope.overwrite_default_scope(self.scope and self.scope.scope_name):
+            teacher = MODELS.build(cfg)
         if any(not key.startswith('backbone.') for key in teacher.state_dict()):  # branches, a head
             content = load_checkpoint(path)
             load_strict(teacher, content['state_dict'], source=path, what='teacher')
