@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hsakd_mm.errors import UserError
 
 
-def replace(path: str, write: Callable) -> None:
+def write_atomically(path: str, write: Callable) -> None:
     """Replace ``path`` by a new file with the content that ``write(file)`` writes.
 
     It is written to a temporary file in the same folder first, so that ``path`` is never incomplete.
