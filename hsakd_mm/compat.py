@@ -1,18 +1,23 @@
-"""The one place where a dependency is patched, each time with the reason; written for mmengine 0.10.
+"""All patches of dependencies, with their reasons; written for mmengine 0.10.
 
-* mmengine <= 0.10.x registers no class of its own with torch's ``weights_only`` unpickler, the
-  default of ``torch.load`` since 2.6, so that it cannot resume from the checkpoints it wrote. The
-  few classes that such a checkpoint holds are allowed here, by name; nothing else is.
-* ``_base_ = 'hsakd_mm::...'`` works only for packages in a fixed table of mmengine's; we add ours.
-  It also looks for an editable install in site-packages, where only a link lies: ours is found
-  by where it was imported from.
-* mmengine's local file backend writes in place, so that a run killed while it saves (a job's time
-  limit, a full disk) leaves a truncated checkpoint under the final name. Ours writes a neighbour,
-  which takes the place of the file once it is whole and on the disk.
-* ``sync_bn='torch'`` makes a bare SyncBatchNorm of timm's ``BatchNormAct2d``, and the activation in
-  it is lost without a word. timm's own conversion, which keeps it, takes its place.
-* mmengine and mmcv look for mmcv's compiled operators with ``pkgutil.find_loader``, which Python 3.14
-  no longer has, the former at every ``paramwise_cfg``. It is put back there.
+* mmengine <= 0.10.x registers none of its classes with torch's ``weights_only`` unpickler, the
+  default of ``torch.load`` since 2.6, so it cannot resume from its own checkpoints. The few classes
+  in such a checkpoint are allowed here, by name; nothing else is.
+* ``_base_ = 'hsakd_mm::...'`` works only for packages in a fixed table of mmengine; ours is added.
+  mmengine also looks for an editable install in site-packages, which holds only a link to it: the
+  path of the imported package is used instead.
+* mmengine's local file backend writes in place, so a run that is killed while it saves (a job's time
+  limit, a full disk) leaves a truncated checkpoint under the final name. The patched backend writes
+  a temporary file, which replaces the old one when it is complete and on the disk.
+* In a config inherited by package name (``_base_ = 'hsakd_mm::...'``) mmengine adds ``_scope_``, the
+  name of the package, to dicts with a ``type``. Registries remove it, but ``collate_fn`` and
+  ``worker_init_fn`` of a dataloader are not built by a registry: they were called with ``_scope_`` as
+  an argument and failed at the first batch. It is removed here, and the function is looked up in the
+  registry of that package.
+* ``sync_bn='torch'`` converts timm's ``BatchNormAct2d`` to a SyncBatchNorm without its activation,
+  silently. timm's conversion, which keeps the activation, is used instead.
+* mmengine and mmcv look for mmcv's compiled operators with ``pkgutil.find_loader``, mmengine at every
+  ``paramwise_cfg``. Python 3.14 no longer has that function; it is defined there again.
 """
 
 import os
@@ -30,6 +35,8 @@ from mmengine.config import config as _config
 from mmengine.config import utils as _config_utils
 from mmengine.fileio import LocalBackend
 from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.registry import FUNCTIONS
+from mmengine.runner import Runner
 from mmengine.runner import runner as _runner
 from mmengine.utils import digit_version
 
@@ -37,10 +44,10 @@ _STATISTICS = ('min', 'max', 'mean', 'current')
 
 
 def _history_statistic(owner: type, name: str):
-    """Stands in for ``getattr`` while a checkpoint is read: HistoryBuffer's own statistics only.
+    """Replaces ``getattr`` while a checkpoint is read; allows the statistics of HistoryBuffer only.
 
-    HistoryBuffer keeps its methods as values of a dict, and pickle writes a method of a class as
-    a call of ``getattr``. To allow the real one would open far more than is asked for.
+    HistoryBuffer stores methods as values of a dict, and pickle writes a method of a class as a call of
+    ``getattr``. Allowing ``getattr`` itself would allow far more than is needed.
     """
     if owner is not HistoryBuffer or name not in _STATISTICS:
         raise pickle.UnpicklingError(f'getattr({owner!r}, {name!r}) is not allowed in a checkpoint')
@@ -65,12 +72,12 @@ def _find_own_configs() -> None:
 
 
 def _put(self, obj: bytes, filepath) -> None:
-    """``LocalBackend.put``: afterwards the file is whole, or what it was before.
+    """``LocalBackend.put`` that either writes the complete file or leaves the old one unchanged.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
-    path = os.path.realpath(filepath)  # a link stays one
+    path = os.path.realpath(filepath)  # a symbolic link is kept
     os.makedirs(os.path.dirname(path), exist_ok=True)
     if os.path.exists(path) and not os.path.isfile(path):  # /dev/stdout and the like
         with open(path, 'wb') as file:
@@ -94,6 +101,29 @@ def _put_text(self, obj: str, filepath, encoding: str = 'utf-8') -> None:
 
 def _write_whole_files() -> None:
     LocalBackend.put, LocalBackend.put_text = _put, _put_text
+
+
+def _without_scope(function):
+    """``dict(type='name', _scope_=..., **arguments)`` with the function itself as its type."""
+    if not isinstance(function, dict) or '_scope_' not in function:
+        return function
+    function = dict(function)
+    with FUNCTIONS.switch_scope_and_registry(function.pop('_scope_')) as registry:
+        if isinstance(function['type'], str):
+            function['type'] = registry.get(function['type'])
+    return function
+
+
+def _inherit_dataloaders() -> None:
+    usual = Runner.build_dataloader
+
+    def build_dataloader(dataloader, *args, **kwargs):
+        if isinstance(dataloader, dict):
+            functions = {'collate_fn', 'worker_init_fn'} & dataloader.keys()
+            dataloader = {**dataloader, **{name: _without_scope(dataloader[name]) for name in functions}}
+        return usual(dataloader, *args, **kwargs)
+
+    Runner.build_dataloader = staticmethod(build_dataloader)
 
 
 def _keep_activations() -> None:
@@ -121,12 +151,13 @@ def _find_compiled_operators() -> None:
 
 if digit_version(mmengine.__version__) >= digit_version('0.11'):
     warnings.warn(
-        f'hsakd_mm/compat.py mends mmengine 0.10, and {mmengine.__version__} is installed: '
-        f'look whether its patches are still right and needed.',
+        f'hsakd_mm/compat.py patches mmengine 0.10, and {mmengine.__version__} is installed: '
+        f'check whether its patches are still correct and needed.',
         stacklevel=2,
     )
 _allow_own_checkpoints()
 _find_own_configs()
 _write_whole_files()
+_inherit_dataloaders()
 _keep_activations()
 _find_compiled_operators()

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, and of which nothing is lost."""
+"""Writing files atomically, and moving folders aside without deleting anything."""
 
 import os
 import platform
@@ -8,11 +8,13 @@ from collections.abc import Callable
 from hsakd_mm.errors import UserError
 
 
-def replace(path: str, write: Callable) -> None:
-    """``write(file)`` to a temporary neighbour of ``path``, then take its place.
+def write_atomically(path: str, write: Callable) -> None:
+    """Replace ``path`` by a new file with the content that ``write(file)`` writes.
+
+    It is written to a temporary file in the same folder first, so that ``path`` is never incomplete.
 
     Raises:
-        UserError: It cannot be written (no space, no permission).
+        UserError: The file cannot be written (no space, no permission).
     """
     temporary = f'{path}.{platform.node()}.{os.getpid()}.tmp'  # several nodes may share a folder
     try:
@@ -22,10 +24,10 @@ def replace(path: str, write: Callable) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch.save says "no space" with a RuntimeError
+    except (OSError, RuntimeError) as error:  # torch.save raises a RuntimeError on a full disk
         raise UserError(
-            f'{path} could not be written ({error}): free some space, or name a place '
-            f'that can be written to; what was there before is unchanged.'
+            f'{path} could not be written ({error}): free some space, or choose another '
+            f'path; an existing file is unchanged.'
         ) from error
     finally:
         if os.path.exists(temporary):
@@ -33,7 +35,7 @@ def replace(path: str, write: Callable) -> None:
 
 
 def move_aside(folder: str) -> None:
-    """Rename a folder whose contents are outdated; nothing of it is deleted."""
+    """Rename an outdated folder to ``<folder>.old<N>``; nothing is deleted."""
     number = 1
     while os.path.exists(aside := f'{folder}.old{number}'):
         number += 1
@@ -42,5 +44,5 @@ def move_aside(folder: str) -> None:
 
 
 def folder_name(name: str) -> str:
-    """A name without what a shell or a search for files would take for something else."""
+    """``name`` with characters that are special to a shell or a glob replaced by ``_``."""
     return re.sub(r'[^\w.+-]+', '_', name.replace('*', '-star'))

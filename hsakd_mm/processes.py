@@ -1,4 +1,4 @@
-"""The processes of a run: which this is, and how all learn of one's mistake."""
+"""The processes of a distributed run: the rank of this one, and errors that reach all ranks."""
 
 import os
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from hsakd_mm.errors import UserError
 
 
 def ranks() -> tuple:
-    """``(rank, local rank)`` as torchrun, Slurm or Open MPI tell them, else zeros.
+    """``(rank, local rank)`` from the environment of torchrun, Slurm or Open MPI, else zeros.
 
-    Known before the process group exists.
+    Works before the process group exists.
     """
     for rank, local in (
         ('RANK', 'LOCAL_RANK'),
@@ -24,7 +24,7 @@ def ranks() -> tuple:
 
 
 def on_all_ranks(function: Callable, *args):
-    """``function(*args)``, if it succeeded on every rank; else its UserError, raised on each."""
+    """Returns ``function(*args)``; a UserError on any rank is raised on every rank."""
     failure = result = None
     try:
         result = function(*args)

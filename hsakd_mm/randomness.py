@@ -1,4 +1,4 @@
-"""Random numbers drawn for what one method has and another has not must not change the rest."""
+"""An isolated random generator for the parts that only some methods have."""
 
 import random
 import zlib
@@ -10,18 +10,18 @@ import torch
 
 @contextmanager
 def isolated_rng(purpose: str = ''):
-    """Random numbers drawn in here do not change those that are drawn afterwards.
+    """Restores the state of all random generators on exit.
 
-    Branches, second networks and teachers are built in here. So of two methods with one seed the
-    students start from the same weights and see the same images in the same order, whatever else
-    either method builds. In here torch draws (on the CPU, where networks are built) from a stream
-    of its own, which the run's seed and ``purpose`` decide.
+    Branches, second networks and teachers are built in this context. The students of two methods with
+    the same seed therefore start with the same weights and see the same images in the same order,
+    whatever else a method builds. Inside, torch (on the CPU, where networks are built) draws from a
+    separate stream, determined by the run's seed and ``purpose``.
     """
     python, array, torchs = random.getstate(), np.random.get_state(), torch.get_rng_state()
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     try:
         seed = torch.randint(2**62, (), device='cpu').item() ^ zlib.crc32(purpose.encode())
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach the GPUs' too
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPUs
         yield
     finally:
         random.setstate(python)

@@ -1,7 +1,7 @@
-"""Child registries of mmengine's, under the scope ``hsakd_mm``.
+"""Child registries of mmengine's registries, with the scope ``hsakd_mm``.
 
-mmengine imports this module by its name when it meets the scope (``type='hsakd_mm.HSAKD'`` or
-``default_scope = 'hsakd_mm'``), and then the ``locations`` when a type is first looked up.
+mmengine imports this module by name when a config uses the scope (``type='hsakd_mm.HSAKD'`` or
+``default_scope = 'hsakd_mm'``), and imports the ``locations`` at the first look-up of a type.
 """
 
 from mmengine import registry as mmengine_registry
@@ -15,7 +15,7 @@ def _child(name: str, *locations: str) -> Registry:
     )
 
 
-# What we add to.
+# Registries with classes of this package.
 MODELS = _child('MODELS', 'models', 'evaluation', 'transfer')
 DATASETS = _child('DATASETS', 'datasets')
 TRANSFORMS = _child('TRANSFORMS', 'datasets.transforms')
@@ -24,7 +24,7 @@ HOOKS = _child('HOOKS', 'engine', 'transfer')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'engine')
 WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'transfer')
 
-# What we only use: without a child, and a location for it, mmengine warns at each look-up.
+# Registries without any: if they had no child with a location, mmengine would warn at each look-up.
 DATA_SAMPLERS = _child('DATA_SAMPLERS', 'engine')
 EVALUATOR = _child('EVALUATOR', 'engine')
 FUNCTIONS = _child('FUNCTIONS', 'engine')

@@ -1,6 +1,7 @@
 """Options that have to be known before any test folder is read, and what several folders share."""
 
 import runpy
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,9 @@ from mmengine.registry import DefaultScope
 from tests.trained_backbones import write_checkpoint
 
 REPO = Path(__file__).parent.parent
+
+# A shell has its background jobs ignore Ctrl-C, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser) -> None:

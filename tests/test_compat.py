@@ -9,10 +9,11 @@ import torch
 from mmengine.config import Config
 from mmengine.fileio import LocalBackend
 from mmengine.optim import build_optim_wrapper
-from mmengine.runner import runner
+from mmengine.runner import Runner, runner
 
 import hsakd_mm.compat as compat
 from hsakd_mm.models.backbones import TimmBackbone
+from hsakd_mm.registry import FUNCTIONS
 
 
 def test_own_configs_can_be_inherited_by_name(tmp_path) -> None:
@@ -20,6 +21,24 @@ def test_own_configs_can_be_inherited_by_name(tmp_path) -> None:
     config.write_text("_base_ = 'hsakd_mm::hsakd/imagenet_r34_r18.py'\nmodel = dict(temperature=4.)")
     cfg = Config.fromfile(config)
     assert (cfg.model.type, cfg.model.temperature) == ('HSAKD', 4.0)
+
+
+def test_functions_of_an_inherited_dataloader(monkeypatch) -> None:
+    """They are called without mmengine's ``_scope_``, and are looked up in the package it names."""
+    monkeypatch.setitem(FUNCTIONS.module_dict, 'added', lambda batch, to: sum(batch) + to)
+    monkeypatch.setitem(FUNCTIONS.module_dict, 'told', lambda worker, text: text * worker)
+    loader = dict(
+        batch_size=2,
+        dataset=[1, 2],
+        sampler=dict(type='DefaultSampler', shuffle=False, _scope_='hsakd_mm'),
+        collate_fn=dict(type='added', to=10, _scope_='hsakd_mm'),
+        worker_init_fn=dict(type='told', text='ab', _scope_='hsakd_mm'),
+    )
+    built = Runner.build_dataloader(loader)
+    assert list(built) == [13] and built.worker_init_fn(2) == 'abab'
+    assert loader['collate_fn']['_scope_'] == 'hsakd_mm'  # the config stays as it is
+    for function in (sum, dict(type=sum), dict(type=sum, _scope_='hsakd_mm')):
+        assert list(Runner.build_dataloader(dict(loader, collate_fn=function))) == [3]
 
 
 class NotAWeight:

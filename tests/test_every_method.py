@@ -42,7 +42,7 @@ def config(demo_data, tmp_path, monkeypatch):
 
     def small(name: str) -> Config:
         cfg, plain = load(name), str(tmp_path / 'plain.pth')
-        indexed = cfg.train_dataloader.dataset.pipeline[-1]  # CRD asks for the images' indices
+        indexed = dict(type='PackInputs', with_index=True)  # CRD needs the images' indices, all take them
         for part, same_as in (('train', 'train'), ('val', 'val'), ('test', 'val')):
             loader = dict(DIGITS[f'{same_as}_dataloader'], num_workers=0, persistent_workers=False)
             loader['dataset'] = dict(
@@ -88,6 +88,13 @@ def run(cfg: Config, folder, **changes) -> Runner:
     cfg.work_dir = str(folder)
     cfg.experiment_name = f'{folder}-{len(changes)}'  # mmengine keeps loggers by this name
     return Runner.from_cfg(cfg)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_a_model_can_be_asked_what_it_has(method, config) -> None:
+    model = built(config(METHODS[method]).model)
+    assert not hasattr(model, 'teacher')  # nobody has attached one
+    assert all(isinstance(hasattr(model, name), bool) for name in dir(model))
 
 
 @pytest.mark.parametrize('method', METHODS)

@@ -29,14 +29,14 @@ from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors
 from hsakd_mm.engine.preflight import (
     check_disk,
-    find_resume,
+    find_checkpoint_to_resume,
     load_config,
-    load_into,
+    load_weights,
     prepare_work_dir,
-    say_if_lr_is_for_another_batch,
+    warn_if_lr_is_not_scaled,
 )
-from hsakd_mm.engine.resumed import train as train_runner
 from hsakd_mm.engine.scalars import read_curve
+from hsakd_mm.engine.training import train as train_runner
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.knn import TEMPERATURE, K, knn_accuracy
 from hsakd_mm.evaluation.linear_probe import LinearProbe
@@ -113,14 +113,14 @@ def main() -> None:
 
 def train(cfg: Config, resume: str | None) -> dict:
     """Train the probe; its top-1 after the last epoch and of the best, which the paper reports."""
-    checkpoint = find_resume(cfg, resume)
+    checkpoint = find_checkpoint_to_resume(cfg, resume)
     prepare_launcher(cfg, 'none')
     runner = Runner.from_cfg(cfg)
     if checkpoint is not None:
         runner.model.init_weights()
         require_same_backbone(runner.model, checkpoint['state_dict'], cfg.load_from)
-        load_into(runner, checkpoint, cfg.load_from)
-    say_if_lr_is_for_another_batch(cfg, runner.world_size)
+        load_weights(runner, checkpoint, cfg.load_from)
+    warn_if_lr_is_not_scaled(cfg, runner.world_size)
     check_disk(runner)
     train_runner(runner, checkpoint)
     curve = read_curve(cfg.work_dir, 'accuracy/top1')  # of all starts

@@ -19,9 +19,9 @@ from mmengine.runner import Runner
 
 import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are used
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
-from hsakd_mm.engine.branches import look_at_branches
+from hsakd_mm.engine.branches import report_branch_accuracy
 from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors
-from hsakd_mm.engine.preflight import load_config, load_into, prepare_work_dir
+from hsakd_mm.engine.preflight import load_config, load_weights, prepare_work_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,13 +50,13 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options, needs=('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
     prepare_work_dir(cfg, args.work_dir, args.config)
     if args.branches:
-        look_at_branches(cfg)
+        report_branch_accuracy(cfg)
     checkpoint = load_checkpoint(args.checkpoint)
     cfg.load_from, cfg.resume = None, False  # loaded below, where nothing may be left out
     prepare_launcher(cfg, args.launcher)
 
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    load_into(runner, checkpoint, args.checkpoint)
+    load_weights(runner, checkpoint, args.checkpoint)
     metrics = {key: float(value) for key, value in runner.test().items()}  # logs them
     if args.out and is_main_process():
         _write(

@@ -18,20 +18,20 @@ from mmengine.runner import Runner
 
 import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are used
 from hsakd_mm.checkpoints.loading import load_checkpoint
-from hsakd_mm.engine.branches import look_at_branches
+from hsakd_mm.engine.branches import report_branch_accuracy
 from hsakd_mm.engine.hooks.progress_hook import report_progress
-from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors
+from hsakd_mm.engine.launch import Options, check_sync_bn, prepare_launcher, user_errors
 from hsakd_mm.engine.optim import check_amp, use_amp
 from hsakd_mm.engine.preflight import (
     check_disk,
-    find_resume,
+    check_same_checkpoint,
+    find_checkpoint_to_resume,
     load_config,
-    load_into,
+    load_weights,
     prepare_work_dir,
-    require_same_start,
-    say_if_lr_is_for_another_batch,
+    warn_if_lr_is_not_scaled,
 )
-from hsakd_mm.engine.resumed import train
+from hsakd_mm.engine.training import train
 from hsakd_mm.errors import UserError
 
 
@@ -71,7 +71,7 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options, needs=('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     prepare_work_dir(cfg, args.work_dir, args.config)
     if args.branches:
-        look_at_branches(cfg)
+        report_branch_accuracy(cfg)
     if args.amp:
         use_amp(cfg)
     check_amp(cfg)
@@ -85,23 +85,24 @@ def main() -> None:
         cfg.auto_scale_lr.enable = True
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    checkpoint = find_resume(cfg, args.resume)
+    checkpoint = find_checkpoint_to_resume(cfg, args.resume)
     prepare_launcher(cfg, args.launcher)
+    check_sync_bn(cfg)
 
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for hook in runner.hooks:
         if hasattr(hook, 'preflight'):
             hook.preflight()
-    require_same_start(checkpoint)
+    check_same_checkpoint(checkpoint)
     if checkpoint is None and cfg.get('load_from') and cfg.get('default_scope') == 'hsakd_mm':
         weights = load_checkpoint(cfg.load_from)
-        load_into(runner, weights, cfg.load_from)
+        load_weights(runner, weights, cfg.load_from)
         del weights
     if checkpoint is not None:
-        load_into(runner, checkpoint, cfg.load_from)
+        load_weights(runner, checkpoint, cfg.load_from)
         checkpoint = dict(meta=checkpoint['meta'])  # the runner reads the weights again by itself
     if is_main_process():
-        say_if_lr_is_for_another_batch(cfg, runner.world_size)
+        warn_if_lr_is_not_scaled(cfg, runner.world_size)
     check_disk(runner)
     report_progress(runner)
     train(runner, checkpoint)

@@ -7,10 +7,9 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    # Each GPU keeps BatchNorm statistics of its own; they are averaged before validating and saving.
+    sync_buffers=dict(type='SyncBuffersHook'),
     num_class_check=dict(type='NumClassCheckHook'))
-
-# Each GPU keeps BatchNorm statistics of its own; they are averaged before validating and saving.
-custom_hooks = [dict(type='SyncBuffersHook')]
 
 env_cfg = dict(
     cudnn_benchmark=True,

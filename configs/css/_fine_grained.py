@@ -1,5 +1,5 @@
 # What the fine-grained rows share: ResNet-18 from scratch at 224 pixels, CIFAR-100's recipe. No
-# source gives the paper's networks, resolution or schedule: all of this is decided here.
+# source gives the networks, resolution or schedule of the paper; these are our choices.
 _base_ = [
     '_method.py', '../_base_/datasets/imagenet_bs32.py', '_recipe.py',
     '../_base_/default_runtime.py'

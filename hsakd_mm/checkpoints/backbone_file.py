@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hsakd_mm.checkpoints.loading import METADATA, load_checkpoint, sha256
-from hsakd_mm.files import replace
+from hsakd_mm.files import write_atomically
 
 FORMAT_VERSION = 1
 # Key prefixes of the classifier in timm, torchvision and our CIFAR networks; VGG's `pre_logits.` is fc1, fc2.
@@ -80,12 +80,12 @@ def write_backbone(state_dict: OrderedDict, metadata: dict, path: str) -> None:
         # One entry: with several, their order in the file would differ from run to run.
         header = {METADATA: json.dumps(metadata, sort_keys=True)}
         content = save(dict(state_dict), metadata=header)
-        replace(path, lambda file: file.write(content))
+        write_atomically(path, lambda file: file.write(content))
     else:
         state_dict = state_dict.copy()
         own = {**getattr(state_dict, '_metadata', {}), METADATA: metadata}
         state_dict._metadata = own  # type: ignore[attr-defined]  # where torch keeps its layers' versions
-        replace(path, lambda file: torch.save(state_dict, file))
+        write_atomically(path, lambda file: torch.save(state_dict, file))
 
 
 def is_head(key: str) -> bool:

@@ -1,4 +1,4 @@
-"""How a run is driven: hooks, optimizer wrappers, and what the command-line tools share."""
+"""Hooks, optimizer wrappers, and the shared code of the command-line tools."""
 
 from . import hooks, optim
 

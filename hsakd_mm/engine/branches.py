@@ -1,23 +1,22 @@
-"""``--branches``: validation that looks at the branches as well."""
+"""The option ``--branches``: also validate the branches."""
 
 from mmengine.config import Config
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.distillers.branched import PredictsBranches
+from hsakd_mm.models.distillers.branched import BranchedDistiller
 from hsakd_mm.registry import MODELS
 
 
-def look_at_branches(cfg: Config) -> None:
-    """Have validation and test report each branch's joint and class accuracy.
+def report_branch_accuracy(cfg: Config) -> None:
+    """Make validation and test report the joint and class accuracy of each branch.
 
-    By default they cost one plain forward of the backbone an image; this costs M of backbone and
-    branches.
+    An image then costs M forward passes of backbone and branches instead of one of the backbone.
 
     Raises:
         UserError: The model has no branches.
     """
     kind = MODELS.get(cfg.model.type)
-    if kind is None or not issubclass(kind, PredictsBranches):
+    if kind is None or not issubclass(kind, BranchedDistiller):
         raise UserError(
             f'--branches needs a model with branches over a pretext task, and '
             f'{cfg.model.type} has none: leave the option out.'

@@ -1,6 +1,6 @@
-"""How a command-line tool starts and how it ends: launchers, processes, exit statuses.
+"""Start and end of a command-line tool: launchers, processes, exit statuses.
 
-Run as a module it is torchrun, with the same arguments, that ends in sentences::
+Run as a module, it is torchrun with the same arguments and with readable errors::
 
     python -m hsakd_mm.engine.launch --nproc-per-node 8 tools/train.py CONFIG --launcher pytorch
 
@@ -40,12 +40,12 @@ class Options(DictAction):
 
 @contextmanager
 def user_errors(interrupted: str = 'interrupted.'):
-    """Ends the process with one sentence for a user's mistake; a bug keeps its traceback.
+    """Exit with one sentence for a user's mistake; a bug keeps its traceback.
 
-    With the environment variable ``HSAKD_MM_TRACEBACK`` set, nothing is caught.
+    If the environment variable ``HSAKD_MM_TRACEBACK`` is set, nothing is caught.
 
     Args:
-        interrupted (str): What to say after Ctrl-C: how to go on.
+        interrupted (str): Message after Ctrl-C, which says how to continue.
     """
     try:
         yield
@@ -65,8 +65,8 @@ def user_errors(interrupted: str = 'interrupted.'):
         _say(sentence)
         raise SystemExit(2) from None
     finally:
-        # gloo's threads drop the tensors of the last collective a moment after it is over, and
-        # need the interpreter for it. If that is being taken down by then, they abort the process.
+        # gloo's threads release the tensors of the last collective a moment after it has ended, and
+        # need the interpreter for it. If it is shutting down by then, they abort the process.
         if dist.is_available() and dist.is_initialized():
             time.sleep(0.2)
             if sys.exc_info()[0] is None:
@@ -76,9 +76,8 @@ def user_errors(interrupted: str = 'interrupted.'):
 def _say(sentence: str, first: int = 0) -> None:
     """Print the sentence once for all ranks.
 
-    Mostly all ranks fail alike, and each would say the same. Rank ``first`` speaks at once; the
-    launcher then ends the others while they wait for their turn. A rank that fails alone gets its
-    turn.
+    Usually all ranks fail with the same error. Rank ``first`` prints it at once; the launcher then ends
+    the others while they wait. A rank that fails alone prints its error after the wait.
     """
     rank, local_rank = ranks()
     if rank != first:
@@ -88,7 +87,7 @@ def _say(sentence: str, first: int = 0) -> None:
 
 
 def _lost_a_peer(error: Exception) -> bool:
-    """Whether a collective failed because another rank had ended; that one knows why."""
+    """Whether a collective failed because another rank ended, which reports the cause itself."""
     return (
         isinstance(error, RuntimeError)
         and dist.is_initialized()
@@ -97,9 +96,9 @@ def _lost_a_peer(error: Exception) -> bool:
 
 
 def wait_after_interrupt(process) -> int:
-    """Let a child end by itself after Ctrl-C; returns its exit status.
+    """Wait until a child ends after Ctrl-C; returns its exit status.
 
-    A terminal interrupts both. Where only this process was interrupted, the child has to be told.
+    A terminal interrupts both processes. If only this one was interrupted, the child gets a SIGINT.
     """
     try:
         return process.wait(timeout=3)
@@ -109,10 +108,10 @@ def wait_after_interrupt(process) -> int:
 
 
 def prepare_launcher(cfg: Config, launcher: str) -> None:
-    """Make ``--launcher`` work on this machine, before the Runner is built.
+    """Prepare the config for ``--launcher`` on this machine, before the Runner is built.
 
-    On GPUs everything is left to mmengine. Without them its set-up would call CUDA, so the gloo
-    group is made here, and DDP is told not to look for a device.
+    With GPUs, mmengine does everything. Without them its set-up would call CUDA, so the gloo group is
+    created here, and DDP gets no device.
 
     Raises:
         UserError: The launcher needs GPUs, or the process was not started by a launcher.
@@ -150,8 +149,24 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
     }
 
 
+def check_sync_bn(cfg: Config) -> None:
+    """Reject synchronised BatchNorm that cannot be trained; call it after :func:`prepare_launcher`.
+
+    Raises:
+        UserError: An unknown implementation, or distributed training without GPUs.
+    """
+    kind = cfg.get('sync_bn')
+    if kind not in (None, 'torch', 'mmcv'):
+        raise UserError(f"sync_bn is expected to be 'torch' or 'mmcv', and it is {kind!r}: set one of them, or None.")
+    if kind and cfg.launcher != 'none' and not torch.cuda.is_available():
+        raise UserError(
+            f'sync_bn={kind!r} needs GPUs, and torch finds none here: set sync_bn=None; SyncBuffersHook '
+            f"averages the processes' BatchNorm statistics before each validation."
+        )
+
+
 def main(argv: list | None = None) -> None:
-    """torchrun, except for how it ends."""
+    """torchrun, with readable errors."""
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -170,7 +185,7 @@ def main(argv: list | None = None) -> None:
         if master and args.node_rank == 0:
             _check_port(args.master_port)
         _share_cores(processes)
-        # It would report each worker's end in its own words, below the worker's sentence.
+        # It would print its own report of each worker's end, below the worker's sentence.
         logging.getLogger('torch.distributed.elastic.multiprocessing.api').setLevel('CRITICAL')
         try:
             torchrun.run(args)
@@ -204,7 +219,7 @@ def _check_processes(count: str) -> int:
 
 
 def _share_cores(processes: int) -> None:
-    """Give each process its part of the cores; with GPUs one thread, as torchrun does."""
+    """Divide the cores among the processes; with GPUs one thread each, as torchrun does."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     threads = 1 if torch.cuda.is_available() else max(1, cores // processes)
     os.environ.setdefault('OMP_NUM_THREADS', str(threads))
@@ -226,7 +241,7 @@ def _check_port(port: int) -> None:
 
 def _worker_status(error) -> int:
     rank, failure = error.get_first_failure()
-    if failure.exitcode < 0:  # ended by a signal, so that it could not say anything itself
+    if failure.exitcode < 0:  # ended by a signal, so it could not print an error
         name = signal.Signals(-failure.exitcode).name
         hint = ', as when memory runs out' if name == 'SIGKILL' else ''
         print(f'error: rank {rank} was ended by {name}{hint}; the others were stopped.', file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Mixed precision: which wrapper ``--amp`` means on this machine, and ours for the CPU."""
+"""Mixed precision: the optimizer wrapper that ``--amp`` selects, and one for the CPU."""
 
 import os
 from contextlib import contextmanager
@@ -17,9 +17,9 @@ from hsakd_mm.registry import OPTIM_WRAPPERS
 class AutocastOptimWrapper(OptimWrapper):
     """Forward and loss under ``torch.autocast`` on any device, without a gradient scaler.
 
-    bfloat16 has float32's exponents, so that nothing has to be scaled; mmengine's
-    ``AmpOptimWrapper`` always builds a scaler and refuses to run on the CPU. Everything else, such
-    as ``accumulative_counts`` and ``clip_grad``, is :class:`~mmengine.optim.OptimWrapper`'s.
+    bfloat16 has the exponent range of float32, so gradients need no scaling; mmengine's
+    ``AmpOptimWrapper`` always builds a scaler and does not run on the CPU. Everything else, such as
+    ``accumulative_counts`` and ``clip_grad``, is inherited.
 
     Args:
         dtype (str): The compute format, ``'bfloat16'``. float16 would need the scaler.
@@ -39,27 +39,26 @@ class AutocastOptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module):
-        """What a training step runs in: autocast, and the base's gradient accumulation."""
+        """Context of a training step: autocast, and gradient accumulation of the base class."""
         device = next(model.parameters()).device.type
         with super().optim_context(model), torch.autocast(device, torch.bfloat16):
             yield
 
 
 def use_amp(cfg: Config) -> None:
-    """Change ``cfg.optim_wrapper`` to train in mixed precision on what this machine has.
+    """Set ``cfg.optim_wrapper`` to mixed precision on this machine's device.
 
-    A CUDA device computes in bfloat16 where its hardware does (compute capability 8.0), else in
-    float16; the CPU in bfloat16.
+    bfloat16 on CUDA devices that support it (compute capability 8.0) and on the CPU, else float16.
 
     Raises:
-        UserError: The config's optimizer wrapper is of another kind.
+        UserError: The config uses another type of optimizer wrapper.
     """
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
     if kind in ('AutocastOptimWrapper', 'hsakd_mm.AutocastOptimWrapper'):
         return
     if kind == 'AmpOptimWrapper':
-        if not _scales():
+        if not _has_grad_scaler():
             for name in ('loss_scale', 'dtype'):
                 wrapper.pop(name, None)
             wrapper.type = 'hsakd_mm.AutocastOptimWrapper'
@@ -77,24 +76,24 @@ def use_amp(cfg: Config) -> None:
 
 
 def check_amp(cfg: Config) -> None:
-    """Refuse a config's own ``AmpOptimWrapper`` on a machine without GPU.
+    """Reject a config with an ``AmpOptimWrapper`` on a machine without a GPU.
 
     Raises:
-        UserError: Names ``--amp``, which takes the wrapper that fits the machine.
+        UserError: Suggests ``--amp``, which selects a wrapper for this machine.
     """
-    if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not _scales():
+    if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not _has_grad_scaler():
         raise UserError(
             'optim_wrapper.type=AmpOptimWrapper needs a GPU, and torch finds none '
-            'here: add --amp, which takes the wrapper that fits the machine.'
+            'here: add --amp, which selects a wrapper for this machine.'
         )
 
 
-def _scales() -> bool:
-    # mmengine's AmpOptimWrapper refuses these two.
+def _has_grad_scaler() -> bool:
+    # mmengine's AmpOptimWrapper does not run on these two.
     return get_device() not in ('cpu', 'mps')
 
 
 def _local_device() -> int:
-    # Asked for before mmengine has chosen a device, so that no rank opens a context on GPU 0.
+    # Called before mmengine sets the device, so it must not create a context on GPU 0.
     rank = os.environ.get('SLURM_LOCALID', os.environ.get('LOCAL_RANK', '0'))
     return int(rank) % torch.cuda.device_count()

@@ -1,4 +1,4 @@
-"""What can be known to go wrong before a run starts: config, work directory, checkpoint, disk."""
+"""Checks before a run starts: config, work directory, checkpoint, disk."""
 
 import glob
 import inspect
@@ -19,7 +19,7 @@ from hsakd_mm.checkpoints.work_dir import last_checkpoint
 from hsakd_mm.engine.user_messages import EXTRAS, how_to_install, nearest, user_message
 from hsakd_mm.errors import UserError
 
-# Top-level names that Runner reads from its config without having them as arguments.
+# Top-level names that Runner reads from its config, besides its arguments.
 _READ = {
     'model_wrapper_cfg',
     'find_unused_parameters',
@@ -40,11 +40,11 @@ def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Co
     Args:
         path (str): The file.
         options (dict): ``{'optim_wrapper.optimizer.lr': 0.1}``.
-        needs (Sequence[str]): Top-level names that the tool cannot do without.
+        needs (Sequence[str]): Top-level names that the tool requires.
 
     Raises:
-        UserError: No such file, not a config, a package it needs is not installed, an option that
-            fits nothing, or a name is missing.
+        UserError: The file does not exist or is not a config, a package is not installed, an option
+            sets an unknown name, or a required name is missing.
     """
     if not os.path.isfile(path):
         folder = os.path.dirname(path) or '.'
@@ -69,7 +69,7 @@ def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Co
     if scope in EXTRAS and find_spec(scope) is None:
         raise UserError(how_to_install(scope))
     _apply(cfg, options or {}, path)
-    _without_workers(cfg)
+    _drop_worker_options(cfg)
     missing = [name for name in needs if cfg.get(name) is None]
     if missing:
         raise UserError(
@@ -103,8 +103,8 @@ def _apply(cfg: Config, options: dict, path: str) -> None:
         import_modules_from_strings(**cfg.custom_imports)
 
 
-def _without_workers(cfg: Config) -> None:
-    """Drop what torch's DataLoader refuses together with ``num_workers=0``."""
+def _drop_worker_options(cfg: Config) -> None:
+    """Remove options that torch's DataLoader does not accept with ``num_workers=0``."""
     for part in ('train', 'val', 'test'):
         loader = cfg.get(f'{part}_dataloader') or {}
         if loader.get('num_workers', 0) == 0:
@@ -117,7 +117,7 @@ def prepare_work_dir(cfg: Config, chosen: str | None, config: str) -> None:
     """Set ``cfg.work_dir``: ``--work-dir``, else the config's, else ``work_dirs/<config stem>``.
 
     Raises:
-        UserError: It cannot be made, or nothing can be written into it.
+        UserError: The folder cannot be created or written to.
     """
     stem = os.path.splitext(os.path.basename(config))[0]
     cfg.work_dir = chosen or cfg.get('work_dir') or os.path.join('work_dirs', stem)
@@ -133,8 +133,8 @@ def prepare_work_dir(cfg: Config, chosen: str | None, config: str) -> None:
         ) from error
 
 
-def find_resume(cfg: Config, resume: str | None) -> dict | None:
-    """Read what ``--resume`` asks for and say so in ``cfg``.
+def find_checkpoint_to_resume(cfg: Config, resume: str | None) -> dict | None:
+    """Read the checkpoint that ``--resume`` names, and set ``cfg`` to resume from it.
 
     Args:
         cfg (Config): Its ``resume`` and ``load_from`` are set.
@@ -142,10 +142,10 @@ def find_resume(cfg: Config, resume: str | None) -> dict | None:
             path, or None.
 
     Returns:
-        dict: The checkpoint; None where training starts from the beginning.
+        dict: The checkpoint, or None if training starts from the beginning.
 
     Raises:
-        UserError: No such file, not a checkpoint, or one without the optimizer's state.
+        UserError: The file does not exist, is not a checkpoint, or has no optimizer state.
     """
     if resume is None and cfg.get('resume'):
         resume = cfg.get('load_from') or 'auto'
@@ -173,13 +173,13 @@ def find_resume(cfg: Config, resume: str | None) -> dict | None:
     return content
 
 
-def require_same_start(content: dict | None) -> None:
-    """Refuse to train where the ranks would go on from different checkpoints.
+def check_same_checkpoint(content: dict | None) -> None:
+    """Check that all ranks resume from the same checkpoint; each node reads its own work directory.
 
-    To be called once the process group exists. Each node reads its own work directory.
+    Call it after the process group is initialised.
 
     Args:
-        content (dict): What :func:`find_resume` returned on this rank.
+        content (dict): What :func:`find_checkpoint_to_resume` returned on this rank.
     """
     mine = None if content is None else (content['meta']['epoch'], content['meta'].get('iter'))
     starts = all_gather_object(mine)
@@ -189,24 +189,24 @@ def require_same_start(content: dict | None) -> None:
             for rank, start in enumerate(starts)
         )
         raise UserError(
-            f'all ranks should go on from one checkpoint, and would not ({found}): put '
+            f'all ranks must resume from the same checkpoint, and would not ({found}): put '
             f'the work directory on a disk that all nodes share, or copy the '
             f'checkpoint to every node and name it with --resume FILE.'
         )
 
 
-def load_into(runner: Runner, content: dict, path: str) -> None:
-    """Load every weight of a checkpoint into the runner's model, or refuse.
+def load_weights(runner: Runner, content: dict, path: str) -> None:
+    """Load a checkpoint strictly into the runner's model.
 
-    mmengine loads what fits and logs the rest. :meth:`Runner.resume` does it once more, with the
-    optimizer; what was checked here is then known to fit.
+    mmengine loads what fits and only logs the rest. :meth:`Runner.resume` loads the weights again,
+    with the optimizer, after this check.
     """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     load_strict(model, content['state_dict'], source=path, what='model of this config')
 
 
-def say_if_lr_is_for_another_batch(cfg: Config, world_size: int) -> None:
-    """Print a line where the learning rate was chosen for another number of images a step."""
+def warn_if_lr_is_not_scaled(cfg: Config, world_size: int) -> None:
+    """Warn if the learning rate was chosen for another batch size and is not scaled."""
     scale = cfg.get('auto_scale_lr') or {}
     base, batch = scale.get('base_batch_size'), cfg.train_dataloader.get('batch_size')
     if base and batch and not scale.get('enable') and base != world_size * batch:
@@ -218,24 +218,24 @@ def say_if_lr_is_for_another_batch(cfg: Config, world_size: int) -> None:
 
 
 def check_disk(runner: Runner) -> None:
-    """Refuse to start where the checkpoints that this run keeps would not fit on the disk.
+    """Check that the checkpoints of this run fit on the disk.
 
     Raises:
-        UserError: Names what is needed, what is free, and where.
+        UserError: They do not; names the space needed and the free space.
     """
     hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
     folder = hook.out_dir if hook and hook.out_dir else runner.work_dir
     if hook is None or '://' in folder:
         return
     one = _checkpoint_bytes(runner, hook)
-    # Beyond those kept: the best one, and the one that is being written.
+    # Besides those kept: the best one, and the one being written.
     needed = one * (_kept(runner, hook) + 2)
     ours = [
         path
         for pattern in ('epoch_*.pth', 'iter_*.pth', 'best_*.pth')
         for path in glob.glob(os.path.join(folder, pattern))
     ]
-    needed = max(needed - sum(map(os.path.getsize, ours)), 2 * one)  # those get replaced
+    needed = max(needed - sum(map(os.path.getsize, ours)), 2 * one)  # these are replaced
     while not os.path.isdir(folder):
         folder = os.path.dirname(os.path.abspath(folder))
     free = shutil.disk_usage(folder).free
@@ -262,7 +262,7 @@ def _checkpoint_bytes(runner: Runner, hook: CheckpointHook) -> int:
 
 
 def _states(runner: Runner) -> int:
-    """Tensors that the optimizer keeps for each parameter."""
+    """Number of tensors that the optimizer stores for each parameter."""
     optimizer = runner.cfg.get('optim_wrapper', {}).get('optimizer', {})
     if optimizer.get('type') == 'SGD':
         return 1 if optimizer.get('momentum') else 0

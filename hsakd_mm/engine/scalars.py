@@ -1,4 +1,4 @@
-"""Reads what a run logged, from the ``scalars.json`` files of mmengine's local visualizer backend."""
+"""Reads the ``scalars.json`` files of mmengine's local visualizer backend."""
 
 import glob
 import json
@@ -6,10 +6,10 @@ import os
 
 
 def read_curve(work_dir: str, key: str) -> list:
-    """What a run logged under ``key``, over all its starts: ``[(step, value), ...]``.
+    """The values logged under ``key``, over all starts of a run: ``[(step, value), ...]``.
 
-    Validation is logged by epoch, training by iteration. A run that was resumed, or started anew
-    in the same folder, has logged some steps twice: the later start counts from its first step on.
+    Validation is logged by epoch, training by iteration. If a run was resumed, or started again in the
+    same folder, a later start replaces the earlier values from its first step on.
     """
     curve: list = []
     for path in sorted(glob.glob(os.path.join(glob.escape(work_dir), '*', 'vis_data', 'scalars.json'))):

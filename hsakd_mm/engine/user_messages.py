@@ -1,8 +1,8 @@
-"""Which exceptions are a user's mistake, and the sentence for each.
+"""Turns exceptions that are caused by a user's mistake into a sentence.
 
-mmengine and torch report many mistakes (a misspelt type, a wrong argument in a config, a full
-disk) by exceptions from deep inside. What is recognised here becomes a sentence; what is not is a
-bug and keeps its traceback.
+mmengine and torch report many mistakes (a misspelt type, a wrong argument in a config, a full disk) by
+exceptions from deep inside. Exceptions recognised here become a sentence; all others count as bugs and
+keep their traceback.
 """
 
 import difflib
@@ -22,9 +22,9 @@ EXTRAS = dict(mmdet='det', mmcv='det', pycocotools='det', sklearn='demo')
 
 
 def user_message(error: BaseException) -> str | None:
-    """The sentence for a user's mistake, on one line, or None where ``error`` is none."""
+    """The sentence for a user's mistake, on one line, or None if ``error`` is not one."""
     chain = list(_chain(error))
-    # What was raised first names the cause; what followed may only repeat it.
+    # The first exception names the cause; later ones may only repeat it.
     for link in reversed(chain):
         if isinstance(link, UserError):
             return _one_line(_own_words(link))
@@ -38,7 +38,7 @@ def user_message(error: BaseException) -> str | None:
 
 
 def nearest(name: str, names) -> str:
-    """``' (did you mean X or Y?)'``, or nothing where no name is close."""
+    """``' (did you mean X or Y?)'``, or an empty string if no name is similar."""
     close = difflib.get_close_matches(name, sorted(set(names)), n=2, cutoff=0.6)
     return f' (did you mean {" or ".join(close)}?)' if close else ''
 
@@ -52,7 +52,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _own_words(error: UserError) -> str:
-    # A DataLoader hands on its worker's exception with the traceback as its text.
+    # A DataLoader re-raises the exception of a worker with the traceback as its text.
     return re.split(r'^(?:[\w.]+\.)?UserError: ', str(error), flags=re.MULTILINE)[-1]
 
 
@@ -69,7 +69,7 @@ def _no_memory(error: BaseException) -> str | None:
             'train_dataloader.batch_size=N (and --auto-scale-lr), train with --amp, or end '
             'what else runs on this GPU.'
         )
-    # Workers hand their batches over in shared memory; a full one shows in one of these ways.
+    # Workers pass batches through shared memory; if it is full, one of these errors occurs.
     if isinstance(error, (OSError, RuntimeError)) and re.search(
         r'signal: Bus error|unable to (?!open)[^<]*</torch_', str(error)
     ):
@@ -84,7 +84,7 @@ def _no_memory(error: BaseException) -> str | None:
 def _no_space(error: BaseException) -> str | None:
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if not full and isinstance(error, (OSError, RuntimeError)):
-        # torch's zip writer and DataLoader workers leave no errno, only their words.
+        # torch's zip writer and DataLoader workers set no errno.
         words = r'No space left on device|Disk quota|PytorchStreamWriter failed|inline_container\.cc.*unexpected pos'
         full = bool(re.search(words, str(error), re.DOTALL))
     if not full:
@@ -137,11 +137,15 @@ def _not_installed(error: BaseException) -> str | None:
     root = (error.name or (told[1] if told else '')).split('.')[0]
     if root in EXTRAS and importlib.util.find_spec(root) is None:
         return how_to_install(root)
+    if command := re.search(r'[Pp]lease run "(pip install [^"]+)"', str(error)):  # visualizer backends
+        frame = list(traceback.walk_tb(error.__traceback__))[-1][0]
+        kind = type(frame.f_locals.get('self')).__name__
+        return f'{kind} needs a package that is not installed: run {command[1]}, or leave {kind} out of the config.'
     return None
 
 
 def how_to_install(package: str) -> str:
-    """The sentence for a package of :data:`EXTRAS` that is absent."""
+    """The sentence for a missing package of :data:`EXTRAS`."""
     return (
         f'this needs {package}, which is not installed: run pip install '
         f"'hsakd_mm[{EXTRAS[package]}]', or set everything up with bash tools/setup_env.sh."
@@ -149,7 +153,7 @@ def how_to_install(package: str) -> str:
 
 
 def _wrong_argument(error: BaseException) -> str | None:
-    """A class called with an argument it does not have, or without one it needs, by a config."""
+    """A config gives a class an unknown argument, or lacks a required one."""
     found = isinstance(error, TypeError) and re.match(
         r'(?:(\w+)\.)?.*__init__\(\) (got an unexpected keyword argument|missing \d+ required .*?'
         r'arguments?:) (.+)',
@@ -162,9 +166,9 @@ def _wrong_argument(error: BaseException) -> str | None:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     built = None
     while unknown and frames and frames[-1].f_code.co_name == '__init__':
-        built = frames.pop().f_locals.get('self', built)  # hands arguments on to its base
+        built = frames.pop().f_locals.get('self', built)  # it passes arguments on to its base class
     if not frames or not frames[-1].f_globals.get('__name__', '').startswith('mmengine.'):
-        return None  # a call in our code, not one that mmengine makes for a config
+        return None  # a call in code, not one made for a config
     if unknown is None:
         return f'the config does not give {owner or "a class"} the argument {names}: add it.'
     given = any(isinstance(value, Mapping) and unknown in value for value in frames[-1].f_locals.values())

@@ -13,7 +13,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.files import replace
+from hsakd_mm.files import write_atomically
 from hsakd_mm.registry import METRICS
 
 FILE = 'detections.json'  # in a run's work directory
@@ -85,7 +85,7 @@ class DetectionRecords(BaseMetric):
             found=[box for result in results for box in result['found']],
         )
         content = json.dumps(record).encode()
-        replace(self.out_file, lambda file: file.write(content))
+        write_atomically(self.out_file, lambda file: file.write(content))
         return {}
 
 

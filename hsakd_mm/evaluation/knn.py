@@ -55,7 +55,7 @@ def knn_accuracy(probe: LinearProbe, bank_loader, test_loader, k: int = K, tempe
     for start in range(0, len(queries), _QUERIES):
         part = slice(start, start + _QUERIES)
         scores = votes(queries[part], bank, labels, num_classes, k, temperature)
-        metric.process(None, probe.samples(scores, truth[part]))
+        metric.process(None, probe.to_samples(scores, truth[part]))
     return metric.compute_metrics(metric.results)
 
 

@@ -28,7 +28,8 @@ class Measured:
                 f'the teacher reaches a {what} of {self.share:.2%} on {self.count} validation '
                 f'images, which is no better than chance ({self.chance:.2%} by always naming the '
                 f'most frequent label): check that {source} is a trained teacher, and that its '
-                f'classes and input normalisation are those of this data.'
+                f'classes and input normalisation are those of this data; to train with it all the '
+                f'same, set default_hooks.distillation.check=False.'
             )
 
 

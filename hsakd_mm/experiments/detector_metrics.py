@@ -10,7 +10,7 @@ from mmengine.config import Config
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.detection_records import FILE, read_record
-from hsakd_mm.files import replace
+from hsakd_mm.files import write_atomically
 from hsakd_mm.reports.metrics import METRICS, in_percent, read_metrics
 from hsakd_mm.transfer.detector import as_test_config, evaluated_split
 
@@ -110,4 +110,4 @@ def _count(dataset: dict) -> int | None:
 
 def write_config(cfg: Config, path: str) -> None:
     """Whole or not at all: another machine may be reading it."""
-    replace(path, lambda file: file.write(cfg.pretty_text.encode()))
+    write_atomically(path, lambda file: file.write(cfg.pretty_text.encode()))

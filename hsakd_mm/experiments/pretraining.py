@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.engine.scalars import read_curve
-from hsakd_mm.files import replace
+from hsakd_mm.files import write_atomically
 from hsakd_mm.registry import MODELS
 
 from .provenance import provenance
@@ -83,7 +83,7 @@ class PretrainingRun:
             provenance(self.command, self.seed), threads=torch.get_num_threads(), config_sha256=self.config_sha256()
         )
         path = os.path.join(self.stage.folder, 'origin.json')
-        replace(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
+        write_atomically(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
 
     def origin(self) -> dict | None:
         """Where and by which command it was made; None where nothing tells."""

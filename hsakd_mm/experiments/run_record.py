@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from hsakd_mm.checkpoints.source import BackboneSource
 from hsakd_mm.errors import UserError
-from hsakd_mm.files import replace
+from hsakd_mm.files import write_atomically
 
 RECORD = 'transfer.json'  # in the work directory
 
@@ -36,7 +36,9 @@ def read_row(folder: str) -> dict:
 
 
 def write_record(folder: str, content: dict) -> None:
-    replace(os.path.join(folder, RECORD), lambda file: file.write(json.dumps(content, indent=1).encode() + b'\n'))
+    write_atomically(
+        os.path.join(folder, RECORD), lambda file: file.write(json.dumps(content, indent=1).encode() + b'\n')
+    )
 
 
 def require_same(record: dict, folder: str, sha256: str | None, seed: int, config_sha256: str) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from mmengine.config import Config
 
 from hsakd_mm.checkpoints.loading import sha256
-from hsakd_mm.files import move_aside, replace
+from hsakd_mm.files import move_aside, write_atomically
 
 from .child import run_child
 
@@ -91,7 +91,7 @@ class Stage:
         def write(done: bool, seconds: float) -> None:
             content = dict(fingerprint=fingerprint, done=done, seconds=seconds, command=shown)
             path = os.path.join(self.folder, 'stage.json')
-            replace(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
+            write_atomically(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
 
         if not finished:
             write(False, before)  # so that a killed stage is known for what it was

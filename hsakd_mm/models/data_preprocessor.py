@@ -1,4 +1,4 @@
-"""uint8 images to normalised floats, on the device: a quarter of the bytes cross the bus."""
+"""Normalises images on the device, so that only uint8 is copied to it."""
 
 import torch
 from mmengine.model import BaseDataPreprocessor
@@ -23,7 +23,7 @@ class ImagePreprocessor(BaseDataPreprocessor):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """``inputs: uint8 [B, 3, H, W]`` -> float, the rest of the dict only moved."""
+        """``inputs: uint8 [B, 3, H, W]`` -> normalised float; other entries are only moved to the device."""
         data = self.cast_data(data)
         inputs = (data['inputs'].to(self.mean.dtype) - self.mean) / self.std
         if self.channels_last:

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from hsakd_mm.files import replace
+from hsakd_mm.files import write_atomically
 
 
 @dataclass
@@ -75,7 +75,7 @@ def write_page(out_dir: str, title: str, blocks: Sequence, content: dict) -> dic
     )
     files = {ending: os.path.join(out_dir, f'report.{ending}') for ending in texts}
     for ending, text in texts.items():
-        replace(files[ending], lambda file: file.write(text.encode()))
+        write_atomically(files[ending], lambda file: file.write(text.encode()))
     overview = os.path.join(out_dir, 'report.png')
     if any(isinstance(block, Picture) and block.file == overview for block in blocks):
         files['png'] = overview

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from hsakd_mm.files import replace
+from hsakd_mm.files import write_atomically
 
 PALETTE = ('#E69F00', '#0072B2', '#CC79A7', '#56B4E9', '#D55E00', '#000000')
 GREY = '#8c8c8c'
@@ -242,4 +242,4 @@ def save_figure(figure: Figure, file: str) -> None:
     """Write a figure, completely or not at all. With photographs a .jpg takes a quarter of a .png's size."""
     content = io.BytesIO()
     figure.savefig(content, format=file.rpartition('.')[2])
-    replace(file, lambda out: out.write(content.getvalue()))
+    write_atomically(file, lambda out: out.write(content.getvalue()))

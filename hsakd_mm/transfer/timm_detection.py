@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.backbones.staged import run
+from hsakd_mm.models.backbones.staged import run_modules
 from hsakd_mm.models.backbones.timm_backbone import TimmBackbone
 from hsakd_mm.registry import MODELS
 
@@ -95,7 +95,7 @@ class TimmDetBackbone(BaseModule):
 
     def forward(self, images: Tensor) -> tuple:
         """Returns a map ``[B, C_l, H / s_l, W / s_l]`` for each out index; ``images: [B, 3, H, W]``."""
-        features = run(self, self._stem, images)
+        features = run_modules(self, self._stem, images)
         maps = []
         for index, names in enumerate(self._stages):
             if self.with_cp and self.training and index >= self.frozen_stages:
@@ -105,7 +105,7 @@ class TimmDetBackbone(BaseModule):
                         block, features, use_reentrant=False, context_fn=lambda b=block: (nullcontext(), _once(b))
                     )
             else:
-                features = run(self, names, features)
+                features = run_modules(self, names, features)
             if index in self.out_indices:
                 maps.append(features)
         return tuple(maps)

@@ -32,6 +32,13 @@ def load(name: str) -> Config:
     return copy.deepcopy(_read(name))
 
 
+def inherit(name: str, folder: Path) -> Config:
+    """The config ``folder/stem`` as a user's own file in another folder has it, inherited by name."""
+    file = folder / 'mine.py'
+    file.write_text(f"_base_ = 'hsakd_mm::{name}.py'\n")
+    return Config.fromfile(file)
+
+
 def work_dir(name: str) -> str:
     """Where ``tools/train.py`` puts a run of it."""
     return _read(name).get('work_dir') or f'work_dirs/{name.partition("/")[2]}'

@@ -58,38 +58,36 @@ def cifar100(photographs, tmp_path_factory) -> Path:
 class Workplace:
     """A folder to run in, where what a config names as a teacher can be made.
 
-    A work directory gets a checkpoint of the config whose work directory it is, and
-    ``torchvision://resnet34`` a file of its keys, each with the weights it was born with.
+    A work directory gets a checkpoint of the model that is trained in it, and ``torchvision://resnet34``
+    or ``timm://resnet34.a1_in1k`` a file of that network's keys, each with its initial weights.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.trained_by = {work_dir(name): name for name in CONFIGS}
-        self.born: dict = {}
+        self.models = {work_dir(name): load(name).model for name in CONFIGS}
+        self.files: dict = {}
 
     def provide(self, source: str) -> str:
-        """Make it, where that was not done yet; what to name instead of ``source``, if need be."""
-        if source.startswith('torchvision://'):
-            file = self.root / f'{source.partition("://")[2]}.pth'
+        """Make it, if that was not done yet; returns what to name instead of ``source``."""
+        if '://' in source:
+            file = self.root / f'{source.partition("://")[2].partition(".")[0]}.pth'
             if not file.exists():
                 torch.save(timm.create_model(file.stem).state_dict(), file)
             return str(file)
         folder = self.root / source
         if not folder.exists():
-            model = dict(load(self.trained_by[source]).model)
             folder.mkdir(parents=True)
-            (folder / 'best_of_none.pth').symlink_to(self._born(model))
+            (folder / 'best_of_none.pth').symlink_to(self._checkpoint(self.models[source]))
         return source
 
-    def _born(self, model: dict) -> Path:
-        """A checkpoint of a model nobody has trained; how it would be trained is no matter."""
-        model.pop('checkpoint', None)
-        model.pop('frozen_backbone', None)
-        if str(model) not in self.born:
-            file = self.root / f'{len(self.born)}.pth'
+    def _checkpoint(self, model: dict) -> Path:
+        """A checkpoint of an untrained model; one file for all that differ only in how they train."""
+        model = {key: value for key, value in model.items() if key not in ('checkpoint', 'frozen_backbone')}
+        if str(model) not in self.files:
+            file = self.root / f'{len(self.files)}.pth'
             torch.save(dict(state_dict=MODELS.build(model).state_dict(), meta={}), file)
-            self.born[str(model)] = file
-        return self.born[str(model)]
+            self.files[str(model)] = file
+        return self.files[str(model)]
 
 
 @pytest.fixture(scope='session')

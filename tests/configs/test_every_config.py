@@ -1,4 +1,4 @@
-"""Every config that pretrains, as it is: built, one step taken on real pictures, validated.
+"""Every config that pretrains, inherited by name: built, two steps taken on real pictures, validated.
 
 Only what a machine lacks is replaced: the number of images, their size on ImageNet, the batch, and
 teachers that someone has trained, in whose place stand the networks of the teachers' own configs.
@@ -6,6 +6,7 @@ teachers that someone has trained, in whose place stand the networks of the teac
 
 import gc
 import math
+import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from hsakd_mm.checkpoints.loading import load_backbone_weights
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
-from tests.configs.catalog import CONFIGS, backbone_configs, load
+from tests.configs.catalog import CONFIGS, REPO, backbone_configs, inherit, load
 
-BATCH = 2
+BATCH, STEPS = 2, 2
 SMALLER = {224: 64, 256: 72}  # pixels
 
 # One of each method also writes checkpoints and texts, as a run does; the others save the time.
@@ -40,10 +41,10 @@ def build(workplace, monkeypatch, request):
     torch.set_num_threads(1)
     made = []
 
-    def build(name: str) -> Runner:
-        cfg = load(name)
+    def build(name: str, cfg: Config) -> Runner:
         for part in ('train', 'val', 'test'):
             few_images(cfg[f'{part}_dataloader'], backbone_configs(cfg)[0].num_classes, request)
+        cfg.train_dataloader.dataset.indices = STEPS * BATCH
         cfg.train_cfg.max_epochs = 1
         if cfg.model.get('checkpoint'):
             cfg.model.checkpoint = workplace.provide(cfg.model.checkpoint)
@@ -99,16 +100,21 @@ def gradients():
         handle.remove()
 
 
-@pytest.mark.parametrize('name', CONFIGS)
-def test_one_step(name, build) -> None:
-    runner = build(name)
-    with gradients() as seen:
-        runner.train()
-    assert runner.iter == 1
-
+def two_steps(runner: Runner) -> dict:
+    """Trains; what was logged at last, by key."""
+    runner.train()
+    assert runner.iter == STEPS
     logged = {key: buffer.current() for key, buffer in runner.message_hub.log_scalars.items()}
     losses = [value for key, value in logged.items() if key.startswith('train/loss')]
     assert losses and all(map(math.isfinite, losses)), logged
+    return logged
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_two_steps(name, build, tmp_path) -> None:
+    runner = build(name, inherit(name, tmp_path))
+    with gradients() as seen:
+        logged = two_steps(runner)
 
     frozen = getattr(runner.model, 'frozen_backbone', False)
     for key, parameter in runner.model.named_parameters():
@@ -127,3 +133,22 @@ def test_one_step(name, build) -> None:
     if name in IN_FULL:
         kind = 'best_' if 'save_best' in saved else 'epoch_1.pth'
         assert Path(find_checkpoint(runner.work_dir)).name.startswith(kind)
+
+
+def test_in_a_project_with_its_own_scope(build, tmp_path) -> None:
+    """What is inherited is looked up in our scope, also the teacher, which is built when training starts."""
+    name = 'hsakd/cifar100_r56_r20'
+    cfg = inherit(name, tmp_path)
+    cfg.default_scope = 'mmengine'
+    two_steps(build(name, cfg))
+
+
+def test_the_files_of_the_readme(build, workplace, tmp_path) -> None:
+    """ "Your networks, your teacher": the two files as they stand there, the second taught by the first."""
+    files = re.findall(r'^```python\n# hsakd/(\w+)\.py.*?\n(.*?)^```', (REPO / 'README.md').read_text(), re.M | re.S)
+    assert [name for name, _ in files] == ['my_teacher', 'my_student']
+    for name, text in files:
+        (tmp_path / f'{name}.py').write_text(text)
+        cfg = Config.fromfile(tmp_path / f'{name}.py')
+        workplace.models[f'work_dirs/{name}'] = cfg.model
+        assert two_steps(build(name, cfg))

@@ -1,4 +1,4 @@
-"""Every config of configs/transfer, as it is: loaded strictly, trained for two steps, validated.
+"""Every config of configs/transfer, inherited by name: loaded strictly, trained for two steps, validated.
 
 Only what a machine lacks or has no time for is replaced: the data by digit scenes under the names
 that the config gives, their size, the number of proposals, the batch, and the file of the backbone.
@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 
 from tests.conftest import REPO
 
-from .catalog import leaves
+from .catalog import inherit, leaves
 from .detection_data import lay_out
 
 models = pytest.importorskip('mmdet.models', reason='mmdet is not installed')
@@ -111,8 +111,8 @@ def finite_losses(runner: Runner) -> dict:
 
 
 @pytest.mark.parametrize('name', CONFIGS)
-def test_two_steps(name, place, run) -> None:
-    cfg = Config.fromfile(TRANSFER / f'{name}.py')
+def test_two_steps(name, place, run, tmp_path) -> None:
+    cfg = inherit(f'transfer/{name}', tmp_path)
     weights = give_backbone(cfg, place)
     deeper = '_r34_' in name or '_r50_' in name  # they are measured as R18 is: not once more
     if deeper:

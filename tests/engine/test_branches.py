@@ -3,7 +3,7 @@
 import pytest
 from mmengine.runner import Runner
 
-from hsakd_mm.engine.branches import look_at_branches
+from hsakd_mm.engine.branches import report_branch_accuracy
 from hsakd_mm.errors import UserError
 
 
@@ -12,7 +12,7 @@ def test_reports_branches_only_where_asked(config) -> None:
     cfg.test_dataloader.dataset.indices = 8
     plain = Runner.from_cfg(cfg).test()
     assert set(plain) == {'accuracy/top1'}
-    look_at_branches(cfg)
+    report_branch_accuracy(cfg)
     cfg.experiment_name = f'{cfg.work_dir}-branches'
     metrics = Runner.from_cfg(cfg).test()
     branches = {f'branch/{kind}_{depth}' for kind in ('joint', 'class') for depth in range(1, 5)}
@@ -21,10 +21,10 @@ def test_reports_branches_only_where_asked(config) -> None:
 
 def test_a_teacher_reports_them_once(config) -> None:
     cfg = config('teacher')
-    look_at_branches(cfg)
+    report_branch_accuracy(cfg)
     assert [metric.type for metric in cfg.test_evaluator] == ['Accuracy', 'BranchAccuracy']
 
 
 def test_refuses_a_model_without_branches(config) -> None:
     with pytest.raises(UserError, match='Classifier has none: leave the option out'):
-        look_at_branches(config('plain'))
+        report_branch_accuracy(config('plain'))

@@ -96,10 +96,10 @@ def test_what_a_child_said_last_is_the_reason(code, status, reason, tmp_path) ->
 def test_the_progress_that_a_child_writes_is_shown(tmp_path, capfd) -> None:
     code = """
 import json, os
-from hsakd_mm.files import replace
+from hsakd_mm.files import write_atomically
 result = {'accuracy/top1': 50.0}
 told = dict(iter=4, iters=8, epoch=1, epochs=2, loss=0.25, seconds_left=61.0, validated=1, result=result)
-replace(os.environ['HSAKD_MM_PROGRESS'], lambda file: file.write(json.dumps(told).encode()))
+write_atomically(os.environ['HSAKD_MM_PROGRESS'], lambda file: file.write(json.dumps(told).encode()))
 print('to the log')
 """
     run_child(python(code), 'plain, seed 0', str(tmp_path / 'output.log'))

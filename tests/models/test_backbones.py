@@ -57,17 +57,17 @@ def test_refuses_in_a_sentence(name, kwargs, said) -> None:
 def test_fresh_tail_continues_a_stage(name, stage) -> None:
     net = TimmBackbone(name, num_classes=10, channels=(8, 16, 24, 32))
     taps = net.forward_taps(torch.randn(2, 3, 64, 64))
-    out = net.fresh_tail(stage)(taps[stage])
+    out = net.build_tail(stage)(taps[stage])
     assert out.shape == taps[-1].shape  # the last one keeps the resolution: stride 1
     own = {id(parameter) for parameter in net.parameters()}
-    tails = [net.fresh_tail(stage), net.fresh_tail(stage)]
+    tails = [net.build_tail(stage), net.build_tail(stage)]
     assert not own & {id(parameter) for parameter in tails[0].parameters()}
     first, second = (next(tail.parameters()) for tail in tails)
     assert not torch.equal(first, second)  # each branch starts on its own
 
 
 def test_blocks_of_the_last_tail_differ() -> None:
-    tail = TimmBackbone('resnet18', num_classes=10).fresh_tail(3)[0]
+    tail = TimmBackbone('resnet18', num_classes=10).build_tail(3)[0]
     assert not torch.equal(tail[0].conv1.weight, tail[1].conv1.weight)
 
 
@@ -137,7 +137,7 @@ def test_pretrained_weights_are_loaded(tmp_path) -> None:
         pretrained_cfg_overlay=dict(file=str(tmp_path / 'net.pth'), num_classes=5),
     )
     assert all(torch.equal(value, weights[key]) for key, value in net.state_dict().items())
-    assert not torch.equal(net.fresh_tail(0)[0][0].conv1.weight, net.layer2[0].conv1.weight)
+    assert not torch.equal(net.build_tail(0)[0][0].conv1.weight, net.layer2[0].conv1.weight)
 
 
 def test_takes_torchvisions_vgg() -> None:
@@ -187,9 +187,9 @@ def test_weights_of_another_network_stay_as_they_are() -> None:
 
 def test_a_stage_that_cannot_be_repeated(monkeypatch) -> None:
     net = TimmBackbone('test_efficientnet', num_classes=5)
-    monkeypatch.setattr('hsakd_mm.models.backbones.timm_backbone.single_stride', lambda stage: stage)
+    monkeypatch.setattr('hsakd_mm.models.backbones.timm_backbone.remove_strides', lambda stage: stage)
     with pytest.raises(UserError, match='use branches=dict.type="LightBranches"'):
-        net.fresh_tail(3)
+        net.build_tail(3)
 
 
 class Strided:

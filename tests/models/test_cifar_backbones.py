@@ -83,10 +83,10 @@ def test_tails_continue_their_stage(family) -> None:
     taps = net.forward_taps(torch.randn(2, 3, 32, 32))
     size = 32 // net.strides[-1]
     for stage, tap in enumerate(taps):
-        tail = net.fresh_tail(stage)
+        tail = net.build_tail(stage)
         assert tail(tap).shape == (2, net.tail_channels, size, size)
         assert not set(net.parameters()) & set(tail.parameters())
-        first, other = (next(each.parameters()) for each in (tail, net.fresh_tail(stage)))
+        first, other = (next(each.parameters()) for each in (tail, net.build_tail(stage)))
         assert first.dim() == 1 or not torch.equal(first, other)  # each starts on its own
 
 
@@ -115,7 +115,7 @@ def test_vgg_pools_once_more_at_64_pixels() -> None:
     net = SMALL['vgg']().eval()
     sizes = {size: [tap.shape[-1] for tap in net.forward_taps(torch.randn(1, 3, size, size))] for size in (32, 64, 96)}
     assert sizes == {32: [32, 16, 8, 4], 64: [64, 32, 16, 4], 96: [96, 48, 24, 12]}
-    assert net.fresh_tail(0)(torch.randn(1, 64, 64, 64)).shape[-1] == 8
+    assert net.build_tail(0)(torch.randn(1, 64, 64, 64)).shape[-1] == 8
 
 
 def is_he(conv: nn.Conv2d) -> bool:

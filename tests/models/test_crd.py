@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import distributed
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.distillers.crd import CRD, Contrast, Negatives
+from hsakd_mm.models.distillers.crd import CRD, ContrastiveLoss, NegativeSampler
 from hsakd_mm.models.distillers.plain import Classifier
 
 SMALL = dict(type='CifarResNet', depth=8, num_classes=5)
@@ -105,7 +105,7 @@ def test_who_learns() -> None:
 def test_negatives_are_of_other_classes_and_distinct_while_there_are_enough(number) -> None:
     labels = torch.tensor(LABELS)
     generator = torch.Generator().manual_seed(0)
-    rows = Negatives(labels).draw(labels, number, generator)
+    rows = NegativeSampler(labels).draw(labels, number, generator)
     assert rows.shape == (10, number)
     for label, row in zip(LABELS, rows):
         there = sum(each != label for each in LABELS)
@@ -116,7 +116,7 @@ def test_negatives_are_of_other_classes_and_distinct_while_there_are_enough(numb
 @pytest.mark.parametrize('number', [2, 8])
 def test_all_negatives_are_alike(number) -> None:
     """3000 rows for class 1, whose seven negatives are drawn without and with replacement."""
-    rows = Negatives(torch.tensor(LABELS)).draw(
+    rows = NegativeSampler(torch.tensor(LABELS)).draw(
         torch.ones(3000, dtype=torch.int64), number, torch.Generator().manual_seed(0)
     )
     share = rows.flatten().bincount(minlength=10) / rows.numel()
@@ -196,10 +196,10 @@ def test_refuses_in_a_sentence() -> None:
         model(images, labels, mode='loss', indices=indices)
 
 
-def contrast() -> Contrast:
+def contrast() -> ContrastiveLoss:
     torch.manual_seed(0)
-    made = Contrast(5, 7, 10, 6, 4, 0.07, 0.5).double()
-    made.negatives = Negatives(torch.tensor(LABELS))
+    made = ContrastiveLoss(5, 7, 10, 6, 4, 0.07, 0.5).double()
+    made.negatives = NegativeSampler(torch.tensor(LABELS))
     return made
 
 

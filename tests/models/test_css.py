@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.backbones.wide_bottleneck import WideBottleneckResNet
-from hsakd_mm.models.distillers.css import CSS, hide_corner
+from hsakd_mm.models.distillers.css import CSS, mask_corner
 from hsakd_mm.models.distillers.plain import Classifier
 from hsakd_mm.registry import MODELS
 
@@ -57,11 +57,11 @@ def test_a_branch_misses_one_corner_in_all_channels(branch, rows, columns, fixed
     for row in rows:
         for column in columns:
             expected[:, :, row, column] = 0
-    assert torch.equal(hide_corner(torch.ones(2, 3, 8, 8), branch, fixed), expected)
+    assert torch.equal(mask_corner(torch.ones(2, 3, 8, 8), branch, fixed), expected)
 
 
 def test_a_map_less_than_four_high_keeps_its_corners() -> None:
-    assert all(hide_corner(torch.ones(1, 1, 3, 3), branch).all() for branch in range(5))
+    assert all(mask_corner(torch.ones(1, 1, 3, 3), branch).all() for branch in range(5))
 
 
 @pytest.mark.parametrize('backbone', FAMILIES, ids=lambda cfg: cfg.get('model_name', cfg['type']))
@@ -78,7 +78,7 @@ def test_on_any_staged_backbone(backbone, batch) -> None:
         logits = net(images)
         assert logits.shape == (n, 2, 5 * n)
         for index, tail in enumerate(net.tails, 1):
-            torch.testing.assert_close(logits[index], tail(hide_corner(taps[-2], index)))
+            torch.testing.assert_close(logits[index], tail(mask_corner(taps[-2], index)))
         assert torch.equal(taps[-2], tap)  # a branch leaves to the next one what it was given
     sum(value for name, value in model.train().loss(images, labels).items() if 'loss' in name).backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
@@ -86,7 +86,7 @@ def test_on_any_staged_backbone(backbone, batch) -> None:
 
 def test_branch_0_is_the_backbone_without_its_corner(batch) -> None:
     net = pair().eval().net1
-    hidden = hide_corner(net.backbone.forward_taps(batch[0])[-2], 0)
+    hidden = mask_corner(net.backbone.forward_taps(batch[0])[-2], 0)
     torch.testing.assert_close(net(batch[0])[0], net.backbone.forward_head(net.backbone.layer3(hidden)))
     assert not torch.allclose(net(batch[0])[0], net.backbone(batch[0]))
 
@@ -187,7 +187,7 @@ def test_losses_are_wide_where_the_networks_compute_in_bfloat16(batch) -> None:
     [
         ([OTHER], {}, 'model.nets has 1: name two'),
         ([OTHER, dict(OTHER, num_classes=6)], {}, 'they have 5 and 6'),
-        ([OTHER, OTHER], dict(branches=0), 'branches to be a whole number from 1, and it is 0'),
+        ([OTHER, OTHER], dict(branches=0), 'branches to be an integer of at least 1, and it is 0'),
     ],
 )
 def test_refuses_in_a_sentence(nets, kwargs, said) -> None:
@@ -201,5 +201,5 @@ def test_wide_bottlenecks_are_wide_inside_only() -> None:
     assert net(torch.randn(2, 3, 32, 32)).shape == (2, 5)
     plain = MODELS.build(dict(type='CifarResNet', depth=11, block='bottleneck', num_classes=5))
     assert set(net.state_dict()) == set(plain.state_dict())
-    with pytest.raises(UserError, match='widen_factor to be a whole number from 1, and it is 0'):
+    with pytest.raises(UserError, match='widen_factor to be an integer of at least 1, and it is 0'):
         WideBottleneckResNet(11, 0, 5)

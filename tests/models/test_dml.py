@@ -93,7 +93,7 @@ def test_losses_are_wide_under_autocast(batch) -> None:
 @pytest.mark.parametrize(
     'nets, said',
     [
-        ([SMALL], 'model.nets has 1: name at least two'),
+        ([SMALL], 'model.nets has 1: name two or more'),
         ([SMALL, SMALL, dict(SMALL, num_classes=6)], 'they have 5 and 5 and 6'),
     ],
 )

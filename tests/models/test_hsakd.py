@@ -109,7 +109,7 @@ def test_a_teacher_of_another_family_and_depth(batch) -> None:
     teacher = HSAKDTeacher(dict(type='CifarResNet', depth=8, num_classes=5)).eval()  # 1, 2, 4
     student = HSAKD(BACKBONE)  # 4, 8, 16, 32
     student.attach_teacher(teacher)
-    assert student.taught_by == [2, 2, 2, 2]
+    assert student.teacher_branches == [2, 2, 2, 2]
     total(student.loss(*batch)).backward()
     assert all(parameter.grad is not None for parameter in student.parameters())
 
@@ -185,7 +185,7 @@ def test_frozen_teacher_loads_its_backbone_strictly(tmp_path) -> None:
     assert torch.equal(teacher.backbone.fc.weight, source.backbone.fc.weight)
     with pytest.raises(UserError, match='missing: layer3.0.conv1.weight'):
         HSAKDTeacher(BACKBONE, frozen_backbone=True, checkpoint=str(bad)).init_weights()
-    with pytest.raises(UserError, match='expected to come with trained weights'):
+    with pytest.raises(UserError, match='a frozen backbone needs trained weights'):
         HSAKDTeacher(BACKBONE, frozen_backbone=True)
 
 
@@ -217,6 +217,7 @@ def test_refuses_a_teacher_that_does_not_pair(student, teacher, said) -> None:
         student.attach_teacher(teacher())
 
 
-def test_says_that_a_teacher_is_missing(batch) -> None:
+def test_says_that_a_teacher_is_missing(student, batch) -> None:
     with pytest.raises(UserError, match='HSAKD has no teacher: add a DistillationHook'):
         HSAKD(BACKBONE).loss(*batch)
+    assert hasattr(student, 'teacher') and not hasattr(HSAKD(BACKBONE), 'teacher')

@@ -109,13 +109,13 @@ def test_attention() -> None:
     """Peers alike in features weigh alike; one whose key fits a query is heard most by it."""
     model = build(num_peers=2)
     logits = torch.tensor([[[0.0, 2.0], [4.0, 0.0]]])
-    alike = model.mix(torch.ones(1, 2, 16), logits)
+    alike = model.attention_targets(torch.ones(1, 2, 16), logits)
     torch.testing.assert_close(alike, torch.tensor([[[2.0, 1.0], [2.0, 1.0]]]))
     for layer in (model.query, model.key):
         layer.weight.data = torch.eye(2, 16)
     features = torch.zeros(1, 2, 16)
     features[0, 1, 0] = 10.0
-    first, second = model.mix(features, logits)[0]
+    first, second = model.attention_targets(features, logits)[0]
     torch.testing.assert_close(first, torch.tensor([2.0, 1.0]))  # its query is zero
     torch.testing.assert_close(second, torch.tensor([4.0, 0.0]))
 

@@ -31,7 +31,7 @@ def make(backbone: dict = SMALL, **kwargs) -> RSKD:
 def differing(backbone: dict = SMALL, **kwargs) -> RSKD:
     """In eval mode, its pseudo-teacher another network, its residual head not zero."""
     model = make(backbone, **kwargs)
-    model.pseudo_teacher.become(Classifier(backbone).backbone)
+    model.pseudo_teacher.copy_from(Classifier(backbone).backbone)
     if model.residual_head is not None:
         torch.nn.init.normal_(model.residual_head.weight, std=0.1)
     return model.eval()
@@ -65,7 +65,7 @@ def test_the_terms(batch, backbone) -> None:
 
 def test_the_same_network_leaves_nothing_to_learn(batch) -> None:
     model = make().eval()
-    model.pseudo_teacher.follow(model.backbone)
+    model.pseudo_teacher.update(model.backbone)
     taps, logits = model.pseudo_teacher(batch[0])
     torch.testing.assert_close(logits, model.backbone(batch[0]), rtol=0, atol=0)
     for own, theirs in zip(model.backbone.forward_taps(batch[0]), taps, strict=True):
@@ -222,7 +222,7 @@ def test_what_was_loaded_before_training_is_followed(batch) -> None:
     'options, said',
     [
         (dict(pseudo_teacher='last_batch'), "it is 'last_batch': choose one"),
-        (dict(momentum=1.0), 'a momentum from 0 to below 1, and it is 1.0'),
+        (dict(momentum=1.0), r'a momentum in \[0, 1\), and it is 1.0'),
     ],
 )
 def test_refuses_in_a_sentence(options, said) -> None:

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.teacher_check import measure_teacher
 from hsakd_mm.models.distillers.plain import Classifier
-from hsakd_mm.models.distillers.sskd import SSKD, SSKDTeacher, least_wrong
+from hsakd_mm.models.distillers.sskd import SSKD, SSKDTeacher, select_least_wrong
 
 SMALL = dict(type='CifarResNet', depth=8, num_classes=5)
 WIDE = dict(SMALL, width=(8, 8, 16, 24))
@@ -97,8 +97,8 @@ def test_selective_transfer() -> None:
     scores = torch.tensor([[3.0, 2.0, 1.0], [1.0, 3.0, 2.0], [2.0, 1.0, 3.0], [1.0, 3.0, 2.0], [3.0, 2.0, 1.0]])
     labels = torch.tensor([0, 0, 0, 2, 2])  # ranks 0, 2, 1, 1, 2
     for share, rows in ((1, [0, 1, 2, 3, 4]), (0.75, [0, 1, 2, 3]), (0.5, [0, 2, 3]), (0, [0])):
-        assert least_wrong(scores, labels, share).tolist() == rows
-    assert least_wrong(scores[1:], labels[1:], 0).tolist() == [1]
+        assert select_least_wrong(scores, labels, share).tolist() == rows
+    assert select_least_wrong(scores[1:], labels[1:], 0).tolist() == [1]
 
 
 def test_who_learns_and_what_is_saved(batch) -> None:

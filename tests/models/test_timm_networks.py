@@ -104,7 +104,7 @@ def test_forward_is_timms(student) -> None:
 def test_branches_continue_the_stages(student) -> None:
     net = student.backbone
     for stage, channels in enumerate(net.channels):
-        tail = net.fresh_tail(stage).eval()
+        tail = net.build_tail(stage).eval()
         size = 2 ** (3 - stage)
         with torch.no_grad():
             out = tail(torch.randn(1, channels, size, size))
@@ -215,7 +215,7 @@ STEM = nn.Conv2d(3, 4, 4, 4)
             lambda: Chain(STEM, half(), half(), half(), between=torch.sin),
             "'layers.0' does not take just what the image gave",
         ),
-        (lambda: Chain(STEM, InPlace(half(), half()), half()), 'something else than its modules do'),
+        (lambda: Chain(STEM, InPlace(half(), half()), half()), 'does not compute the same as its modules'),
         (lambda: Chain(STEM, half(), nn.ReLU(inplace=True), half(), half()), None),
         (lambda: Chain(STEM, half(), half(), nn.Sequential(nn.ReLU(inplace=True), half())), 'overwrites a feature map'),
     ],

@@ -47,6 +47,13 @@ def test_two_processes_train_as_one_does(tmp_path, port):
     assert done.stdout.count('tiny/images: ') == 1
 
 
+def test_synchronised_batch_norm_needs_gpus(tmp_path, port):
+    done = bash('dist_train.sh', TINY, 1, '--cfg-options', 'sync_bn=torch', cwd=tmp_path, PORT=port)
+    assert_sentence(done, "sync_bn='torch' needs GPUs", 'sync_bn=None')
+    with pytest.raises(UserError, match=r"'torch' or 'mmcv', and it is True"):
+        launch.check_sync_bn(Config(dict(sync_bn=True, launcher='none')))
+
+
 def test_all_ranks_failing_alike_say_it_once(tmp_path, port):
     done = bash('dist_train.sh', TINY, 2, '--cfg-options', 'model.clases=4', cwd=tmp_path, PORT=port)
     assert_sentence(done, 'clases')

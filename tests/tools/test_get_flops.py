@@ -84,7 +84,7 @@ def test_a_tail_that_cannot_be_built_is_said(tool, monkeypatch) -> None:
     def refuse(*_):
         raise tool.UserError('the last stage cannot be copied')
 
-    monkeypatch.setattr('hsakd_mm.models.backbones.TimmBackbone.fresh_tail', refuse)
+    monkeypatch.setattr('hsakd_mm.models.backbones.TimmBackbone.build_tail', refuse)
     model = dict(type='HSAKD', backbone=SMALL, branches=dict(type='LightBranches'))
     costs = tool.measure(Config(dict(model=model)), 32)
     text = tool.table(costs)

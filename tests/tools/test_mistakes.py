@@ -1,10 +1,11 @@
 """Which exceptions become a sentence, and which keep their traceback."""
 
 import errno
+import sys
 
 import pytest
 import torch
-from mmengine.registry import DefaultScope
+from mmengine.registry import VISBACKENDS, DefaultScope
 
 from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.engine.user_messages import user_message
@@ -123,6 +124,26 @@ def test_missing_package_names_the_extra(monkeypatch):
         KeyError('mmdet.FasterRCNN is not in the mmdet::model registry. Please'),
     ):
         assert 'hsakd_mm[det]' in user_message(error)
+
+
+@pytest.mark.parametrize(
+    'package',
+    [
+        'Tensorboard torch.utils.tensorboard',
+        'Wandb wandb',
+        'MLflow mlflow',
+        'ClearML clearml',
+        'Neptune neptune',
+        'Aim aim',
+        'DVCLive pygit2',
+    ],
+)
+def test_visualizer_backend_without_its_package(package, tmp_path, monkeypatch):
+    kind, package = package.split()
+    monkeypatch.setitem(sys.modules, package, None)  # also where it is installed
+    backend = VISBACKENDS.build(dict(type=f'{kind}VisBackend', save_dir=str(tmp_path)))
+    sentence = user_message(caught(lambda: backend.experiment))
+    assert sentence.startswith(f'{kind}VisBackend needs a package') and 'run pip install ' in sentence
 
 
 @pytest.mark.parametrize('error, status', [(UserError('x'), 2), (KeyboardInterrupt(), 130)])

@@ -1,4 +1,4 @@
-"""What is refused before a run starts."""
+"""Checks before a run starts."""
 
 import argparse
 import os
@@ -10,18 +10,17 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from hsakd_mm.engine import optim, preflight
+from hsakd_mm.engine import preflight
 from hsakd_mm.engine.launch import Options, prepare_launcher
-from hsakd_mm.engine.optim import AutocastOptimWrapper, check_amp, use_amp
 from hsakd_mm.engine.preflight import (
     check_disk,
-    find_resume,
+    check_same_checkpoint,
+    find_checkpoint_to_resume,
     last_checkpoint,
     load_config,
-    load_into,
+    load_weights,
     prepare_work_dir,
-    require_same_start,
-    say_if_lr_is_for_another_batch,
+    warn_if_lr_is_not_scaled,
 )
 from hsakd_mm.engine.user_messages import user_message
 from hsakd_mm.errors import UserError
@@ -142,18 +141,18 @@ def test_work_dir(tmp_path, monkeypatch):
 
 def test_resume(tmp_path):
     cfg = Config(dict(work_dir=str(tmp_path)))
-    assert find_resume(cfg, None) is None
-    assert find_resume(cfg, 'auto') is None and not cfg.resume  # nothing there: from the beginning
+    assert find_checkpoint_to_resume(cfg, None) is None
+    assert find_checkpoint_to_resume(cfg, 'auto') is None and not cfg.resume  # nothing there: from the beginning
     with pytest.raises(UserError, match='no such file'):
-        find_resume(cfg, str(tmp_path / 'none.pth'))
+        find_checkpoint_to_resume(cfg, str(tmp_path / 'none.pth'))
     text = tmp_path / 'text.pth'
     text.write_text('not a checkpoint')
     with pytest.raises(UserError, match='cannot be read'):
-        find_resume(cfg, str(text))
+        find_checkpoint_to_resume(cfg, str(text))
     weights = tmp_path / 'weights.pth'
     torch.save(TinyModel().state_dict(), weights)
     with pytest.raises(UserError, match='load_from='):
-        find_resume(cfg, str(weights))
+        find_checkpoint_to_resume(cfg, str(weights))
 
 
 def test_last_checkpoint_of_a_moved_work_dir(tmp_path):
@@ -188,33 +187,33 @@ def test_resume_needs_optimizer_and_schedule(tmp_path):
     for state in ({}, dict(optimizer={}), dict(param_schedulers=[])):
         save(path, **run, **state)
         with pytest.raises(UserError, match='optimizer and schedule.*epoch_N.pth'):
-            find_resume(cfg, path)
+            find_checkpoint_to_resume(cfg, path)
     save(path, **run, optimizer={}, param_schedulers=[])
-    assert find_resume(cfg, path)['meta']['iter'] == 4
+    assert find_checkpoint_to_resume(cfg, path)['meta']['iter'] == 4
     save(path, **run, optimizer={})
     cfg.param_scheduler = None  # then there is none to save
-    assert find_resume(cfg, path) is not None
+    assert find_checkpoint_to_resume(cfg, path) is not None
 
 
 def test_ranks_that_would_start_apart(monkeypatch):
     content = dict(meta=dict(epoch=2, iter=8))
-    require_same_start(content)
-    require_same_start(None)
+    check_same_checkpoint(content)
+    check_same_checkpoint(None)
     monkeypatch.setattr(preflight, 'all_gather_object', lambda mine: [mine, None])
-    require_same_start(None)
+    check_same_checkpoint(None)
     with pytest.raises(UserError, match='rank 0 from epoch 2, iteration 8, rank 1 from the begin'):
-        require_same_start(content)
+        check_same_checkpoint(content)
 
 
 def test_lr_for_another_batch(capsys):
     cfg = load_config(str(TINY))  # 4 images a process, lr for 8
-    say_if_lr_is_for_another_batch(cfg, 2)
+    warn_if_lr_is_not_scaled(cfg, 2)
     assert not capsys.readouterr().out
-    say_if_lr_is_for_another_batch(cfg, 4)
+    warn_if_lr_is_not_scaled(cfg, 4)
     out = capsys.readouterr().out
     assert 'lr is for 8 images a step and this run has 16: add --auto-scale-lr' in out
     cfg.auto_scale_lr.enable = True
-    say_if_lr_is_for_another_batch(cfg, 4)
+    warn_if_lr_is_not_scaled(cfg, 4)
     assert not capsys.readouterr().out
 
 
@@ -241,12 +240,12 @@ def runner(tmp_path):
 
 def test_weights_of_another_architecture(runner):
     weights = TinyModel().state_dict()
-    load_into(runner, dict(state_dict=weights), 'a.pth')
+    load_weights(runner, dict(state_dict=weights), 'a.pth')
     assert torch.equal(runner.model.line.weight, weights['line.weight'])
     with pytest.raises(UserError, match=r'a\.pth.*line\.weight \(here \[3, 4\]'):
-        load_into(runner, dict(state_dict=TinyModel(classes=5).state_dict()), 'a.pth')
+        load_weights(runner, dict(state_dict=TinyModel(classes=5).state_dict()), 'a.pth')
     with pytest.raises(UserError, match=r'1 missing: line\.bias'):
-        load_into(runner, {'state_dict': {'line.weight': weights['line.weight']}}, 'a.pth')
+        load_weights(runner, {'state_dict': {'line.weight': weights['line.weight']}}, 'a.pth')
 
 
 def test_wrong_argument_of_a_loop(runner):
@@ -269,45 +268,3 @@ def test_disk(runner, monkeypatch):
     with open(os.path.join(runner.work_dir, 'epoch_1.pth'), 'wb') as file:
         file.write(b'0' * 120)
     check_disk(runner)
-
-
-def test_autocast_wrapper_trains_and_accumulates():
-    torch.manual_seed(0)
-    model = TinyModel()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    wrapper = AutocastOptimWrapper(optimizer=optimizer, accumulative_counts=2)
-    wrapper.initialize_count_status(model, 0, 4)
-    inputs, labels = torch.randn(8, 4), torch.arange(8) % 3
-    weights = []
-    for _ in range(4):
-        with wrapper.optim_context(model):
-            losses = model(inputs, labels, mode='loss')
-        wrapper.update_params(losses['loss'])
-        weights.append(model.line.weight.detach().clone())
-    assert losses['half'] == 1
-    assert weights[0].dtype == torch.float32
-    assert torch.equal(weights[1], weights[2]) and not torch.equal(weights[0], weights[1])
-    with pytest.raises(UserError, match='AmpOptimWrapper'):
-        AutocastOptimWrapper(dtype='float16', optimizer=optimizer)
-
-
-def test_amp_on_this_machine():
-    cfg = load_config(str(TINY))
-    use_amp(cfg)
-    gpu = torch.cuda.is_available()
-    assert cfg.optim_wrapper.type == ('AmpOptimWrapper' if gpu else 'hsakd_mm.AutocastOptimWrapper')
-    assert cfg.optim_wrapper.optimizer.lr == 0.1
-    cfg.optim_wrapper.type = 'ApexOptimWrapper'
-    with pytest.raises(UserError, match='ApexOptimWrapper'):
-        use_amp(cfg)
-
-
-def test_scaling_wrapper_without_a_gpu(monkeypatch):
-    monkeypatch.setattr(optim, 'get_device', lambda: 'cpu')
-    cfg = load_config(str(TINY), {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.loss_scale': 'dynamic'})
-    with pytest.raises(UserError, match='add --amp'):
-        check_amp(cfg)
-    use_amp(cfg)
-    check_amp(cfg)
-    assert cfg.optim_wrapper.type == 'hsakd_mm.AutocastOptimWrapper'
-    assert 'loss_scale' not in cfg.optim_wrapper

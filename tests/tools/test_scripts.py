@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 import setuptools
 
-from tests.tools.commands import ROOT, assert_sentence, bash, run
+from tests.tools.commands import ROOT, assert_sentence, bash, python, run
 
+EACH_METHOD = (
+    'baselines/cifar100_r20 baselines/cifar100_kd_r56_r20 crd/cifar100_crd_r56_r20 css/cifar100_css_r56_r56 '
+    'dkd/cifar100_dkd_r56_r20 dml/cifar100_dml_r32 hsakd/cifar100_r56_teacher hsakd/cifar100_r56_r20 '
+    'hssakd/cifar100_r56_online okddip/cifar100_okddip_r32 rskd/cifar100_rskd_r20 sskd/cifar100_sskd_r56_r20'
+)
 SCRIPTS = ('dist_train.sh', 'dist_test.sh', 'slurm_train.sh')
 
 
@@ -145,7 +150,10 @@ def test_set_up_that_is_in_place_does_nothing(clone):
     assert_sentence(set_up(clone), 'is needed')
 
 
-def test_wheel_holds_configs_and_tools(tmp_path):
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory):
+    """A wheel built from this checkout."""
+    tmp_path = tmp_path_factory.mktemp('wheel')
     if int(setuptools.__version__.split('.')[0]) < 71:
         pytest.skip('building a wheel here needs setuptools 71, which tools/setup_env.sh installs')
     source = tmp_path / 'source'
@@ -176,10 +184,14 @@ def test_wheel_holds_configs_and_tools(tmp_path):
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    with zipfile.ZipFile(next(tmp_path.glob('*.whl'))) as wheel:
-        names = set(wheel.namelist())
+    return next(tmp_path.glob('*.whl'))
+
+
+def test_wheel_holds_configs_and_tools(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
         metadata = next(name for name in names if name.endswith('METADATA'))
-        text = wheel.read(metadata).decode()
+        text = archive.read(metadata).decode()
     for name in (
         'model-index.yml',
         'tools/train.py',
@@ -193,6 +205,20 @@ def test_wheel_holds_configs_and_tools(tmp_path):
     for extra in ('det', 'demo', 'tests', 'docs', 'all'):
         assert f'Provides-Extra: {extra}' in text
     assert "mmdet>=3.3; extra == 'det'" in text.replace('"', "'")
+
+
+def test_configs_of_an_installed_wheel_can_be_inherited(wheel, tmp_path):
+    """One of each method's: tests/configs, run where the package is the wheel's and there is no other."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / 'site')
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    shutil.copytree(ROOT / 'tests', tmp_path / 'tests', ignore=shutil.ignore_patterns('__pycache__'))
+    tests = [f'tests/configs/test_every_config.py::test_two_steps[{name}]' for name in EACH_METHOD.split()]
+    site = dict(cwd=tmp_path, PYTHONPATH=tmp_path / 'site', timeout=900)
+    done = python('-m', 'pytest', '-q', '-p', 'no:cacheprovider', *tests, **site)
+    assert done.returncode == 0, done.stdout
+    where = python('-c', 'import hsakd_mm; print(hsakd_mm.__file__)', **site).stdout
+    assert where.startswith(str(tmp_path / 'site'))
 
 
 def test_model_index_names_what_exists():

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from tests.tools.commands import ROOT, TINY, assert_sentence, environment, python
+from tests.tools.commands import ROOT, TINY, assert_sentence, environment, python, run
 
 TRAIN, TEST = ROOT / 'tools' / 'train.py', ROOT / 'tools' / 'test.py'
 
@@ -45,6 +45,18 @@ def test_bad_sample_in_a_worker(tmp_path):
         ),
         'sample 5 cannot be read',
     )
+
+
+def test_what_tests_start_takes_ctrl_c(tmp_path):
+    assert 'default_int_handler' in python('-c', 'import signal; print(signal.getsignal(2))', cwd=tmp_path).stdout
+
+
+def test_tests_run_in_a_background_job(tmp_path):
+    """A shell has its background jobs ignore Ctrl-C, which is handed down to all that they start."""
+    test = f'{__file__}::{test_what_tests_start_takes_ctrl_c.__name__}'
+    command = f'trap "" INT; exec "{sys.executable}" -m pytest -q -p no:cacheprovider "{test}"'
+    done = run('bash', '-c', command, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
 
 
 def test_interrupt_and_resume(trained, tmp_path):

@@ -36,7 +36,7 @@ from hsakd_mm.evaluation.detection_records import read_record
 from hsakd_mm.experiments.child import run_child, tool
 from hsakd_mm.experiments.detector_metrics import write_config
 from hsakd_mm.experiments.provenance import provenance
-from hsakd_mm.files import replace
+from hsakd_mm.files import write_atomically
 from hsakd_mm.transfer.detector import as_test_config, record_detections
 
 TOLERANCE = 1e-4
@@ -174,7 +174,7 @@ def main() -> None:
         print(f'{each["operators"]} operators, mmcv {each["mmcv"]}: AP {value:.6f}, {count} detections')
     print(f"largest difference of a class's AP: {result['difference']:.6f}")
     if args.out:
-        replace(args.out, lambda file: file.write((json.dumps(result, indent=1) + '\n').encode()))
+        write_atomically(args.out, lambda file: file.write((json.dumps(result, indent=1) + '\n').encode()))
     raise SystemExit(int(result['difference'] > TOLERANCE))
 
 

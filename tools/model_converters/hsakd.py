@@ -22,7 +22,7 @@ from hsakd_mm.checkpoints.upstream import from_upstream, to_upstream
 from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
-from hsakd_mm.files import replace
+from hsakd_mm.files import write_atomically
 from hsakd_mm.models.branches import TailBranches
 from hsakd_mm.registry import MODELS
 
@@ -54,7 +54,7 @@ def main() -> None:
         raise UserError(f'the conversion would overwrite its own input {args.file}: give OUT another name.')
     cfg = load_config(args.config, needs=('model',))
     content, tensors = (reverse if args.reverse else convert)(args.file, args.config, cfg)
-    replace(args.out, lambda file: torch.save(content, file))
+    write_atomically(args.out, lambda file: torch.save(content, file))
     print(f'{tensors} tensors of {args.file}\n{sha256(args.out)}  {args.out}')
 
 

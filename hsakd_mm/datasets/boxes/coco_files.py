@@ -6,7 +6,7 @@ import os
 from collections import Counter
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.files import replace
+from hsakd_mm.files import write_atomically
 
 from .checks import reject_bad
 
@@ -81,7 +81,7 @@ def report_and_write(contents: dict, findings: dict, paths: dict, skip_bad: bool
     try:
         for split, path in paths.items():
             text = json.dumps(contents[split], ensure_ascii=False).encode()
-            replace(f'{path}.new', lambda file, text=text: file.write(text))
+            write_atomically(f'{path}.new', lambda file, text=text: file.write(text))
             finished[f'{path}.new'] = path
         for temporary, path in finished.items():
             os.replace(temporary, path)

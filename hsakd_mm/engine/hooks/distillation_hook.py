@@ -1,8 +1,9 @@
-"""The teacher's life: built, loaded, checked, frozen, attached, never saved."""
+"""Builds, loads, checks, freezes and attaches the teacher, which is never saved."""
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from hsakd_mm.checkpoints.loading import load_checkpoint, load_strict, sha256
@@ -16,29 +17,29 @@ from hsakd_mm.registry import HOOKS, MODELS
 
 @HOOKS.register_module()
 class DistillationHook(Hook):
-    """Gives a student its teacher and keeps the teacher out of everything else.
+    """Attaches a teacher to a student.
 
-    The teacher is attached outside module registration, so that no checkpoint, optimizer group,
-    EMA copy or DDP bucket of the student can hold it. It runs in the student's autocast context
-    (``--amp``), that is in the same compute format, without gradient.
+    The teacher is not registered as a module of the student, so that no checkpoint, optimizer group, EMA
+    copy or DDP bucket of the student contains it. It runs in the student's autocast context (``--amp``)
+    without gradient.
 
     Args:
-        teacher (dict): Config of the teacher, as it was trained. Its ``data_preprocessor`` says how
-            its images are normalised, which may differ from the student's; without one it is
-            given the student's images.
-        checkpoint (str): Its checkpoint, or its work directory, in which the best checkpoint is
-            taken and, where there is none, the last. For a teacher that is a backbone only, such as a
-            ``Classifier``, also a plain backbone from anywhere: a file of torchvision's or timm's,
+        teacher (dict): Config of the teacher, as it was trained. Its ``data_preprocessor`` defines the
+            normalisation of its images, which may differ from the student's; without one, the teacher
+            gets the student's images.
+        checkpoint (str): Checkpoint or work directory of the teacher; of a work directory the best
+            checkpoint is used, or the last if there is no best. For a teacher that is only a backbone,
+            such as a ``Classifier``, also weights of a plain backbone: a file of torchvision or timm,
             ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``.
-        ramp_up_epochs (float): The distillation weight grows linearly from 0 to 1 over so many
-            epochs; 0 (the paper) means 1 from the start.
-        check (bool): Measure the teacher on the validation set before training: its top-1, and its
-            branches' joint accuracy. One no better than chance then stops the run. The head of an
-            SSKD teacher is not measured.
+        ramp_up_epochs (float): Epochs over which the distillation weight grows linearly from 0 to 1;
+            0 (the paper) means 1 from the start.
+        check (bool): Measure the teacher on the validation set before training: its top-1 and the joint
+            accuracy of its branches. A teacher no better than chance stops the run. The head of an SSKD
+            teacher is not measured.
 
     Raises:
-        UserError: No such checkpoint, a checkpoint of another network, a teacher no better than
-            chance, or a model that takes no teacher.
+        UserError: The checkpoint does not exist or belongs to another network, the teacher is no better
+            than chance, or the model takes no teacher.
     """
 
     priority = 'VERY_HIGH'  # before hooks that look at the model, such as EMAHook
@@ -48,13 +49,14 @@ class DistillationHook(Hook):
         self.checkpoint = checkpoint
         self.ramp_up_epochs = ramp_up_epochs
         self.check = check
+        self.scope = DefaultScope.get_current_instance()  # of the config that the hook was inherited from
 
     def preflight(self) -> None:
-        """Called by tools/train.py before any data is read: a missing teacher ends the run there."""
+        """Called by tools/train.py before any data is read: stops the run if the teacher is missing."""
         find_checkpoint(self.checkpoint)
 
     def before_train(self, runner) -> None:
-        # Not before_run: that happens before a mere test as well, which needs no teacher.
+        # Not in before_run, which is also called before a test, where no teacher is needed.
         student = _unwrap(runner.model)
         if not hasattr(student, 'attach_teacher'):
             raise UserError(
@@ -62,20 +64,21 @@ class DistillationHook(Hook):
                 f'{type(student).__name__} does not: remove the hook, or use a '
                 f'method such as HSAKD.'
             )
-        with isolated_rng('teacher'):  # with and without a teacher, the same images in the same order
+        with isolated_rng('teacher'):  # images and their order are the same as without a teacher
             teacher = self._load_teacher(student, runner.logger)
             student.attach_teacher(teacher)
             self._check(teacher, runner)
-        if hasattr(student, 'attach_dataset'):  # it knows each training image, as CRD does
+        if hasattr(student, 'attach_dataset'):  # a method with a memory of the training images, such as CRD
             student.attach_dataset(runner.train_dataloader.dataset)
 
     def _load_teacher(self, student: nn.Module, logger) -> nn.Module:
-        """Built, strictly loaded, frozen, on the student's device."""
+        """The teacher: built, strictly loaded, frozen, on the student's device."""
         path = find_checkpoint(self.checkpoint)
         cfg = dict(self.teacher_cfg)
         if cfg.get('data_preprocessor') is None:
             cfg['data_preprocessor'] = student.data_preprocessor
-        teacher = MODELS.build(cfg)
+        with DefaultScope.overwrite_default_scope(self.scope and self.scope.scope_name):
+            teacher = MODELS.build(cfg)
         if any(not key.startswith('backbone.') for key in teacher.state_dict()):  # branches, a head
             content = load_checkpoint(path)
             load_strict(teacher, content['state_dict'], source=path, what='teacher')
@@ -91,7 +94,7 @@ class DistillationHook(Hook):
         return teacher
 
     def _check(self, teacher: nn.Module, runner) -> None:
-        """Measure it on the validation set; one no better than chance ends the run."""
+        """Measure the teacher on the validation set; raise UserError if it is no better than chance."""
         if not self.check or runner.val_loop is None:
             runner.logger.warning('Teacher: its accuracy is not checked before training.')
             return

@@ -8,7 +8,7 @@ import time
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from hsakd_mm.files import replace
+from hsakd_mm.files import write_atomically
 from hsakd_mm.registry import HOOKS
 
 VARIABLE = 'HSAKD_MM_PROGRESS'  # environment variable: the file to write
@@ -63,7 +63,7 @@ class ProgressHook(Hook):
         )
         if runner.max_epochs:
             content.update(epoch=min(runner.epoch + 1, runner.max_epochs), epochs=runner.max_epochs)
-        replace(self.file, lambda file: file.write(json.dumps(content).encode()))
+        write_atomically(self.file, lambda file: file.write(json.dumps(content).encode()))
         self.written = now
 
 

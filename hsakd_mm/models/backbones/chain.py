@@ -1,8 +1,8 @@
-"""How a network is cut into stages: from one run of a probe image, not from tables.
+"""Splits a network into stages by running one probe image, without tables of known networks.
 
-Most CNNs of timm are chains: each module takes the one tensor that the module before it gave. One
-image run through ``forward_features`` with hooks shows the chain, the stride after each of its
-points, and what lies inside a module. What is no chain is refused, saying where it breaks.
+Most CNNs of timm are chains: each module takes the output of the module before it. Hooks on one run
+of ``forward_features`` record the chain, the stride after each module, and the calls inside a module.
+A network that is not a chain of modules is rejected, and the error says where the chain breaks.
 """
 
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
 
-STRIDES = (4, 8, 16, 32)  # of the taps: what detectors' necks expect
+STRIDES = (4, 8, 16, 32)  # of the taps, as the necks of detectors expect them
 
 
-class NotAChain(Exception):
-    """Why a network cannot be cut, as the end of a sentence that begins with its name."""
+class NotAChainError(Exception):
+    """Why a network cannot be split: the end of a sentence that begins with the name of the network."""
 
 
 @dataclass
@@ -26,11 +26,11 @@ class Call:
 
     name: str
     module: nn.Module
-    given: tuple | None  # shape of what it takes, None if that is not one tensor
-    gave: tuple | None
-    chained: bool  # whether it takes just what the call before it, among its siblings, gave
+    input_shape: tuple | None  # None where the input is not a single tensor
+    output_shape: tuple | None
+    chained: bool  # its input is the output of the previous sibling
     children: list = field(default_factory=list)
-    ends: bool = False  # whether its last child's output is its own
+    ends: bool = False  # its output is the output of its last child
 
     @property
     def is_chain(self) -> bool:
@@ -38,16 +38,15 @@ class Call:
 
 
 @dataclass
-class Cut:
-    """A network's modules by name, in order.
+class Partition:
+    """Names of a network's modules, in the order of execution.
 
     Args:
-        stem (list[str]): What the first stage begins with: the first convolution, and what
-            follows it without one (normalisation, activation, pooling).
-        stages (list[list[str]]): One list a stage; the first begins with the stem.
-        neck (list[str]): Those between the last tap and pooling: ``conv_head``, ``norm`` ...
+        stem (list[str]): First convolution and the normalisation, activation and pooling after it.
+        stages (list[list[str]]): One list for each stage; the first one starts with the stem.
+        neck (list[str]): Modules between the last tap and pooling: ``conv_head``, ``norm`` ...
         block (str): A block of the last stage that keeps width and resolution, or None.
-        repeat (int): Blocks of that kind in the last stage.
+        repeat (int): Number of blocks of that type in the last stage.
     """
 
     stem: list
@@ -58,30 +57,30 @@ class Cut:
 
 
 @torch.no_grad()
-def cut(net: nn.Module, image: Tensor) -> Cut:
-    """Find the stages of ``net``, which is in eval mode, with ``image: [1, 3, H, H]``.
+def partition(net: nn.Module, image: Tensor) -> Partition:
+    """Split ``net``, which is in eval mode, into stages, with the probe ``image: [1, 3, H, H]``.
 
-    Taps lie at the strides 4, 8, 16 and 32: each at the last point of its stride, the fourth at
-    the end of that child of the network which gets there (what follows is the neck). Where a
-    stage would then hold no weights, because a stage ends with its pooling instead of beginning
-    with it (VGG), each tap is the first point of its stride.
+    Taps have strides 4, 8, 16 and 32. A tap is the last output with its stride; the fourth is the
+    output of the top-level module that reaches stride 32, and the modules after it are the neck.
+    If this leaves a stage without weights, because stages end with their pooling instead of starting
+    with it (VGG), each tap is the first output with its stride.
 
     Raises:
-        NotAChain: The network is not a chain of modules, or has no such feature maps.
+        NotAChainError: The network is not a chain of modules, or has no such feature maps.
     """
     calls, features = _record(net, image)
     if not isinstance(features, Tensor):
-        raise NotAChain(f'gives {len(features)} feature maps at once: parallel branches')
+        raise NotAChainError(f'gives {len(features)} feature maps at once: parallel branches')
     if _stride(features.shape, image) is None:
-        raise NotAChain(
+        raise NotAChainError(
             f'gives features of shape {list(features.shape)} for images of '
             f'{list(image.shape)}: no maps at strides 4 to 32'
         )
     points = _expand(calls, image)
-    strides = [_stride(call.gave, image) for call in points]
+    strides = [_stride(call.output_shape, image) for call in points]
     missing = [stride for stride in STRIDES if stride not in strides]
     if missing:
-        raise NotAChain(
+        raise NotAChainError(
             f'has no feature map at stride {missing[0]}: along it the strides are '
             f'{sorted({stride for stride in strides if stride})}'
         )
@@ -94,14 +93,14 @@ def cut(net: nn.Module, image: Tensor) -> Cut:
     block, repeat = _repeatable(stages[-1])
     stem, neck = _stem(stages[0]), points[last + 1 :]
     names = [[call.name for call in part] for part in (stem, *stages, neck)]
-    return Cut(names[0], names[1:-1], names[-1], block, repeat)
+    return Partition(names[0], names[1:-1], names[-1], block, repeat)
 
 
 def _record(net: nn.Module, image: Tensor) -> tuple:
-    """The outermost calls, with those inside them, and what ``forward_features`` gives."""
+    """The top-level calls, with the calls inside them, and the output of ``forward_features``."""
     root = Call('', net, None, None, True)
     stack, given = [root], []
-    latest = {id(root): image}  # what each call's latest child gave; for the first: what it takes
+    latest = {id(root): image}  # output of each call's latest child; before the first child, the call's input
 
     def before(name):
         def hook(module, args, kwargs):
@@ -112,14 +111,14 @@ def _record(net: nn.Module, image: Tensor) -> tuple:
             )
             parent.children.append(call)
             stack.append(call)
-            given.append(args)  # alive until the end, so that no id is used twice
+            given.append(args)  # keep them alive, so that no id is used twice
             latest[id(call)] = args[0] if single else None
 
         return hook
 
     def after(module, args, output):
         call = stack.pop()
-        call.gave = tuple(output.shape) if isinstance(output, Tensor) else None
+        call.output_shape = tuple(output.shape) if isinstance(output, Tensor) else None
         call.ends = output is latest[id(call)]
         latest[id(stack[-1])] = output
 
@@ -137,12 +136,12 @@ def _record(net: nn.Module, image: Tensor) -> tuple:
             handle.remove()
     root.ends = features is latest[id(root)]
     if isinstance(features, Tensor) and _stride(features.shape, image) and not root.is_chain:
-        raise NotAChain(_break(root))
+        raise NotAChainError(_break(root))
     return root.children, features
 
 
 def _break(call: Call) -> str:
-    """Where the modules inside a call stop to be a chain."""
+    """Says where the chain of modules inside a call breaks."""
     where = f'inside {call.name!r} ' if call.name else ''
     before = 'the image'
     for child in call.children:
@@ -156,17 +155,17 @@ def _break(call: Call) -> str:
 
 
 def _expand(calls: list, image: Tensor) -> list:
-    """The chain, where calls that pass over the end of a stage are replaced by what is inside."""
+    """The chain, with each call that spans the end of a stage replaced by the calls inside it."""
     points = []
     for call in calls:
-        start, end = _stride(call.given, image), _stride(call.gave, image)
-        if call.given and call.gave is None:
-            raise NotAChain(f'is not a chain of modules: {call.name!r} gives several tensors')
+        start, end = _stride(call.input_shape, image), _stride(call.output_shape, image)
+        if call.input_shape and call.output_shape is None:
+            raise NotAChainError(f'is not a chain of modules: {call.name!r} gives several tensors')
         if (
             start and end and any(start < stride < end for stride in STRIDES) and call.children
-        ):  # in a single layer there is no point between
+        ):  # a single layer cannot be split
             if not call.is_chain:
-                raise NotAChain(_break(call))
+                raise NotAChainError(_break(call))
             points += _expand(call.children, image)
         else:
             points.append(call)
@@ -174,7 +173,7 @@ def _expand(calls: list, image: Tensor) -> list:
 
 
 def _stride(shape: tuple | None, image: Tensor) -> int | None:
-    """Down-sampling of a map ``[1, C, h, h]``; None for what is not one."""
+    """Stride of a feature map ``[1, C, h, h]``; None for any other shape."""
     if shape is None or len(shape) != 4 or shape[2] != shape[3] or image.shape[2] % shape[2]:
         return None
     return image.shape[2] // shape[2]
@@ -185,7 +184,7 @@ def _last(strides: list, stride: int) -> int:
 
 
 def _last_of_child(points: list, strides: list) -> int:
-    """The last point at stride 32 within that child of the network which gets there."""
+    """Index of the last call with stride 32 inside the top-level module that reaches it."""
     first = strides.index(STRIDES[-1])
     child = points[first].name.split('.')[0]
     return max(
@@ -207,48 +206,48 @@ def _stem(stage: list) -> list:
 
 
 def _repeatable(stage: list) -> tuple:
-    """A block that keeps the stage's output as it is in width and resolution; how many there are.
+    """A block with the width and resolution of the stage's output, and the number of such blocks.
 
-    Looked for in the stage, then in what its modules consist of, as long as these are chains.
+    Searches the modules of the stage, then their children where these are chains.
     """
-    out = stage[-1].gave
+    out = stage[-1].output_shape
     while stage:
         blocks = [call for call in stage if _is_block(call)]
         for block in blocks:
-            if block.given == block.gave == out:
+            if block.input_shape == block.output_shape == out:
                 return block.name, sum(type(other.module) is type(block.module) for other in blocks)
         stage = [child for call in stage if call.is_chain for child in call.children]
     return None, 0
 
 
 def _is_block(call: Call) -> bool:
-    """Several layers, a spatial convolution among them, that are not just a list."""
+    """A module of several layers with a spatial convolution among them, and not an ``nn.Sequential``."""
     kernels = (weight.shape[2:] for weight in call.module.parameters() if weight.dim() == 4)
     return (
         not isinstance(call.module, nn.Sequential)
-        and call.given is not None
+        and call.input_shape is not None
         and bool(call.children)
         and any(max(kernel) > 1 for kernel in kernels)
     )
 
 
 def probe(net: nn.Module, sizes: tuple) -> tuple:
-    """``(Cut, image)`` of a network in eval mode, with the first of ``sizes`` that it can take.
+    """``(Partition, image)`` of a network in eval mode, for the first of ``sizes`` that it accepts.
 
     Raises:
-        NotAChain: As in :func:`cut`, or it runs at none of the sizes.
+        NotAChainError: As in :func:`partition`, or it accepts none of the sizes.
     """
     for size in sizes:
         image = torch.linspace(-2, 2, 3 * size * size).sin().view(1, 3, size, size)
         try:
-            return cut(net, image), image
-        except (RuntimeError, AssertionError, ValueError) as error:  # too small, or of a fixed one
+            return partition(net, image), image
+        except (RuntimeError, AssertionError, ValueError) as error:  # too small, or the network has a fixed input size
             reason = str(error) or type(error).__name__
-    raise NotAChain(f'cannot be run on an image of {sizes[-1]} pixels ({reason})')
+    raise NotAChainError(f'cannot be run on an image of {sizes[-1]} pixels ({reason})')
 
 
-def single_stride(module: nn.Module) -> nn.Module:
-    """Take away down-sampling: convolutions get stride 1, poolings that stride become nothing."""
+def remove_strides(module: nn.Module) -> nn.Module:
+    """Remove down-sampling in place: convolutions get stride 1, strided poolings become identities."""
     for name, child in list(module.named_modules()):
         stride = getattr(child, 'stride', 1)
         if not isinstance(stride, int | tuple | list) or _max(stride) == 1:
@@ -267,8 +266,8 @@ def _max(stride) -> int:
     return max(stride) if isinstance(stride, tuple | list) else stride
 
 
-def refuse(model_name: str, reason: str) -> UserError:
-    """The sentence for a network that cannot be cut."""
+def not_a_chain(model_name: str, reason: str) -> UserError:
+    """The error for a network that cannot be split."""
     return UserError(
         f'TimmBackbone needs a chain of modules with feature maps at strides 4, 8, '
         f'16 and 32, and {model_name!r} {reason}: choose a network that is one, such '

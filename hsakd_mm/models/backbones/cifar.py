@@ -1,7 +1,7 @@
-"""What the CIFAR families share: a network written as lists of named layers.
+"""Base class of the CIFAR families: a network defined by lists of named layers.
 
-A family names its layers as winycg/HSAKD and RepDistiller do (so their plain weights load strictly)
-and says how to make a fresh stage. Forward pass and branches follow from that.
+A family uses the layer names of winycg/HSAKD and RepDistiller, so that their weights load strictly,
+and defines how a stage is built. Forward pass and branches follow from that.
 """
 
 from abc import abstractmethod
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
 
-from .staged import StagedBackbone, run
+from .staged import StagedBackbone, run_modules
 
 
 class CifarBackbone(StagedBackbone):
     """Stem at full resolution, stages, a neck (often empty), global average pooling, one Linear.
 
-    A family sets the names below, and in its constructor what its ``build_*`` need before it calls
-    this one. Nothing depends on the size of the input.
+    A subclass sets the names below. Its constructor sets what its ``build_*`` methods need, then calls
+    this one. Nothing depends on the input size.
 
     Args:
         num_classes (int): N.
@@ -64,31 +64,31 @@ class CifarBackbone(StagedBackbone):
             self.get_submodule(container).add_module(leaf, layer)
 
     def build_stem(self) -> list:
-        """Fresh layers of the stem, one for each name."""
+        """New layers of the stem, one for each name."""
         return []
 
     @abstractmethod
     def build_stage(self, index: int, in_channels: int, stride: int) -> list:
-        """Fresh layers of a stage (from 0), one for each name, that strides as told."""
+        """New layers of stage ``index`` (from 0) with this stride, one for each name."""
 
     def build_neck(self) -> list:
-        """Fresh layers of the neck, one for each name."""
+        """New layers of the neck, one for each name."""
         return []
 
     def init_backbone(self) -> None:
-        """Initialise the network; by default its layers stay as torch makes them."""
+        """Initialise the network; by default layers keep torch's initialisation."""
 
     def stage_names(self, images: Tensor) -> list:
         first, *others = self.stages
         return [(*self.stem, *first), *others]
 
     def pooled(self, tap: Tensor) -> Tensor:
-        return run(self, self.neck, tap).mean((2, 3))
+        return run_modules(self, self.neck, tap).mean((2, 3))
 
     def classify(self, vector: Tensor) -> Tensor:
         return self.get_submodule(self.head)(vector)
 
-    def fresh_tail(self, stage: int) -> nn.Sequential:
+    def build_tail(self, stage: int) -> nn.Sequential:
         last = len(self.stages) - 1
         if stage == last:
             layers = self.build_stage(last, self.channels[last], stride=1)
@@ -105,8 +105,8 @@ def he_init(network: nn.Module, linear: str = 'default') -> None:
     """Normal weights for convolutions, std sqrt(2 / (k² · out channels)), zero for their biases.
 
     Args:
-        network (nn.Module): Changed in place; BatchNorm starts at 1 and 0, as torch makes it.
-        linear (str): ``'default'`` leaves Linear as torch makes it, ``'zero_bias'`` only zeroes
+        network (nn.Module): Changed in place; BatchNorm keeps torch's initialisation, 1 and 0.
+        linear (str): ``'default'`` keeps torch's initialisation of Linear, ``'zero_bias'`` zeroes
             its bias, ``'small'`` also draws its weights with std 0.01. The families differ.
     """
     for layer in network.modules():
@@ -120,7 +120,7 @@ def he_init(network: nn.Module, linear: str = 'default') -> None:
                 nn.init.normal_(layer.weight, std=0.01)
 
 
-def blocks_in_depth(family: str, depth: int, step: int, offset: int) -> int:
+def blocks_per_stage(family: str, depth: int, step: int, offset: int) -> int:
     """The n of ``depth = step · n + offset``.
 
     Raises:
@@ -135,8 +135,8 @@ def blocks_in_depth(family: str, depth: int, step: int, offset: int) -> int:
     return (depth - offset) // step
 
 
-def one_of(family: str, what: str, value, known: Iterable):
-    """``value``, where it is among ``known``; otherwise a UserError that lists these."""
+def check_choice(family: str, what: str, value, known: Iterable):
+    """Return ``value`` if it is in ``known``; otherwise raise a UserError that lists the choices."""
     known = list(known)
     if value not in known:
         raise UserError(f'{family} expects {what} to be one of {known}, and it is {value!r}: choose one of these.')

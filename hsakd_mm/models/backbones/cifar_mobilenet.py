@@ -22,7 +22,7 @@ def conv_bn_relu(in_channels: int, out_channels: int, kernel: int, stride: int =
 
 
 class InvertedResidual(nn.Module):
-    """1x1 expansion, 3x3 depthwise, 1x1 linear; added to the input where the shape allows."""
+    """1x1 expansion, 3x3 depthwise, 1x1 linear; with a residual connection where the shapes match."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, expand_ratio: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class CifarMobileNetV2(CifarBackbone):
         expand_ratio (int): Factor within a block. The first group does not expand.
 
     Raises:
-        UserError: The width leaves no channel.
+        UserError: ``width_mult`` is so small that a layer has no channel.
     """
 
     stem = ('conv1',)
@@ -62,8 +62,8 @@ class CifarMobileNetV2(CifarBackbone):
         if width_mult < 1 / 16:
             raise UserError(
                 f'CifarMobileNetV2 expects width_mult to be 1/16 or more, so that its '
-                f'narrowest layer has a channel, and it is {width_mult!r}: choose such '
-                f'as 0.5 or 1.0.'
+                f'narrowest layer has a channel, and it is {width_mult!r}: choose for '
+                f'example 0.5 or 1.0.'
             )
         self.expand_ratio = expand_ratio
         self.stem_channels = int(32 * width_mult)

@@ -6,25 +6,25 @@ from torch import Tensor, nn
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
-from .cifar import CifarBackbone, blocks_in_depth, he_init, one_of
+from .cifar import CifarBackbone, blocks_per_stage, check_choice, he_init
 
 
 def conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> tuple:
-    """A convolution that keeps the size but for its stride, and its BatchNorm."""
+    """A padded convolution without bias, and its BatchNorm."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
     return conv, nn.BatchNorm2d(out_channels)
 
 
 class ResidualBlock(nn.Module):
-    """Post-activation residual block; the kernels say which: (3, 3) basic, (1, 3, 1) bottleneck.
+    """Post-activation residual block: basic with kernels (3, 3), bottleneck with (1, 3, 1).
 
     Args:
-        in_channels (int): Channels that come in.
-        width (int): Channels within; ``width * expansion`` come out.
-        kernels (tuple[int]): Of its convolutions. The first 3x3 one strides.
+        in_channels (int): Input channels.
+        width (int): Inner channels; the output has ``width * expansion``.
+        kernels (tuple[int]): Kernel sizes. The first 3x3 convolution has the stride.
         expansion (int): 1 for basic, 4 for bottleneck.
         stride (int): 1 or 2.
-        shortcut (str): Name of the projection; families call it differently.
+        shortcut (str): Name of the projection, which differs between families.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ResidualStages(CifarBackbone):
 
     Args:
         num_classes (int): N.
-        stem_channels (int): Of the stem.
+        stem_channels (int): Channels of the stem.
         widths (tuple[int]): Width of each stage.
         counts (tuple[int]): Blocks of each stage.
         block (str): ``'basic'`` or ``'bottleneck'``.
@@ -115,12 +115,12 @@ class CifarResNet(ResidualStages):
     stage_strides = (1, 2, 2)
 
     def __init__(self, depth: int, num_classes: int, width: tuple = (16, 16, 32, 64), block: str = 'basic') -> None:
-        one_of('CifarResNet', 'block', block, BLOCKS)
-        count = blocks_in_depth(f'CifarResNet with {block} blocks', depth, step=6 if block == 'basic' else 9, offset=2)
+        check_choice('CifarResNet', 'block', block, BLOCKS)
+        count = blocks_per_stage(f'CifarResNet with {block} blocks', depth, step=6 if block == 'basic' else 9, offset=2)
         if len(width) != 4:
             raise UserError(
                 f'CifarResNet expects four widths, of stem and three stages, and '
-                f'width is {tuple(width)}: write such as (16, 16, 32, 64).'
+                f'width is {tuple(width)}: set for example (16, 16, 32, 64).'
             )
         super().__init__(num_classes, width[0], width[1:], (count,) * 3, block)
 

@@ -4,7 +4,7 @@ from torch import nn
 
 from hsakd_mm.registry import MODELS
 
-from .cifar import he_init, one_of
+from .cifar import check_choice, he_init
 from .cifar_resnet import ResidualStages
 
 DEPTHS = {
@@ -34,7 +34,7 @@ class CifarStemResNet(ResidualStages):
     shortcut = 'shortcut'
 
     def __init__(self, depth: int, num_classes: int) -> None:
-        block, counts = DEPTHS[one_of('CifarStemResNet', 'depth', depth, DEPTHS)]
+        block, counts = DEPTHS[check_choice('CifarStemResNet', 'depth', depth, DEPTHS)]
         super().__init__(num_classes, 64, (64, 128, 256, 512), counts, block)
 
     def init_branch(self, branch: nn.Module) -> None:

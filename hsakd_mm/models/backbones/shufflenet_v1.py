@@ -13,16 +13,16 @@ GROUPS = 3
 
 
 def shuffle_channels(features: Tensor, groups: int) -> Tensor:
-    """Channels ``[g, C/g]`` read as ``[C/g, g]``, so that the next groups mix; ``[B, C, H, W]``."""
+    """Channel shuffle of ``[B, C, H, W]``: channels ``[g, C/g]`` transposed to ``[C/g, g]``."""
     return features.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
 
 
 class Unit(nn.Module):
-    """Grouped 1x1, shuffle, 3x3 depthwise, grouped 1x1; added, or at stride 2 put beside the input.
+    """Grouped 1x1, shuffle, 3x3 depthwise, grouped 1x1; added to the input, at stride 2 concatenated.
 
     Args:
-        in_channels (int): Channels that come in. The stem's 24 are too few to be grouped.
-        out_channels (int): Channels that come out; at stride 2 the pooled input is part of them.
+        in_channels (int): Input channels. The stem's 24 are not grouped.
+        out_channels (int): Output channels; at stride 2 they include the pooled input.
         stride (int): 1 or 2.
     """
 

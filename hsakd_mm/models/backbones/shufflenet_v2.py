@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from hsakd_mm.registry import MODELS
 
-from .cifar import CifarBackbone, one_of
+from .cifar import CifarBackbone, check_choice
 from .shufflenet_v1 import STEM_CHANNELS, shuffle_channels
 
 # Channels of the stages and of the last 1x1 convolution, and units after each stage's first.
@@ -29,7 +29,7 @@ def pointwise(in_channels: int, out_channels: int) -> nn.Conv2d:
 
 
 class BasicUnit(nn.Module):
-    """Half of the channels pass, the other half is transformed; then they are shuffled."""
+    """Transforms one half of the channels, keeps the other one, and shuffles both."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class BasicUnit(nn.Module):
 
 
 class DownUnit(nn.Module):
-    """Both halves of the output come from the whole input; here the width changes."""
+    """Down-sampling unit: both halves of the output are computed from all input channels."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class ShuffleNetV2(CifarBackbone):
     head = 'linear'
 
     def __init__(self, num_classes: int, size: float = 1) -> None:
-        channels, self.counts = SIZES[one_of('ShuffleNetV2', 'size', size, SIZES)]
+        channels, self.counts = SIZES[check_choice('ShuffleNetV2', 'size', size, SIZES)]
         super().__init__(num_classes, STEM_CHANNELS, channels[:3], num_features=channels[3])
 
     def build_stem(self) -> list:

@@ -1,7 +1,7 @@
-"""The staged protocol: what every backbone here offers, *stem -> stages -> head*.
+"""The interface of every backbone here: *stem -> stages -> head*.
 
-Branches are grown from the stages and the transfer reads their strides and channels, so a network
-that follows this protocol can be taught, can teach, and can be handed to a detector.
+Branches are attached to the stages, and detectors read the strides and channels of the stages. Any
+network with this interface can be a student, a teacher, and the backbone of a detector.
 """
 
 from abc import ABC, abstractmethod
@@ -10,22 +10,22 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 
-def run(net: nn.Module, names: Sequence[str], features: Tensor) -> Tensor:
-    """``features`` through the modules of those names, one after another."""
+def run_modules(net: nn.Module, names: Sequence[str], features: Tensor) -> Tensor:
+    """Pass ``features`` through the named modules, one after another."""
     for name in names:
         features = net.get_submodule(name)(features)
     return features
 
 
 class StagedBackbone(nn.Module, ABC):
-    """A classification network cut into stages.
+    """A classification network split into stages.
 
     Attributes:
         strides (tuple[int]): Down-sampling of each stage's output, e.g. ``(4, 8, 16, 32)``.
         channels (tuple[int]): Channels of each stage's output.
         num_classes (int): N, the width of the classifier.
         num_features (int): Width of the vector that enters the classifier.
-        tail_channels (int): Channels that :meth:`fresh_tail` puts out.
+        tail_channels (int): Channels of the output of :meth:`build_tail`.
     """
 
     strides: tuple
@@ -36,47 +36,46 @@ class StagedBackbone(nn.Module, ABC):
 
     @abstractmethod
     def stage_names(self, images: Tensor) -> Sequence:
-        """Of each stage the names of the modules that ``images: [B, 3, H, W]`` go through, one
-        after another; the stem's are the first of the first stage."""
+        """For each stage the names of its modules, in the order in which ``images: [B, 3, H, W]`` pass
+        them; the first stage starts with the stem."""
 
     def forward_taps(self, images: Tensor) -> list:
         """The stages' outputs, ``L x [B, C_l, H / s_l, W / s_l]``, of ``images: [B, 3, H, W]``."""
         taps, features = [], images
         for names in self.stage_names(images):
-            features = run(self, names, features)
+            features = run_modules(self, names, features)
             taps.append(features)
         return taps
 
     def forward_early(self, images: Tensor) -> Tensor:
-        """The tap before the last, ``[B, C, h, w]``: for methods that change what follows it."""
+        """The second to last tap, ``[B, C, h, w]``, for methods that replace the last stage."""
         features = images
         for names in self.stage_names(images)[:-1]:
-            features = run(self, names, features)
+            features = run_modules(self, names, features)
         return features
 
     def forward_last(self, tap: Tensor, images: Tensor) -> Tensor:
-        """The last tap, of what :meth:`forward_early` gave for ``images``, changed or not."""
-        return run(self, self.stage_names(images)[-1], tap)
+        """The last tap, computed from the output of :meth:`forward_early` for ``images``, modified or not."""
+        return run_modules(self, self.stage_names(images)[-1], tap)
 
     @abstractmethod
     def pooled(self, tap: Tensor) -> Tensor:
-        """The vector ``[B, num_features]`` of the last tap; linear probes and k-NN look at it."""
+        """Pooled features ``[B, num_features]`` of the last tap; linear probes and k-NN use them."""
 
     @abstractmethod
     def classify(self, vector: Tensor) -> Tensor:
-        """Class logits ``[B, N]`` of what :meth:`pooled` gives."""
+        """Class logits ``[B, N]`` of the output of :meth:`pooled`."""
 
     @abstractmethod
-    def fresh_tail(self, stage: int) -> nn.Sequential:
-        """New, randomly initialised copies of all that follows ``stage`` (counted from 0).
+    def build_tail(self, stage: int) -> nn.Sequential:
+        """A new, randomly initialised copy of all layers between ``stage`` (from 0) and pooling.
 
-        That is the remaining stages, and the layers between the last stage and pooling where a
-        family has such. After the last stage no stage remains: then it is one more last stage, at
-        stride 1.
+        These are the remaining stages and the neck. For the last stage it is another last stage, at
+        stride 1, and the neck.
         """
 
     def init_branch(self, branch: nn.Module) -> None:
-        """Initialise a branch as the family does; by default its layers stay as they were made."""
+        """Initialise a branch as the family does; by default layers keep torch's initialisation."""
 
     def forward_head(self, tap: Tensor) -> Tensor:
         """Class logits ``[B, N]`` of the last tap."""

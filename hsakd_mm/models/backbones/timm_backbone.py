@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
-from .chain import STRIDES, Cut, NotAChain, probe, refuse, single_stride
-from .staged import StagedBackbone, run
+from .chain import STRIDES, NotAChainError, Partition, not_a_chain, probe, remove_strides
+from .staged import StagedBackbone, run_modules
 
 PROBE = 64  # pixels: the last tap is 2x2
 
 
 def create_timm_model(model_name: str, **kwargs) -> nn.Module:
-    """``timm.create_model`` that answers an unknown name with the nearest known ones."""
+    """``timm.create_model``; for an unknown name the error suggests similar names."""
     if not timm.is_model(model_name):
         near = difflib.get_close_matches(model_name.split('.')[0], timm.list_models(), n=3)
         hint = f'did you mean {" or ".join(near)}?' if near else 'timm.list_models() lists them.'
@@ -29,25 +29,25 @@ def create_timm_model(model_name: str, **kwargs) -> nn.Module:
 
 @MODELS.register_module()
 class TimmBackbone(StagedBackbone):
-    """Any timm CNN that is a chain of modules, cut into stages as :mod:`.chain` says.
+    """Any timm CNN that is a chain of modules, split into stages by :mod:`.chain`.
 
     The timm network's modules are this module's own. The state dict therefore has exactly timm's
     keys (``conv1.weight``, ``layer1.0.conv1.weight``, ``fc.weight``), which for ResNets are
-    torchvision's and MMDetection's as well: no prefix to strip, none to forget. That ours computes
-    what timm's network computes is checked, bit for bit, when it is built.
+    torchvision's and MMDetection's as well: there is no prefix to strip. The constructor checks that
+    the output equals timm's bit for bit.
 
     Args:
         model_name (str): timm's name.
         num_classes (int): N.
         pretrained (bool): Load timm's weights for that name. ``False`` by default.
-        zero_init_last (bool): Start residual branches at zero, in families that have that choice.
-            HSAKD's code does not (``zero_init_residual=False``), so neither do we; timm's
+        zero_init_last (bool): Initialise the last norm of residual blocks with zero, in families that
+            have this option. ``False`` as in HSAKD's code (``zero_init_residual=False``); timm's
             default is ``True``.
         **kwargs: Passed to ``timm.create_model``.
 
     Raises:
-        UserError: The name is unknown to timm, an argument to the network, or the network is not
-            such a chain (transformers, HRNet's parallel branches, Inception v3).
+        UserError: timm does not know the name, the network does not know an argument, or it is not a
+            chain of modules (transformers, HRNet's parallel branches, Inception v3).
 
     Example:
         >>> net = TimmBackbone('resnet18', num_classes=10)
@@ -64,15 +64,15 @@ class TimmBackbone(StagedBackbone):
         self._arguments = dict(kwargs, model_name=model_name, num_classes=num_classes, zero_init_last=zero_init_last)
         self.num_classes = num_classes
         net = self._create(pretrained)
-        # One set of modules, two owners: ours gives it stages, timm's its head. The tuple keeps
+        # Both networks share their modules: ours adds the stages, timm's the head. The tuple keeps
         # timm's from being registered as a child, which would give every weight a second key.
         self._timm = (net,)
         for content in ('_modules', '_parameters', '_buffers', '_non_persistent_buffers_set'):
             self.__dict__[content] = net.__dict__[content]
         try:
             self._find_stages()
-        except NotAChain as error:
-            raise refuse(model_name, str(error)) from error
+        except NotAChainError as error:
+            raise not_a_chain(model_name, str(error)) from error
 
     @property
     def timm(self) -> nn.Module:
@@ -80,19 +80,19 @@ class TimmBackbone(StagedBackbone):
         return self._timm[0]
 
     @property
-    def parts(self) -> Cut:
+    def parts(self) -> Partition:
         """The names of its modules: stem, stages, neck."""
-        return self._cut
+        return self._partition
 
     def train(self, mode: bool = True) -> 'TimmBackbone':
-        self.timm.training = mode  # its head asks; the modules are switched as ours
+        self.timm.training = mode  # its head reads the flag; its modules are ours, and are switched below
         return super().train(mode)
 
     def stage_names(self, images: Tensor) -> list:
-        return self._cut.stages
+        return self._partition.stages
 
     def pooled(self, tap: Tensor) -> Tensor:
-        return self.timm.forward_head(run(self, self._cut.neck, tap), pre_logits=True).flatten(1)
+        return self.timm.forward_head(run_modules(self, self._partition.neck, tap), pre_logits=True).flatten(1)
 
     def classify(self, vector: Tensor) -> Tensor:
         classifier = self.timm.get_classifier()
@@ -100,28 +100,28 @@ class TimmBackbone(StagedBackbone):
             return classifier(vector[:, :, None, None]).flatten(1)
         return classifier(vector)
 
-    def fresh_tail(self, stage: int) -> nn.Sequential:
-        """As the base class says. After the last stage:
+    def build_tail(self, stage: int) -> nn.Sequential:
+        """See the base class. For the last stage it consists of:
 
-        * as many blocks as it has, all copies of one that keeps width and resolution: the
-          reference code's way. Each comes from a network of its own;
-        * where no block of it does so (EfficientNet, MobileNet, VGG, DenseNet ...): a 1x1
+        * as many blocks as the stage has, all copies of one that keeps width and resolution, as in
+          the reference code. Each is taken from a new network;
+        * where the stage has no such block (EfficientNet, MobileNet, VGG, DenseNet ...): a 1x1
           convolution with BN back to the width that enters the stage, unless that is the same,
           and the stage with its strides set to 1. Our decision: the paper has no such network.
 
         Raises:
             UserError: The last stage cannot be given stride 1.
         """
-        stages, neck = self._cut.stages[stage + 1 :], self._cut.neck
+        stages, neck = self._partition.stages[stage + 1 :], self._partition.neck
         if stages:
             fresh = self._create()
             return nn.Sequential(*(_join(fresh, names) for names in stages), *_all(fresh, neck))
-        if self._cut.block:
-            blocks = [self._create().get_submodule(self._cut.block) for _ in range(self._cut.repeat)]
+        if self._partition.block:
+            blocks = [self._create().get_submodule(self._partition.block) for _ in range(self._partition.repeat)]
             last = nn.Sequential(*blocks)
             return nn.Sequential(last, *(_all(self._create(), neck) if neck else ()))
         fresh = self._create()
-        tail = [single_stride(_join(fresh, self._cut.stages[-1])), *_all(fresh, neck)]
+        tail = [remove_strides(_join(fresh, self._partition.stages[-1])), *_all(fresh, neck)]
         before, last = self.channels[-2:]
         if before != last:
             tail.insert(0, nn.Sequential(nn.Conv2d(last, before, 1, bias=False), nn.BatchNorm2d(before)))
@@ -132,9 +132,9 @@ class TimmBackbone(StagedBackbone):
     def adapt_state_dict(self, state_dict: dict) -> dict:
         """``state_dict`` in this network's keys.
 
-        What fits as it is stays as it is. Otherwise it goes through the converter that timm has
-        for weights from elsewhere (torchvision's VGG, Facebook's ConvNeXt ...), and is given back
-        unchanged where there is none or it fails: loading strictly then says what does not fit.
+        A state dict that fits is returned unchanged. Otherwise timm's converter for weights of other
+        sources (torchvision's VGG, Facebook's ConvNeXt ...) is applied. If there is none, or it fails,
+        the state dict is returned unchanged, and strict loading then says what does not fit.
         """
         own = self.state_dict()
         converter = self._converter()
@@ -147,7 +147,7 @@ class TimmBackbone(StagedBackbone):
             return state_dict
 
     def _converter(self):
-        """timm has one a file, by convention under one of these names."""
+        """timm's converter for this network; each file of timm has at most one, under one of these names."""
         entry = model_entrypoint(self._arguments['model_name'].split('.')[0])
         for module in (sys.modules[entry.__module__], sys.modules[type(self.timm).__module__]):
             for name in ('checkpoint_filter_fn', '_filter_fn', '_filter_torchvision_pretrained'):
@@ -156,7 +156,7 @@ class TimmBackbone(StagedBackbone):
         return None
 
     def _create(self, pretrained: bool = False) -> nn.Module:
-        """A new network, the same but for its random weights."""
+        """A new network of the same architecture, with other random weights."""
         name = self._arguments['model_name']
         try:
             return create_timm_model(**self._arguments, pretrained=pretrained)
@@ -166,7 +166,7 @@ class TimmBackbone(StagedBackbone):
                     f"TimmBackbone passes its arguments on to timm's {name!r}, which "
                     f'says: {error}; correct or remove that argument.'
                 ) from error
-            del self._arguments['zero_init_last']  # this family always starts as it does
+            del self._arguments['zero_init_last']  # this family does not have the option
             return self._create(pretrained)
         except (OSError, RuntimeError) as error:
             if not pretrained:
@@ -178,30 +178,30 @@ class TimmBackbone(StagedBackbone):
 
     @torch.no_grad()
     def _find_stages(self) -> None:
-        """Cut the network, and check that the pieces make the whole."""
+        """Split the network, and check that its parts compute what the whole network computes."""
         mode, net = self.training, self.timm
         missing = [part for part in ('forward_features', 'forward_head', 'get_classifier') if not hasattr(net, part)]
         if missing:
-            raise NotAChain(f'has no {missing[0]}')
+            raise NotAChainError(f'has no {missing[0]}')
         if not isinstance(net.get_classifier(), nn.Module):
-            raise NotAChain('has several classifiers')
+            raise NotAChainError('has several classifiers')
         self.eval()
         size = (getattr(net, 'pretrained_cfg', None) or {}).get('input_size', (3, 224, 224))[-1]
-        self._cut, image = probe(net, (PROBE, size))
+        self._partition, image = probe(net, (PROBE, size))
         taps, kept, features = [], [], image
-        for names in self._cut.stages:
-            features = run(self, names, features)
+        for names in self._partition.stages:
+            features = run_modules(self, names, features)
             taps.append(features)
             kept.append(features.clone())
-        features = run(self, self._cut.neck, taps[-1])
+        features = run_modules(self, self._partition.neck, taps[-1])
         if not torch.equal(features, net.forward_features(image)):
-            raise NotAChain('computes something else than its modules do one after another')
+            raise NotAChainError('does not compute the same as its modules one after another')
         if not torch.equal(self.forward_head(taps[-1]), net(image)):
-            raise NotAChain(
-                'computes something else than its forward_head(pre_logits=True) and its classifier do one after another'
+            raise NotAChainError(
+                'does not compute the same as forward_head(pre_logits=True) and its classifier one after another'
             )
         if not all(map(torch.equal, taps, kept)):
-            raise NotAChain('overwrites a feature map that branches would read')
+            raise NotAChainError('overwrites a feature map that branches would read')
         self.channels = tuple(tap.shape[1] for tap in taps)
         self.num_features = self.pooled(taps[-1]).shape[1]
         self.tail_channels = features.shape[1]
@@ -210,7 +210,7 @@ class TimmBackbone(StagedBackbone):
         self.train(mode)
 
     def _check_dropout(self, tap: Tensor) -> None:
-        """In train mode the two halves of the head drop what the whole drops."""
+        """Check that in train mode both parts of the head apply the same dropout as the whole head."""
         buffers = [buffer.clone() for buffer in self.buffers()]
         tap = tap.repeat(2, 1, 1, 1)
         self.train()
@@ -218,7 +218,7 @@ class TimmBackbone(StagedBackbone):
             torch.manual_seed(0)
             ours = self.forward_head(tap)
             torch.manual_seed(0)
-            theirs = self.timm.forward_head(run(self, self._cut.neck, tap))
+            theirs = self.timm.forward_head(run_modules(self, self._partition.neck, tap))
         for buffer, before in zip(self.buffers(), buffers):
             buffer.copy_(before)
         if not torch.equal(ours, theirs):
@@ -229,7 +229,7 @@ class TimmBackbone(StagedBackbone):
             )
 
     def _check_last_tail(self, tail: nn.Sequential) -> None:
-        """Run once: same resolution, same width."""
+        """Check by one forward pass that the tail keeps resolution and width."""
         taps = torch.zeros(1, self.channels[-1], 4, 4)
         tail.eval()
         try:
@@ -252,6 +252,6 @@ def _all(net: nn.Module, names: list) -> list:
 
 
 def _join(net: nn.Module, names: list) -> nn.Module:
-    """The stage of these names: one module as it is, several as a sequence."""
+    """The stage with these names: the module itself, or several as an ``nn.Sequential``."""
     modules = _all(net, names)
     return modules[0] if len(modules) == 1 else nn.Sequential(*modules)

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from hsakd_mm.registry import MODELS
 
-from .cifar import CifarBackbone, he_init, one_of
+from .cifar import CifarBackbone, check_choice, he_init
 
 WIDTHS = (64, 128, 256, 512, 512)
 COUNTS = {8: (1, 1, 1, 1, 1), 11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -14,9 +14,9 @@ COUNTS = {8: (1, 1, 1, 1, 1), 11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 
 class VGG(CifarBackbone):
     """Keys of ``models/vgg.py`` of winycg/HSAKD.
 
-    Four stages: the last holds the blocks 3 and 4, without pooling between them. As in the
-    reference code an image that is exactly 64 pixels high is pooled there after all, in the
-    backbone and not in its branches; the last stage's stride is then 16 and not 8.
+    Four stages: the last one holds blocks 3 and 4, without pooling between them. As in the reference
+    code, images that are exactly 64 pixels high are pooled there, in the backbone but not in its
+    branches; the stride of the last stage is then 16 instead of 8.
 
     Args:
         depth (int): 8, 11, 13, 16 or 19.
@@ -37,13 +37,13 @@ class VGG(CifarBackbone):
     head = 'classifier'
 
     def __init__(self, depth: int, num_classes: int, batch_norm: bool = True) -> None:
-        self.counts = COUNTS[one_of('VGG', 'depth', depth, COUNTS)]
+        self.counts = COUNTS[check_choice('VGG', 'depth', depth, COUNTS)]
         self.batch_norm = batch_norm
         super().__init__(num_classes, 3, (*WIDTHS[:3], WIDTHS[4]))
         self.pool3 = nn.MaxPool2d(2)
 
     def _block(self, index: int, in_channels: int) -> list:
-        """A block without its last ReLU, which the reference code keeps apart; then that one."""
+        """A block without its last ReLU, and that ReLU, which has a key of its own in the reference code."""
         layers = []
         for _ in range(self.counts[index]):
             layers.append(nn.Conv2d(in_channels, WIDTHS[index], 3, padding=1))

@@ -1,4 +1,4 @@
-"""CSS's wide ResNets for CIFAR: bottlenecks that are wide inside and as ever outside."""
+"""CSS's wide ResNets for CIFAR: bottlenecks with wider inner convolutions."""
 
 from torch import nn
 
@@ -9,7 +9,7 @@ from .cifar_resnet import CifarResNet, ResidualBlock, conv_bn
 
 
 class WideBottleneck(ResidualBlock):
-    """1x1, 3x3, 1x1 with ``inside`` channels between them and ``out_channels`` after."""
+    """1x1, 3x3, 1x1 with ``inside`` channels between them and ``out_channels`` at the end."""
 
     def __init__(self, in_channels: int, inside: int, out_channels: int, stride: int) -> None:
         nn.Module.__init__(self)
@@ -33,8 +33,8 @@ class WideBottleneckResNet(CifarResNet):
 
     Args:
         depth (int): 9n+2.
-        widen_factor (int): Times by which the inner convolutions are wider; ``width_per_group`` /
-            64 in the reference code.
+        widen_factor (int): Width of the inner convolutions, relative to a plain bottleneck;
+            ``width_per_group`` / 64 in the reference code.
         num_classes (int): N.
 
     Raises:
@@ -44,8 +44,8 @@ class WideBottleneckResNet(CifarResNet):
     def __init__(self, depth: int, widen_factor: int, num_classes: int) -> None:
         if not isinstance(widen_factor, int) or widen_factor < 1:
             raise UserError(
-                f'WideBottleneckResNet expects widen_factor to be a whole number from '
-                f'1, and it is {widen_factor!r}: choose such as 2 or 8.'
+                f'WideBottleneckResNet expects widen_factor to be an integer of at least '
+                f'1, and it is {widen_factor!r}: choose for example 2 or 8.'
             )
         self.widen_factor = widen_factor
         super().__init__(depth, num_classes, block='bottleneck')

@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
-from .cifar import CifarBackbone, blocks_in_depth, he_init
+from .cifar import CifarBackbone, blocks_per_stage, he_init
 
 
 class PreActivationBlock(nn.Module):
-    """BN, ReLU, 3x3, BN, ReLU, 3x3. A projection sees the activated input, an identity does not.
+    """BN, ReLU, 3x3, BN, ReLU, 3x3. A projection takes the activated input, an identity the input itself.
 
     ``convShortcut`` is the reference code's name.
     """
@@ -32,7 +32,7 @@ class PreActivationBlock(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks under ``layer``, as the reference code keeps them."""
+    """Blocks under the name ``layer``, as in the reference code."""
 
     def __init__(self, blocks: list) -> None:
         super().__init__()
@@ -63,11 +63,11 @@ class WideResNet(CifarBackbone):
     neck = ('bn1', 'relu')
 
     def __init__(self, depth: int, widen_factor: int, num_classes: int) -> None:
-        self.count = blocks_in_depth('WideResNet', depth, step=6, offset=4)
+        self.count = blocks_per_stage('WideResNet', depth, step=6, offset=4)
         if not isinstance(widen_factor, int) or widen_factor < 1:
             raise UserError(
-                f'WideResNet expects widen_factor to be a whole number from 1, and it '
-                f'is {widen_factor!r}: choose such as 1, 2 or 4.'
+                f'WideResNet expects widen_factor to be an integer of at least 1, and it '
+                f'is {widen_factor!r}: choose for example 1, 2 or 4.'
             )
         super().__init__(num_classes, 16, [width * widen_factor for width in (16, 32, 64)])
 

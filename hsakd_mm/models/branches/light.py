@@ -1,4 +1,4 @@
-"""Light auxiliary branches: depthwise-separable, for networks whose own tail is too heavy."""
+"""Light auxiliary branches of depthwise-separable convolutions, for networks with a heavy tail."""
 
 from itertools import pairwise
 
@@ -8,7 +8,7 @@ from hsakd_mm.models.backbones import StagedBackbone
 from hsakd_mm.registry import MODELS
 
 
-def separable(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+def separable_block(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
     """Depthwise 3x3 at ``stride``, pointwise, BN, ReLU; then the same at stride 1.
 
     The first pair keeps the width, the second changes it, as in the bottlenecks of "Be Your Own
@@ -26,13 +26,12 @@ def separable(in_channels: int, out_channels: int, stride: int) -> nn.Sequential
 
 
 class LightBranch(nn.Module):
-    """One separable block for each stage that remains, pooling and an own classifier.
+    """One separable block for each remaining stage, pooling and a classifier.
 
     Args:
         backbone (StagedBackbone): Only its ``strides`` and ``channels`` are used.
-        stage (int): The tap that it reads, from 0. After the last one there is one block, at
-            stride 1.
-        num_outputs (int): Width of the classifier, N·M for joint labels.
+        stage (int): Index of the tap that it reads, from 0. The last one has one block, at stride 1.
+        num_outputs (int): Outputs of the classifier, N·M for joint labels.
     """
 
     def __init__(self, backbone: StagedBackbone, stage: int, num_outputs: int) -> None:
@@ -42,7 +41,7 @@ class LightBranch(nn.Module):
             points *= 2
         self.stages = nn.Sequential(
             *(
-                separable(width, next_width, next_stride // stride)
+                separable_block(width, next_width, next_stride // stride)
                 for (width, stride), (next_width, next_stride) in pairwise(points)
             )
         )
@@ -55,7 +54,7 @@ class LightBranch(nn.Module):
 
 @MODELS.register_module()
 class LightBranches(nn.ModuleList):
-    """One :class:`LightBranch` after each stage; takes the place of ``TailBranches``.
+    """One :class:`LightBranch` after each stage, as an alternative to ``TailBranches``.
 
     The design is our decision, not HSAKD's, whose branches are copies of the network's tail.
     Separable blocks between a stage and its classifier are taken from Zhang et al., "Be Your Own

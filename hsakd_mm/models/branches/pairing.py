@@ -1,4 +1,4 @@
-"""Which branch of a teacher teaches which branch of a student."""
+"""Pairs the branches of a student with those of a teacher."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from hsakd_mm.errors import UserError
 def pair_by_stride(student: Sequence[int], teacher: Sequence[int]) -> list[int]:
     """For each of the student's branches, the index of the teacher's branch that teaches it.
 
-    As many branches on both sides are paired in order, as the paper does (its WRN-40-2 with strides
-    1, 2, 4 teaches a ShuffleNet with 2, 4, 8). Otherwise each of the student's branches has the
-    teacher's branch of the same stride or, where there is none, of the nearest, the deeper of two.
-    That every branch gets a target is a decision of ours; the paper has no such pair.
+    With equal numbers of branches they are paired in order, as in the paper (its WRN-40-2 with strides
+    1, 2, 4 teaches a ShuffleNet with 2, 4, 8). Otherwise each branch of the student gets the teacher's
+    branch with the nearest stride, the deeper one of two. The paper has no such pair; giving every
+    branch a target is our decision.
 
     Args:
         student, teacher (Sequence[int]): Strides of the taps that the branches read, ascending.

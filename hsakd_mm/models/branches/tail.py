@@ -1,4 +1,4 @@
-"""Auxiliary branches grown from a backbone's own tail (HSAKD, section 3; ``papers.md`` 1.4)."""
+"""Auxiliary branches that copy the tail of the backbone (HSAKD, section 3; ``papers.md`` 1.4)."""
 
 from torch import Tensor, nn
 
@@ -7,17 +7,17 @@ from hsakd_mm.registry import MODELS
 
 
 class TailBranch(nn.Module):
-    """Copies of what remains of a backbone, global average pooling and an own classifier.
+    """A new copy of the backbone's layers after a stage, global average pooling and a classifier.
 
     Args:
-        backbone (StagedBackbone): Where it is grown from; shares no weight with it.
-        stage (int): The tap that it reads, from 0.
-        num_outputs (int): Width of the classifier, N·M for joint labels.
+        backbone (StagedBackbone): Defines the layers; no weight is shared with it.
+        stage (int): Index of the tap that it reads, from 0.
+        num_outputs (int): Outputs of the classifier, N·M for joint labels.
     """
 
     def __init__(self, backbone: StagedBackbone, stage: int, num_outputs: int) -> None:
         super().__init__()
-        self.stages = backbone.fresh_tail(stage)
+        self.stages = backbone.build_tail(stage)
         self.fc = nn.Linear(backbone.tail_channels, num_outputs)
         backbone.init_branch(self)
 
@@ -28,9 +28,9 @@ class TailBranch(nn.Module):
 
 @MODELS.register_module()
 class TailBranches(nn.ModuleList):
-    """One :class:`TailBranch` after each stage; after the last, one more stage at stride 1.
+    """One :class:`TailBranch` after each stage; after the last stage, another last stage at stride 1.
 
-    Shared by nobody, dropped at inference. Reference: ``Auxiliary_Classifier`` of winycg/HSAKD.
+    No weights are shared, and inference does not use them. Reference: ``Auxiliary_Classifier`` of winycg/HSAKD.
     """
 
     def __init__(self, backbone: StagedBackbone, num_outputs: int) -> None:

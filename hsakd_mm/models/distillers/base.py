@@ -1,4 +1,4 @@
-"""What every model here shares, whatever it trains: input, dispatch, and how it is validated."""
+"""Base class of all distillers: input, dispatch on the mode, and validation."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from hsakd_mm.registry import MODELS
 
 
 class BaseDistiller(BaseModel):
-    """A way of training one network or several.
+    """A training method for one network or several.
 
     Args:
         data_preprocessor (dict): Usually :class:`~hsakd_mm.models.ImagePreprocessor`.
@@ -26,7 +26,7 @@ class BaseDistiller(BaseModel):
     @property
     @abstractmethod
     def backbones(self) -> list[nn.Module]:
-        """The networks that are handed on: one, or several where they teach each other."""
+        """The trained networks, which are validated and exported: one, or several that teach each other."""
 
     @property
     def num_classes(self) -> int:
@@ -34,16 +34,16 @@ class BaseDistiller(BaseModel):
 
     @abstractmethod
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
-        """Scalars; mmengine sums what has ``loss`` in its name and only logs the rest."""
+        """Scalars by name; mmengine minimises the sum of those with ``loss`` in their name and logs the rest."""
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """Class logits by one plain forward: ``[B, N]``, of K networks ``[B, K, N]``."""
+        """Class logits of one forward pass: ``[B, N]``, of K networks ``[B, K, N]``."""
         logits = [backbone(inputs) for backbone in self.backbones]
         return logits[0] if len(logits) == 1 else torch.stack(logits, 1)
 
     def predict(self, inputs: Tensor, labels: Tensor | None = None) -> list:
-        """One dict an image: ``pred_scores`` (logits, ``[N]`` or ``[K, N]``), ``gt_label``."""
-        return self.samples(self.logits(inputs), labels)
+        """One dict for each image: ``pred_scores`` (logits, ``[N]`` or ``[K, N]``) and ``gt_label``."""
+        return self.to_samples(self.logits(inputs), labels)
 
     def forward(
         self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor', indices: Tensor | None = None
@@ -55,8 +55,8 @@ class BaseDistiller(BaseModel):
             labels (Tensor): Classes ``[B]``, int64. Needed by ``'loss'``.
             mode (str): ``'loss'`` -> dict of scalars, ``'predict'`` -> list of dicts,
                 ``'tensor'`` -> class logits.
-            indices (Tensor): The images' places in the data set ``[B]``, where the data gives them;
-                only methods that remember images look at them.
+            indices (Tensor): Indices of the images in the data set ``[B]``, if the data provides them;
+                used only by methods with a memory of images, such as CRD.
         """
         if mode == 'loss':
             return self.loss(inputs, labels)
@@ -65,13 +65,13 @@ class BaseDistiller(BaseModel):
         return self.logits(inputs)
 
     def match_memory_format(self) -> None:
-        """Keep convolution weights in NHWC order where the images come so."""
+        """Store convolution weights in NHWC order if the data preprocessor emits images in it."""
         if getattr(self.data_preprocessor, 'channels_last', False):
             self.to(memory_format=torch.channels_last)
 
     @staticmethod
-    def require_backbones(nets: Sequence[dict]) -> None:
-        """Each of ``model.nets`` names a backbone and nothing else, or UserError."""
+    def check_nets(nets: Sequence[dict]) -> None:
+        """Raise UserError unless each of ``model.nets`` is ``dict(backbone=...)``."""
         for net in nets:
             if set(net) != {'backbone'}:
                 raise UserError(
@@ -81,16 +81,16 @@ class BaseDistiller(BaseModel):
                 )
 
     @staticmethod
-    def require_same_classes(classes: Sequence[int]) -> None:
-        """Networks that teach each other name the same classes, or UserError."""
+    def check_same_classes(classes: Sequence[int]) -> None:
+        """Raise UserError unless the networks have the same number of classes."""
         if len(set(classes)) > 1:
             raise UserError(
-                f'networks that teach each other need the same classes, and they have '
-                f'{" and ".join(map(str, classes))}: set num_classes of all alike.'
+                f'networks that teach each other need the same number of classes, and they have '
+                f'{" and ".join(map(str, classes))}: set the same num_classes for all of them.'
             )
 
     @staticmethod
-    def samples(logits: Tensor, labels: Tensor | None) -> list:
-        """Logits ``[B, N]`` or ``[B, K, N]`` and labels ``[B]`` as the metrics take them."""
+    def to_samples(logits: Tensor, labels: Tensor | None) -> list:
+        """Converts logits ``[B, N]`` or ``[B, K, N]`` and labels ``[B]`` to the samples that metrics take."""
         labels = [None] * len(logits) if labels is None else labels.tolist()
         return [dict(pred_scores=scores, gt_label=label) for scores, label in zip(logits, labels)]

@@ -1,4 +1,4 @@
-"""Networks with hierarchical branches over a pretext task: what HSAKD and HSSAKD train."""
+"""Networks with hierarchical branches over a pretext task, as HSAKD and HSSAKD train them."""
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +11,11 @@ from .base import BaseDistiller
 from .plain import Classifier
 
 
-def grow(backbone: StagedBackbone, branches: dict | None, num_views: int) -> nn.Module:
-    """Branches of ``backbone`` that put out its classes jointly with ``num_views`` views.
+def build_branches(backbone: StagedBackbone, branches: dict | None, num_views: int) -> nn.Module:
+    """Branches of ``backbone`` over the joint labels of its classes and ``num_views`` views.
 
-    They do not disturb the random numbers: a plain network of the same seed starts, and goes on,
-    as this one's backbone does.
+    They are built with an isolated random generator, so that with one seed the backbone starts like
+    that of a plain network and sees the same images.
     """
     with isolated_rng('branches'):
         return MODELS.build(
@@ -23,8 +23,8 @@ def grow(backbone: StagedBackbone, branches: dict | None, num_views: int) -> nn.
         )
 
 
-class Branched:
-    """Mixin of what has ``backbone`` and ``branches``."""
+class BranchesMixin:
+    """Mixin for modules with a ``backbone`` and ``branches``."""
 
     backbone: nn.Module
     branches: nn.Module
@@ -32,7 +32,7 @@ class Branched:
     def forward_branches(self, images: Tensor, detach: bool = False) -> tuple:
         """Class logits ``[R, N]`` and branch logits ``L x [R, N·M]`` of ``images: [R, 3, H, W]``.
 
-        With ``detach`` the branches send no gradient into the backbone (``grad=False`` of the
+        With ``detach`` no gradient of the branches reaches the backbone (``grad=False`` in the
         reference code).
         """
         taps = self.backbone.forward_taps(images)
@@ -42,8 +42,8 @@ class Branched:
         return logits, self.branches(taps)
 
 
-class BranchedNet(Branched, nn.Module):
-    """One of several networks of a method, with branches of its own.
+class BranchedNet(BranchesMixin, nn.Module):
+    """One of several networks of a method, with its branches.
 
     Args:
         backbone (dict): Config of a staged backbone.
@@ -54,16 +54,16 @@ class BranchedNet(Branched, nn.Module):
     def __init__(self, backbone: dict, branches: dict | None, num_views: int) -> None:
         super().__init__()
         self.backbone = MODELS.build(backbone)
-        self.branches = grow(self.backbone, branches, num_views)
+        self.branches = build_branches(self.backbone, branches, num_views)
 
 
-class PredictsBranches(BaseDistiller):
-    """A method that can show what its branches learnt, besides the plain forward.
+class BranchedDistiller(BaseDistiller):
+    """A method that can also predict with its branches.
 
     Args:
         pretext (dict): Config of the pretext task; :class:`Rotation` by default.
-        predict_branches (bool): Have :meth:`predict` look at the branches as well. It costs M
-            forwards of backbone and branches an image instead of one of the backbone.
+        predict_branches (bool): Also predict with the branches. An image then costs M forward passes of
+            backbone and branches instead of one of the backbone.
     """
 
     def __init__(
@@ -79,13 +79,13 @@ class PredictsBranches(BaseDistiller):
 
     @property
     def branched_nets(self) -> list:
-        """What offers ``forward_branches``; one for each of ``backbones``."""
+        """The modules with ``forward_branches``, one for each of ``backbones``."""
         return [self]
 
     def predict(self, inputs: Tensor, labels: Tensor | None = None) -> list:
         """As :meth:`BaseDistiller.predict`; with ``predict_branches``, an image also has
-        ``branch_joint`` and ``branch_class``, each ``[K, L]`` for K networks of L branches: on what
-        share of its views a branch names class and view, or the class.
+        ``branch_joint`` and ``branch_class``, each ``[K, L]`` for K networks of L branches: the share of
+        its views for which a branch predicts the joint label, or the class, correctly.
         """
         if not self.predict_branches or labels is None:
             return super().predict(inputs, labels)
@@ -100,11 +100,11 @@ class PredictsBranches(BaseDistiller):
                 branch_joint=[list(net[index]) for net in joint],
                 branch_class=[list(net[index]) for net in classes],
             )
-            for index, sample in enumerate(self.samples(logits, labels))
+            for index, sample in enumerate(self.to_samples(logits, labels))
         ]
 
     def _shares(self, branch_logits: list, labels: Tensor, as_class: bool) -> list:
-        """``B x [L]``: the share of an image's views that each branch names rightly."""
+        """``B x [L]``: the share of an image's views that each branch classifies correctly."""
         views = self.pretext.num_views
         if as_class:
             target = labels.repeat_interleave(views)
@@ -115,16 +115,16 @@ class PredictsBranches(BaseDistiller):
         return right.float().unflatten(0, (-1, views)).mean(1).tolist()
 
 
-class BranchedClassifier(Branched, PredictsBranches, Classifier):
+class BranchedClassifier(BranchesMixin, BranchedDistiller, Classifier):
     """A classifier whose backbone has hierarchical branches over a pretext task.
 
     Args:
         backbone (dict): Config of a staged backbone.
         branches (dict): Config of branches, e.g. ``dict(type='TailBranches')``.
-        Others: As in :class:`PredictsBranches`.
+        Others: As in :class:`BranchedDistiller`.
     """
 
     def __init__(self, backbone: dict, branches: dict | None = None, **kwargs) -> None:
         super().__init__(backbone=backbone, **kwargs)
-        self.branches = grow(self.backbone, branches, self.pretext.num_views)
+        self.branches = build_branches(self.backbone, branches, self.pretext.num_views)
         self.match_memory_format()

@@ -1,8 +1,8 @@
 """CRD: Contrastive Representation Distillation (Tian, Krishnan, Isola, ICLR 2020).
 
-The student's embedding of an image shall be near the teacher's of the same image and far from the
-teacher's of images of other classes, and the other way round. The embeddings of all training images
-are remembered in two banks.
+The loss pulls the student's embedding of an image towards the teacher's embedding of the same image
+and away from the teacher's embeddings of images of other classes, and vice versa. Two memory banks
+hold the embeddings of all training images.
 
 Follows the authors' code (HobbitLong/RepDistiller, ``crd/`` and ``dataset/cifar100.py``).
 """
@@ -23,8 +23,8 @@ from .student import StudentMixin
 EPS = 1e-7  # as in the reference code
 
 
-class Negatives:
-    """Draws images of other classes.
+class NegativeSampler:
+    """Samples images of other classes.
 
     Args:
         labels (Tensor): Classes of all n images, ``[n]``.
@@ -34,7 +34,7 @@ class Negatives:
         counts = labels.cpu().bincount()
         self.fewest = len(labels) - int(counts.max())
         self.most = len(labels) - int(counts[counts > 0].min())
-        # Sorted by class, those of class c are one piece; its negatives are all outside of it.
+        # Sorted by class, images of class c are contiguous; its negatives are all outside that range.
         self.order = labels.argsort(stable=True)
         self.counts = counts.to(labels.device)
         self.starts = self.counts.cumsum(0) - self.counts
@@ -42,8 +42,8 @@ class Negatives:
     def draw(self, labels: Tensor, number: int, generator: torch.Generator) -> Tensor:
         """Indices ``[B, number]`` of images of classes other than ``labels: [B]``.
 
-        For each row apart, all such images alike; none twice, except where there are fewer than
-        ``number`` of them: then with replacement, as in the reference code.
+        Each row is sampled uniformly and without replacement; if there are fewer than ``number`` such
+        images, with replacement, as in the reference code.
         """
         total, size = len(self.order), (len(labels), number)
         there = (total - self.counts[labels])[:, None]
@@ -59,27 +59,27 @@ class Negatives:
         return self.order[places + count * (places >= start)]
 
 
-class Contrast(nn.Module):
-    """The contrastive loss with its embeddings and banks (``CRDLoss`` of the reference code).
+class ContrastiveLoss(nn.Module):
+    """Contrastive loss with its embeddings and memory banks (``CRDLoss`` of the reference code).
 
-    With ``v`` a unit vector, ``b_i`` the other side's bank, K negatives, n images,
+    With ``v`` a unit vector, ``b_i`` a row of the other side's bank, K negatives, n images,
     ``h(i) = exp(v·b_i / T) / Z`` and ``c = K / n``, one side's loss of an image i is
     ``-log h(i) / (h(i) + c) - Σ_k log c / (h(k) + c)``; the loss is the mean over the batch of both
-    sides' sums. Z is n times the mean of ``exp(v·b / T)`` in the first batch, a constant from then
-    on. After each step the rows of the images seen become ``normalise(m·b_i + (1 - m)·v_i)``.
+    sides' sums. Z is n times the mean of ``exp(v·b / T)`` in the first batch, and constant afterwards.
+    After each step the rows of the batch's images become ``normalise(m·b_i + (1 - m)·v_i)``.
 
-    Banks, Z and the counter that seeds the negatives are buffers, so that they go on exactly in a
-    resumed run. The negatives do not come from torch's own random numbers, which decide on the images'
-    augmentation.
+    Banks, Z and the counter that seeds the sampler are buffers, so that a resumed run continues
+    exactly. Negatives are drawn with a separate generator: torch's global one decides the augmentation
+    of the images.
 
-    Several ranks are one large batch to the banks: each rank scores its own images, all ranks write
-    the rows of all ranks, one rank's after the other's, and Z is the mean over all ranks. So all
-    ranks hold equal banks, and SyncBuffersHook, which averages buffers, changes nothing in them but
-    the rounding. The ranks must have batches of one size, as DefaultSampler gives by default.
+    With several ranks, each rank computes the loss of its own images, every rank writes the rows of all
+    ranks in order of rank, and Z is the mean over all ranks. All ranks therefore hold equal banks, and
+    SyncBuffersHook, which averages buffers, only rounds them. All ranks need batches of the same size,
+    which is DefaultSampler's default.
 
     Args:
         student_features, teacher_features (int): Widths of the pooled features.
-        num_samples (int): Rows of a bank.
+        num_samples (int): Rows of each bank.
         dim (int): Width of the embeddings.
         num_negatives (int): K.
         temperature (float): T.
@@ -100,14 +100,14 @@ class Contrast(nn.Module):
         self.num_negatives = num_negatives
         self.temperature = temperature
         self.momentum = momentum
-        self.negatives: Negatives = None  # type: ignore[assignment]  # CRD.attach_dataset sets it
+        self.negatives: NegativeSampler = None  # type: ignore[assignment]  # CRD.attach_dataset sets it
         self.embed_student = nn.Linear(student_features, dim)
         self.embed_teacher = nn.Linear(teacher_features, dim)
         bound = (3 / dim) ** 0.5
         for side in ('student', 'teacher'):
             bank = torch.empty(num_samples, dim).uniform_(-bound, bound)
             self.register_buffer(f'bank_{side}', bank)
-        self.register_buffer('normaliser', torch.full((2,), -1.0))  # Z of both; < 0: not known
+        self.register_buffer('normaliser', torch.full((2,), -1.0))  # Z of both sides; negative: not yet known
         # Run and step. Small numbers: SyncBuffersHook takes them through float32.
         self.register_buffer('drawn', torch.tensor([int(torch.randint(2**20, ())), 0]))
 
@@ -119,17 +119,17 @@ class Contrast(nn.Module):
         return self.negatives.draw(labels, self.num_negatives, generator)
 
     def forward(self, student: Tensor, teacher: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        """The loss, a scalar; the banks are brought up to date.
+        """Computes the loss, a scalar, and updates the banks.
 
         Args:
             student, teacher (Tensor): Pooled features, ``[B, C_S]`` and ``[B, C_T]``.
             labels (Tensor): Classes ``[B]``.
-            indices (Tensor): The images' places in the data set, ``[B]``.
+            indices (Tensor): Indices of the images in the data set, ``[B]``.
         """
-        wide = self.bank_student.dtype  # exp(1 / 0.07) is beyond half precision
+        dtype = self.bank_student.dtype  # exp(1 / 0.07) overflows half precision
         with torch.autocast(labels.device.type, enabled=False):
-            own = F.normalize(self.embed_student(student.to(wide)), dim=1)
-            theirs = F.normalize(self.embed_teacher(teacher.to(wide)), dim=1)
+            own = F.normalize(self.embed_student(student.to(dtype)), dim=1)
+            theirs = F.normalize(self.embed_teacher(teacher.to(dtype)), dim=1)
             rows = torch.cat([indices[:, None], self.draw(labels)], 1)
             weights = (self._weights(own, self.bank_teacher, rows), self._weights(theirs, self.bank_student, rows))
             if self.normaliser[0] < 0:
@@ -145,10 +145,10 @@ class Contrast(nn.Module):
         return len(self.negatives.order)
 
     def _weights(self, vectors: Tensor, bank: Tensor, rows: Tensor) -> Tensor:
-        """``exp(v·b / T)``, ``[B, 1 + K]``, the image itself first.
+        """``exp(v·b / T)``, ``[B, 1 + K]``, with the image itself in column 0.
 
-        Against the whole bank: fewer numbers than K rows of it for each image. Of a copy, as the
-        bank changes before the backward pass.
+        Multiplies with the whole bank, which takes less memory than K rows for each image. The bank is
+        copied because it changes before the backward pass.
         """
         return ((vectors @ bank.clone().T).gather(1, rows) / self.temperature).exp()
 
@@ -171,11 +171,11 @@ class Contrast(nn.Module):
 class CRD(StudentMixin, Classifier):
     """``CE(p_S(x), y) + a·CRD(f_S, f_T) + b·T²·KL(p^T || p^S)``; CRD: b = 0, CRD+KD: b = 1.
 
-    f are the vectors that enter the classifiers; see :class:`Contrast`. The teacher's embedding is
-    trained with the student and belongs to it: it is no part of the teacher.
+    f are the vectors that enter the classifiers; see :class:`ContrastiveLoss`. The embedding of the
+    teacher's features is trained with the student and belongs to the student.
 
     Every image needs its index (``PackInputs(with_index=True)`` in the training pipeline), and the
-    labels of all training images are known beforehand (:meth:`attach_dataset`, which
+    labels of all training images must be known before training (:meth:`attach_dataset`, which
     DistillationHook calls). Defaults are RepDistiller's ``-a 0 -b 0.8``; for CRD+KD ``-a 1``.
 
     Args:
@@ -184,7 +184,7 @@ class CRD(StudentMixin, Classifier):
         crd_weight (float): a.
         kd_weight (float): b.
         kd_temperature (float): T of the KL.
-        dim, num_negatives, temperature, momentum: Of :class:`Contrast`.
+        dim, num_negatives, temperature, momentum: As in :class:`ContrastiveLoss`.
         Others: As in :class:`Classifier`.
     """
 
@@ -209,7 +209,7 @@ class CRD(StudentMixin, Classifier):
         self.kd_weight = kd_weight
         self.kd_temperature = kd_temperature
         with isolated_rng('contrast'):
-            self.contrast = Contrast(
+            self.contrast = ContrastiveLoss(
                 self.backbone.num_features, teacher_features, num_samples, dim, num_negatives, temperature, momentum
             )
 
@@ -223,13 +223,13 @@ class CRD(StudentMixin, Classifier):
             )
 
     def attach_dataset(self, dataset) -> None:
-        """Learn the classes of all training images.
+        """Reads the classes of all training images.
 
         Args:
-            dataset: mmengine's ``BaseDataset``; index i is the image whose ``sample_idx`` is i.
+            dataset: mmengine's ``BaseDataset``; image i must have ``sample_idx`` i.
 
         Raises:
-            UserError: More images than rows, a single class, or an index that names two images.
+            UserError: More images than rows, a single class, or an index shared by two images.
         """
         if len(dataset) > self.num_samples:
             raise UserError(
@@ -241,9 +241,9 @@ class CRD(StudentMixin, Classifier):
             info = dataset.get_data_info(index)
             if info['sample_idx'] != index:
                 raise UserError(
-                    f'CRD knows each image by its index, and image {index} of '
+                    f'CRD identifies each image by its index, and image {index} of '
                     f'{type(dataset).__name__} has the index {info["sample_idx"]}: '
-                    f'train on one data set that is not repeated.'
+                    f'train on a single data set without repetition.'
                 )
             labels.append(info['gt_label'])
         if len(set(labels)) < 2:
@@ -252,7 +252,7 @@ class CRD(StudentMixin, Classifier):
                 'one class: add images of another.'
             )
         labels = torch.tensor(labels, device=self.contrast.drawn.device)
-        self.contrast.negatives = Negatives(labels)
+        self.contrast.negatives = NegativeSampler(labels)
 
     def forward(
         self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor', indices: Tensor | None = None

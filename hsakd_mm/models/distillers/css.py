@@ -1,7 +1,7 @@
 """CSS: channel self-supervision for online knowledge distillation (Fan et al., 2022).
 
-arXiv 2203.11660. Reference: ``train.py`` and ``resnet_css.py`` of PumpkinsLemon/CSS. The paper's
-text was not at hand: where this file says what CSS does, it is what that code does.
+arXiv 2203.11660. Reference: ``train.py`` and ``resnet_css.py`` of PumpkinsLemon/CSS. The text of the
+paper was not available: this file follows the code only.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from hsakd_mm.registry import MODELS
 from .base import BaseDistiller
 
 
-def hide_corner(tap: Tensor, branch: int, fix_branch3: bool = False) -> Tensor:
-    """What branch ``branch`` (from 0) sees of ``tap: [B, C, h, w]``: one corner is zero.
+def mask_corner(tap: Tensor, branch: int, fix_branch3: bool = False) -> Tensor:
+    """The input of branch ``branch`` (from 0): ``tap: [B, C, h, w]`` with one corner set to zero.
 
-    The square of (h // 4)² cells top left, bottom right, bottom left, top right, in all channels;
-    nothing from branch 4 on, or of maps less than 4 high. The reference code hides of the last
-    square its first column only (an index stands where a slice was meant); ``fix_branch3`` hides
-    all of it.
+    The corner is a square of (h // 4)² cells in all channels: top left, bottom right, bottom left, top
+    right. Branches from 4 on, and maps less than 4 high, have no masked corner. In the reference code
+    only the first column of the last square is masked (it has an index instead of a slice);
+    ``fix_branch3`` masks the whole square.
     """
     if branch > 3:
         return tap
@@ -41,15 +41,15 @@ def hide_corner(tap: Tensor, branch: int, fix_branch3: bool = False) -> Tensor:
 
 
 class CSSNet(nn.Module):
-    """One network with n branches, which share all but the last stage and the classifier.
+    """One network with n branches, which share everything except the last stage and the classifier.
 
-    Branch 0 is the backbone's own last stage and classifier; the others are in ``tails``. Each
-    puts out N·n joint logits.
+    Branch 0 is the last stage and classifier of the backbone; the others are in ``tails``. Each branch
+    has N·n joint logits.
 
     Args:
         backbone (dict): Config of a staged backbone, with num_classes=N.
         branches (int): n.
-        fix_branch3 (bool): As in :func:`hide_corner`.
+        fix_branch3 (bool): As in :func:`mask_corner`.
     """
 
     def __init__(self, backbone: dict, branches: int, fix_branch3: bool) -> None:
@@ -59,7 +59,7 @@ class CSSNet(nn.Module):
         joint = self.num_classes * branches
         with isolated_rng('branches'):
             self.backbone = MODELS.build(dict(backbone, num_classes=joint))
-            # All but the classifier starts as in a plain network, whose classifier is smaller.
+            # Same initial weights as a plain network, except for the classifier, which is larger.
             own = self.backbone.state_dict()
             self.backbone.load_state_dict(
                 {key: value if value.shape == own[key].shape else own[key] for key, value in plain.state_dict().items()}
@@ -68,12 +68,12 @@ class CSSNet(nn.Module):
                 TailBranch(self.backbone, len(self.backbone.channels) - 2, joint) for _ in range(branches - 1)
             )
             for tail in self.tails:
-                tail.fc.reset_parameters()  # as in the reference code; HSAKD's branches differ
+                tail.fc.reset_parameters()  # as in the reference code, unlike HSAKD's branches
 
     def forward(self, images: Tensor) -> Tensor:
-        """Joint logits ``[n, B, N·n]`` of ``images: [B, 3, H, W]``, at least in float32."""
+        """Joint logits ``[n, B, N·n]`` of ``images: [B, 3, H, W]``, in float32 or wider."""
         tap = self.backbone.forward_early(images)
-        seen = [hide_corner(tap, branch, self.fix_branch3) for branch in range(1 + len(self.tails))]
+        seen = [mask_corner(tap, branch, self.fix_branch3) for branch in range(1 + len(self.tails))]
         own = self.backbone.forward_head(self.backbone.forward_last(seen[0], images))
         logits = torch.stack([own, *(tail(each) for tail, each in zip(self.tails, seen[1:]))])
         return to_float32(logits)
@@ -81,24 +81,24 @@ class CSSNet(nn.Module):
 
 @MODELS.register_module()
 class CSS(BaseDistiller):
-    """Two networks t, s from scratch on one batch, one backward.
+    """Trains two networks t, s from scratch on the same batch with one backward pass.
 
-    z_t^i are the logits of branch i, which sees its own corner-less features and calls class y
+    z_t^i are the logits of branch i, whose input has its own masked corner and whose label of class y is
     ``y·n + i``. Both terms are means over the n branches, the KL over all N·n logits::
 
         CE_t + (CE_t / CE_s) · T² · KL(z_s || z_t)  +  CE_s + (CE_s / CE_t) · T² · KL(z_t || z_s)
 
     with ``CE_t = 1/n Σ_i CE(z_t^i, y·n + i)``. The ratio is the relative utility score: the worse
-    network learns more from its peer. Neither ratio nor target is detached by the reference code,
-    so that gradients of a network's loss also reach its peer. It steps two SGDs with the same
-    settings; SGD treats each parameter by itself, so the one optimizer here does the same (with
-    gradient clipping by norm it would not).
+    network learns more from its peer. The reference code detaches neither ratio nor target, so the
+    gradient of a network's loss also reaches its peer. It uses two SGD optimizers with the same
+    settings; as SGD updates each parameter independently, the single optimizer here is equivalent
+    (it would not be with gradient clipping by norm).
 
-    A network's prediction is ``1/n Σ_i z^i[:, i::n]``, corners hidden as in training. ``nets[0]``
-    is the reference code's ``model_t``. It is ``net1``, is handed on where one is asked for, and
-    with one seed starts as a plain network would, classifier aside. To be exported is each
-    network's backbone without its classifier, whose outputs are N·n; it has the keys of the plain
-    one, and its last stage is branch 0's.
+    The prediction of a network is ``1/n Σ_i z^i[:, i::n]``, with corners masked as in training.
+    ``nets[0]``, the reference code's ``model_t``, becomes ``net1``. It is used where a single network
+    is needed, and with one seed it starts with the weights of a plain network, except for the
+    classifier. Export takes the backbone of each network without its classifier, which has N·n
+    outputs; its keys are those of the plain backbone, and its last stage is branch 0's.
 
     Args:
         nets (Sequence[dict]): Two configs, each ``dict(backbone=...)``; any staged backbones of
@@ -106,11 +106,11 @@ class CSS(BaseDistiller):
         branches (int): n; 3 in the reference code.
         temperature (float): T.
         detach (bool): Stop gradients through ratios and targets.
-        fix_branch3_mask (bool): As ``fix_branch3`` in :func:`hide_corner`; n >= 4 only.
+        fix_branch3_mask (bool): As ``fix_branch3`` in :func:`mask_corner`; n >= 4 only.
         data_preprocessor (dict): Usually :class:`~hsakd_mm.models.ImagePreprocessor`.
 
     Raises:
-        UserError: Not two networks, of different classes, or no branch.
+        UserError: Not two networks, different numbers of classes, or no branch.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class CSS(BaseDistiller):
     ) -> None:
         super().__init__(data_preprocessor)
         if len(nets) != 2:
-            raise UserError(f'CSS lets two networks teach each other, and model.nets has {len(nets)}: name two.')
-        self.require_backbones(nets)
+            raise UserError(f'CSS trains two networks, and model.nets has {len(nets)}: name two.')
+        self.check_nets(nets)
         if not isinstance(branches, int) or branches < 1:
             raise UserError(
-                f'CSS expects branches to be a whole number from 1, and it is {branches!r}: the paper has 3.'
+                f'CSS expects branches to be an integer of at least 1, and it is {branches!r}: the paper has 3.'
             )
         self.branches = branches
         self.temperature = temperature
@@ -136,7 +136,7 @@ class CSS(BaseDistiller):
         self.net1 = CSSNet(**nets[0], branches=branches, fix_branch3=fix_branch3_mask)
         with isolated_rng('net2'):
             self.net2 = CSSNet(**nets[1], branches=branches, fix_branch3=fix_branch3_mask)
-        self.require_same_classes([self.net1.num_classes, self.net2.num_classes])
+        self.check_same_classes([self.net1.num_classes, self.net2.num_classes])
         self.match_memory_format()
 
     @property
@@ -165,7 +165,7 @@ class CSS(BaseDistiller):
         return losses
 
     def aggregate(self, logits: Tensor) -> Tensor:
-        """Class logits ``[B, N]`` of a network's joint logits ``[n, B, N·n]``."""
+        """Class logits ``[B, N]`` of one network from its joint logits ``[n, B, N·n]``."""
         return torch.stack([own[:, index :: self.branches] for index, own in enumerate(logits)]).mean(0)
 
     def logits(self, inputs: Tensor) -> Tensor:
@@ -181,16 +181,16 @@ class CSS(BaseDistiller):
         return [
             dict(sample, ensemble_scores=ensemble, diversity=figures)
             for sample, ensemble, figures in zip(
-                self.samples(scores, labels), scores.mean(1), diversity(*joint).tolist()
+                self.to_samples(scores, labels), scores.mean(1), diversity(*joint).tolist()
             )
         ]
 
 
 def diversity(first: Tensor, second: Tensor) -> Tensor:
-    """How far apart the branches are, ``[B, 2]``, from two networks' logits ``[n, B, K]``.
+    """Distance between branches, ``[B, 2]``, from the logits ``[n, B, K]`` of two networks.
 
-    Mean L2 distance between branches' softmaxed outputs: of all pairs among the 2n, and of the n
-    pairs of one index in both networks (``get_diversity`` of the reference code).
+    Mean L2 distance between the softmax outputs of two branches: over all pairs of the 2n branches, and
+    over the n pairs of branches with the same index (``get_diversity`` of the reference code).
     """
     shares = torch.cat([first, second]).softmax(2)
     apart = {(a, b): F.pairwise_distance(shares[a], shares[b]) for a, b in combinations(range(len(shares)), 2)}

@@ -16,30 +16,30 @@ from .student import StudentMixin
 
 @MODELS.register_module()
 class DKD(StudentMixin, Classifier):
-    """``CE(p_S(x), y) + α·TCKD + β·NCKD``: Hinton's divergence in its two parts, weighted apart.
+    """``CE(p_S(x), y) + α·TCKD + β·NCKD``: the two parts of Hinton's divergence with separate weights.
 
-    * TCKD, of the target class: ``T²·KL(b^T || b^S)``, b the two probabilities of the labelled
-      class and of all others together.
-    * NCKD, of the others: ``T²·KL(q^T || q^S)``, q the softmax over all classes but the labelled.
+    * TCKD (target class): ``T²·KL(b^T || b^S)`` with b the two probabilities of the labelled class and
+      of all other classes together.
+    * NCKD (non-target classes): ``T²·KL(q^T || q^S)`` with q the softmax over all classes but the
+      labelled one.
 
-    Where p is the teacher's probability of the labelled class, ``TCKD + (1 - p)·NCKD``, image by
-    image, is KD's own divergence; there the second part fades with the teacher's confidence.
+    With p the teacher's probability of the labelled class, KD's divergence of an image equals
+    ``TCKD + (1 - p)·NCKD``: its second part vanishes when the teacher is confident.
 
-    α = 1, β = 8 and T = 4 are the source's defaults. On CIFAR-100 its configs choose β by the
+    α = 1, β = 8 and T = 4 are the source's defaults. On CIFAR-100 its configs set β for each
     pair: 2 for ResNet-56 -> 20 and 110 -> 32, 6 for VGG13 -> VGG8 and MobileNetV2 and for
     WRN-40-2 -> 16-2 and 40-1, 8 for the others. On ImageNet T = 1 with β = 0.5 (ResNet-34 -> 18)
     or 2 (ResNet-50 -> MobileNetV1).
 
-    The source warms α·TCKD + β·NCKD up over the first 20 epochs (1 on ImageNet). Here
-    ``default_hooks.distillation.ramp_up_epochs`` does so: a line from 0 to 1 over these epochs,
-    where the source has its steps, e/20 throughout epoch e = 1, 2, ...; the source's is ahead by
-    half an epoch on average.
+    The source warms up α·TCKD + β·NCKD over the first 20 epochs (1 on ImageNet). Here
+    ``default_hooks.distillation.ramp_up_epochs`` does so, linearly from 0 to 1. The source increases
+    the weight in steps, e/20 throughout epoch e = 1, 2, ..., which is ahead by half an epoch on average.
 
     Args:
         temperature (float): T.
         alpha (float): α.
         beta (float): β.
-        ce_weight (float): Of the cross-entropy.
+        ce_weight (float): Weight of the cross-entropy.
         Others: As in :class:`Classifier`.
     """
 
@@ -56,7 +56,7 @@ class DKD(StudentMixin, Classifier):
         logits = self.backbone(inputs)
         with torch.no_grad():
             teacher_logits = self.teacher.logits(self.normalize_for_teacher(inputs))
-        target, others = decoupled(logits, teacher_logits, labels, self.temperature)
+        target, others = decoupled_kl(logits, teacher_logits, labels, self.temperature)
         return {
             'loss_ce': self.ce_weight * F.cross_entropy(logits, labels),
             'loss_tckd': self.distill_weight * self.alpha * target,
@@ -65,8 +65,8 @@ class DKD(StudentMixin, Classifier):
         }
 
 
-def decoupled(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float) -> tuple:
-    """TCKD and NCKD, mean over rows, without weights.
+def decoupled_kl(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float) -> tuple:
+    """Unweighted TCKD and NCKD, each a mean over rows.
 
     Args:
         student_logits (Tensor): ``[B, N]``.
@@ -79,11 +79,11 @@ def decoupled(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, te
 
 
 def _split(logits: Tensor, labels: Tensor, temperature: float) -> tuple:
-    """Logits of "labelled class or not", ``[B, 2]``, and of the other classes, ``[B, N - 1]``.
+    """Logits of labelled class versus rest, ``[B, 2]``, and of the other classes, ``[B, N - 1]``.
 
-    The second of the two is such that their softmax at temperature T is what the softmax over all
-    N gives to the labelled class and, summed up, to the others. In logarithms, so that a sure
-    teacher's last decimals do not become 0, of which the source takes the logarithm.
+    The softmax of the two at temperature T gives the probabilities of the labelled class and of all
+    others together in the softmax over N classes. Computed in logarithms: small probabilities of a
+    confident teacher would underflow to 0, of which the source takes the logarithm.
     """
     logits = to_float32(logits)
     labels = labels[:, None]

@@ -1,6 +1,6 @@
 """DML: networks that teach each other from scratch (Zhang et al., Deep Mutual Learning, CVPR 2018).
 
-Reference: ``train_DML.py`` of DefangChen/OKDDip-AAAI2020, whose tables it is a comparator in.
+Reference: ``train_DML.py`` of DefangChen/OKDDip-AAAI2020, which compares with it.
 """
 
 from collections.abc import Sequence
@@ -24,25 +24,25 @@ class DML(BaseDistiller):
         Σ_k [CE(p_k(x), y) + T²·KL(softmax(m_k / T) || softmax(z_k / T))],
         m_k = mean of the other networks' logits z_j
 
-    ``pairwise`` is the paper's form for more than two networks, the mean over the others of
-    ``KL(p_j || p_k)`` instead of the KL to their mean; of two networks both are the same.
+    ``pairwise`` is the paper's form for more than two networks: the mean of ``KL(p_j || p_k)`` over the
+    others instead of the KL to their mean. For two networks both are the same.
 
-    Where paper and reference code differ the code is followed: its targets send gradient back into
-    the networks that teach (``detach=True`` stops that; the paper updates one network at a time,
-    against predictions that are then constants), it takes the mean of logits by default, and T is 3
-    where the paper has no temperature. The code trains four networks, the paper mostly two. (The code
-    also adds 1e-7 to each probability that teaches; ours is the exact divergence.)
+    Where paper and reference code differ, this follows the code: gradients flow through the targets
+    into the teaching networks (``detach=True`` stops them; the paper updates one network at a time,
+    with the predictions of the others as constants), the target is the mean of logits by default, and
+    T is 3, where the paper has no temperature. The code trains four networks, the paper mostly two.
+    (The code also adds 1e-7 to each target probability; ours is the exact divergence.)
 
     Args:
         nets (Sequence[dict]): Two or more configs, each ``dict(backbone=...)``, which may differ;
-            they become ``net1``, ``net2``, ... With one seed ``net1`` starts as a plain network.
+            they become ``net1``, ``net2``, ... With one seed ``net1`` starts with a plain network's weights.
         temperature (float): T of every KL.
-        pairwise (bool): A KL to each of the others instead of one to their mean.
-        detach (bool): No gradient through what teaches.
+        pairwise (bool): One KL to each other network instead of one to their mean.
+        detach (bool): Stop gradients through the targets.
         data_preprocessor (dict): As in :class:`BaseDistiller`.
 
     Raises:
-        UserError: Fewer than two networks, or of different classes.
+        UserError: Fewer than two networks, or different numbers of classes.
     """
 
     def __init__(
@@ -55,10 +55,8 @@ class DML(BaseDistiller):
     ) -> None:
         super().__init__(data_preprocessor)
         if len(nets) < 2:
-            raise UserError(
-                f'DML lets two networks or more teach each other, and model.nets has {len(nets)}: name at least two.'
-            )
-        self.require_backbones(nets)
+            raise UserError(f'DML trains at least two networks, and model.nets has {len(nets)}: name two or more.')
+        self.check_nets(nets)
         self.temperature = temperature
         self.pairwise = pairwise
         self.detach = detach
@@ -67,7 +65,7 @@ class DML(BaseDistiller):
         with isolated_rng():
             for name, net in zip(self.names[1:], nets[1:]):
                 self._build(name, **net)
-        self.require_same_classes([backbone.num_classes for backbone in self.backbones])
+        self.check_same_classes([backbone.num_classes for backbone in self.backbones])
         self.match_memory_format()
 
     def _build(self, name: str, backbone: dict) -> None:
@@ -79,7 +77,7 @@ class DML(BaseDistiller):
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         logits = [backbone(inputs) for backbone in self.backbones]
-        # Before any mean: under autocast it would be one of bfloat16s.
+        # Before any mean, which autocast would compute in bfloat16.
         logits = [to_float32(each) for each in logits]
         losses = {}
         for index, (name, own) in enumerate(zip(self.names, logits)):
@@ -89,7 +87,7 @@ class DML(BaseDistiller):
         return losses
 
     def _learn_from(self, own: Tensor, others: Tensor) -> Tensor:
-        """``own: [B, N]`` from ``others: [K - 1, B, N]``."""
+        """KL of ``own: [B, N]`` to the targets made of ``others: [K - 1, B, N]``."""
         if self.detach:
             others = others.detach()
         targets = others if self.pairwise else others.mean(0, keepdim=True)

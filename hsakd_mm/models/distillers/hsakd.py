@@ -1,10 +1,10 @@
 """HSAKD: Hierarchical Self-supervised Augmented Knowledge Distillation (Yang et al., IJCAI 2021).
 
-Branches grown from every stage of a network learn the joint distribution of class and rotation.
-A teacher learns it from labels (:class:`HSAKDTeacher`); a student then learns the teacher's class
-and joint distributions, stage by stage (:class:`HSAKD`).
+Branches at every stage of a network learn the joint distribution of class and rotation. A teacher
+learns it from labels (:class:`HSAKDTeacher`); a student then learns the class and joint distributions
+of the teacher, stage by stage (:class:`HSAKD`).
 
-Where paper and code differ the code (winycg/HSAKD) is followed; see each docstring.
+Where paper and code differ, this follows the code (winycg/HSAKD); see each docstring.
 """
 
 import torch
@@ -27,16 +27,16 @@ class HSAKDTeacher(BranchedClassifier):
 
     Two ways (section 4, "Teacher" and "Teacher*"):
 
-    * ``frozen_backbone=True``: a trained backbone keeps weights and BN statistics, only the
-      branches learn, from detached features. The reference code still adds the then constant
-      ``CE(p(x), y)``; it has no gradient and is left out here.
-    * ``frozen_backbone=False``: backbone and branches learn together, from scratch.
+    * ``frozen_backbone=True``: the trained backbone keeps its weights and BN statistics, and only the
+      branches learn, from detached features. The reference code still adds ``CE(p(x), y)``, which is
+      then constant and has no gradient; it is omitted here.
+    * ``frozen_backbone=False``: backbone and branches are trained together, from scratch.
 
     Args:
-        frozen_backbone (bool): Which of the two.
+        frozen_backbone (bool): Train the branches only.
         checkpoint (str): The backbone's weights: a file (of a backbone, or of a training run), a
             work directory, ``torchvision://resnet34`` or ``timm://resnet34.a1_in1k``. Required
-            when the backbone is frozen. Loaded strictly.
+            for a frozen backbone. Loading is strict.
         Others: As in :class:`BranchedClassifier`.
     """
 
@@ -44,7 +44,7 @@ class HSAKDTeacher(BranchedClassifier):
         super().__init__(*args, **kwargs)
         if frozen_backbone and checkpoint is None:
             raise UserError(
-                'a frozen backbone was expected to come with trained weights, and '
+                'a frozen backbone needs trained weights, and '
                 'checkpoint is None: set model.checkpoint to a file or to a '
                 'torchvision:// name, or model.frozen_backbone=False.'
             )
@@ -81,22 +81,20 @@ class HSAKDTeacher(BranchedClassifier):
 class HSAKD(StudentMixin, BranchedClassifier):
     """Stage 2: ``CE(p_S(x), y) + Σ_l KL(q_l^T || q_l^S) + KL(p^T || p^S)`` (section 3.3).
 
-    Cross-entropy sees the images as they are, both divergences all M views. The student's
-    branches get no cross-entropy (the paper's ablation finds that it hurts), and their gradient
-    reaches the backbone. The teacher comes from
-    :class:`~hsakd_mm.engine.hooks.DistillationHook`, is in eval mode and gets no gradient. It may
-    be of another family and have another number of branches
-    (:func:`~hsakd_mm.models.branches.pairing.pair_by_stride`), and sees the images in its own
-    normalisation.
+    Cross-entropy uses the unrotated images, both divergences all M views. The student's branches have
+    no cross-entropy (the paper's ablation finds that it hurts), and their gradient reaches the
+    backbone. :class:`~hsakd_mm.engine.hooks.DistillationHook` attaches the teacher, which is in eval
+    mode and gets no gradient. It may belong to another family, have another number of branches
+    (:func:`~hsakd_mm.models.branches.pairing.pair_by_stride`) and another input normalisation.
 
-    The four weights are the paper's ablation: branches only ``(1, 0, 0, 0)``, also logits on the
-    images as they are ``(1, 1, 0, 0)``, or on all views ``(1, 0, 1, 0)``, also cross-entropy on
-    the student's branches ``(1, 0, 1, 1)``.
+    The four weights give the rows of the paper's ablation: only branches ``(1, 0, 0, 0)``, with logits
+    on unrotated images ``(1, 1, 0, 0)`` or on all views ``(1, 0, 1, 0)``, with cross-entropy on the
+    student's branches ``(1, 0, 1, 1)``.
 
     Args:
         temperature (float): T of every KL; 3 in the paper, its only hyper-parameter.
         kl_branches (float): Weight of ``Σ_l KL(q_l^T || q_l^S)``.
-        kl_unrotated (float): Weight of ``KL(p^T || p^S)`` over the images as they are.
+        kl_unrotated (float): Weight of ``KL(p^T || p^S)`` over unrotated images.
         kl_rotated (float): Weight of ``KL(p^T || p^S)`` over all M views.
         ce_branches (float): Weight of ``Σ_l CE(q_l^S(t_j x), k_j)``.
         Others: As in :class:`BranchedClassifier`.
@@ -120,7 +118,7 @@ class HSAKD(StudentMixin, BranchedClassifier):
         self.ce_branches = ce_branches
 
     def check_teacher(self, teacher) -> None:
-        """Branches teach branches, over the same joint classes."""
+        """Also needs branches over the same joint labels."""
         super().check_teacher(teacher)
         if not hasattr(teacher, 'branches'):
             raise UserError(
@@ -134,7 +132,7 @@ class HSAKD(StudentMixin, BranchedClassifier):
                 f'has {theirs} views while the student has {ours}: use the same '
                 f'pretext task for both.'
             )
-        self.taught_by = pair_by_stride(self.backbone.strides, teacher.backbone.strides)
+        self.teacher_branches = pair_by_stride(self.backbone.strides, teacher.backbone.strides)
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         images = self.pretext.expand(inputs)
@@ -144,7 +142,7 @@ class HSAKD(StudentMixin, BranchedClassifier):
 
         own, teacher_own = self.pretext.unrotated(logits), self.pretext.unrotated(teacher_logits)
         losses = {'loss_ce': F.cross_entropy(own, labels)}
-        for depth, (joint_logits, index) in enumerate(zip(branch_logits, self.taught_by), 1):
+        for depth, (joint_logits, index) in enumerate(zip(branch_logits, self.teacher_branches), 1):
             losses[f'loss_kl_branch{depth}'] = self._kl(self.kl_branches, joint_logits, teacher_branch_logits[index])
         losses['loss_kl_logits'] = self._kl(self.kl_rotated, logits, teacher_logits)
         if self.kl_unrotated:

@@ -1,7 +1,7 @@
 """HSSAKD online: two networks with branches teach each other (Yang et al., TNNLS 2024).
 
-The journal version of HSAKD. Its offline form is :mod:`.hsakd`, whose code the authors did not
-change. Reference: ``train_online_kd_cifar.py`` and ``mutual_kd_net.py`` of winycg/HSAKD.
+The journal version of HSAKD. Its offline form is :mod:`.hsakd`; the authors did not change that code.
+Reference: ``train_online_kd_cifar.py`` and ``mutual_kd_net.py`` of winycg/HSAKD.
 """
 
 from collections.abc import Sequence
@@ -15,42 +15,40 @@ from hsakd_mm.models.losses import kl_loss
 from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
 
-from .branched import BranchedNet, PredictsBranches
+from .branched import BranchedDistiller, BranchedNet
 
 
 @MODELS.register_module()
-class HSSAKDOnline(PredictsBranches):
+class HSSAKDOnline(BranchedDistiller):
     """Two networks a, b from scratch on one batch, one optimizer, one backward::
 
         Σ_n [CE(p_n(x), y) + Σ_l CE(q_l^n(t_j x), k_j)]
           + KL(p_b || p_a) + KL(p_a || p_b) + Σ_l [KL(q_l^b || q_l^a) + KL(q_l^a || q_l^b)]
 
-    Cross-entropy of p sees the images as they are, all else all M views. The one that teaches is
-    detached. Other than the offline student's, the branches do get cross-entropy: nobody has
-    taught them before. Of different architectures each branch learns from the other network's
-    branch that :func:`~hsakd_mm.models.branches.pairing.pair_by_stride` names.
+    Cross-entropy of p uses the unrotated images, all other terms all M views. The target of each KL
+    is detached. Unlike in the offline student, the branches have cross-entropy, because no network is
+    trained beforehand. :func:`~hsakd_mm.models.branches.pairing.pair_by_stride` pairs the branches of
+    networks of different architectures.
 
     Args:
         nets (Sequence[dict]): Two configs, each ``dict(backbone=..., branches=...)``; they become
-            ``net1`` and ``net2``. With one seed ``net1`` starts as a plain network would.
+            ``net1`` and ``net2``. With one seed ``net1`` starts with the weights of a plain network.
         temperature (float): T of every KL; 3 in the paper.
-        Others: As in :class:`PredictsBranches`.
+        Others: As in :class:`BranchedDistiller`.
 
     Raises:
-        UserError: Not two networks, or of different classes.
+        UserError: Not two networks, or different numbers of classes.
     """
 
     def __init__(self, nets: Sequence[dict], temperature: float = 3.0, **kwargs) -> None:
         super().__init__(**kwargs)
         if len(nets) != 2:
-            raise UserError(
-                f'HSSAKDOnline lets two networks teach each other, and model.nets has {len(nets)}: name two.'
-            )
+            raise UserError(f'HSSAKDOnline trains two networks, and model.nets has {len(nets)}: name two.')
         self.temperature = temperature
         self.net1 = self._build(**nets[0])
         with isolated_rng('net2'):
             self.net2 = self._build(**nets[1])
-        self.require_same_classes([backbone.num_classes for backbone in self.backbones])
+        self.check_same_classes([backbone.num_classes for backbone in self.backbones])
         self.match_memory_format()
 
     def _build(self, backbone: dict, branches: dict | None = None) -> BranchedNet:

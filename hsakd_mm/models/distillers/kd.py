@@ -15,9 +15,9 @@ from .student import StudentMixin
 class KD(StudentMixin, Classifier):
     """``a·CE(p_S(x), y) + b·T²·KL(p^T || p^S)``.
 
-    The defaults are those by which HSAKD's tables compare on CIFAR-100, from RepDistiller
-    (HobbitLong/RepDistiller, ``-r 0.1 -a 0.9``, T = 4). On ImageNet torchdistill's T = 1 and two
-    halves are usual (``papers.md`` 5).
+    The defaults are RepDistiller's (HobbitLong/RepDistiller, ``-r 0.1 -a 0.9``, T = 4), which HSAKD's
+    tables for CIFAR-100 use. On ImageNet T = 1 and both weights 0.5, as in torchdistill, are usual
+    (``papers.md`` 5).
 
     Args:
         temperature (float): T.

@@ -12,8 +12,7 @@ from .base import BaseDistiller
 class Classifier(BaseDistiller):
     """A backbone trained with cross-entropy.
 
-    Methods derive from it: they change what :meth:`loss` computes, not how a network is validated
-    or exported.
+    Most methods derive from it. They change :meth:`loss`, and inherit validation and export.
 
     Args:
         backbone (dict): Config of a :class:`~hsakd_mm.models.backbones.StagedBackbone`.

@@ -1,9 +1,9 @@
-"""RSKD, Residual Learning for Self-Knowledge Distillation (Liu, Zhang, He, TBDATA 2025), rebuilt.
+"""RSKD: Residual Learning for Self-Knowledge Distillation (Liu, Zhang, He, TBDATA 2025), reconstructed.
 
-A reconstruction: only the abstract is known to us. It says that the student's last feature layer
-learns the gap between the outputs of a pseudo-teacher and of the student, and each intermediate
-feature layer the gap between their deeper features. No code, recipe or number was found, and none
-is claimed. Who the pseudo-teacher is, the heads, losses, weights and ramp-up are choices made here.
+Only the abstract was available. It says that the last feature layer of the student learns the gap
+between the outputs of a pseudo-teacher and of the student, and each intermediate feature layer the gap
+between their deeper features. No code, recipe or number was found, and none is claimed as reproduced.
+The pseudo-teacher, heads, losses, weights and ramp-up are our choices.
 """
 
 import copy
@@ -26,44 +26,44 @@ EMA, LAST_EPOCH = 'ema', 'last_epoch'
 
 @MODELS.register_module()
 class RSKD(Classifier):
-    """A network that learns what separates it from its own past::
+    """Self-distillation: a network learns the residual between its own average and itself::
 
         CE(z_S, y) + w·λ·τ²·KL(softmax(z_T / τ) || softmax((sg z_S + r(f_L)) / τ))
                    + w·β·Σ_l mean (a_l(f_l^S) − sg((f_{l+1}^T − f_{l+1}^S) / s_{l+1}))²
 
     T is the pseudo-teacher (:class:`PseudoTeacher`), sg stops the gradient. r is a linear head on
-    the vector f_L that enters the classifier: it fits sg(z_T − z_S) up to a constant. As z_S is
-    stopped there, the term reaches the features only, never the classifier. a_l shapes a stage's
-    output like the next one's (:class:`ResidualAdapter`); s is the size of both features,
-    :func:`relative_gap`. The ramp-up is Laine and Aila's
-    ``w = exp(−5 (1 − min(e, E) / E)²)`` at e epochs of E. Heads and pseudo-teacher serve training
-    only; the network that is validated and exported is the plain one.
+    the vector f_L that enters the classifier; it fits sg(z_T − z_S) up to a constant. Because z_S is
+    detached there, the term trains the features but not the classifier. a_l gives the output of a stage
+    the shape of the next one's (:class:`ResidualAdapter`); s is the size of both features,
+    :func:`relative_gap`. The ramp-up is Laine and Aila's ``w = exp(−5 (1 − min(e, E) / E)²)`` at e
+    epochs of E. Heads and pseudo-teacher are used in training only; validation and export use the plain
+    network.
 
-    Ablations are switches: ``intermediate=False`` is the residual head alone, with
-    ``residual_head=False`` as well it is self-distillation from an average (EMA-KD),
+    Switches for ablations: ``intermediate=False`` keeps the residual head only; with
+    ``residual_head=False`` as well, it is self-distillation from an average (EMA-KD),
     ``CE(z_S, y) + w·λ·τ²·KL(z_T || z_S)``.
 
-    The pseudo-teacher moves where a training step begins, to what the last one has left: in
-    :meth:`forward`, which DDP calls too, not in :meth:`loss`. Its weights are in the checkpoint,
-    under ``pseudo_teacher.``, so that a resumed run goes on with them.
+    The pseudo-teacher is updated at the start of a training step, with the student's weights after the
+    previous step: in :meth:`forward`, which DDP calls too, not in :meth:`loss`. Its weights are in the
+    checkpoint, under ``pseudo_teacher.``, so that a resumed run continues with them.
 
     Args:
         backbone (dict): Config of a staged backbone.
         data_preprocessor (dict): As in :class:`Classifier`.
-        pseudo_teacher (str): ``'ema'``, or ``'last_epoch'``: the student as the last epoch left it,
-            in the first epoch as it started.
-        momentum (float): Of the average, per iteration. By our rule 1 − 1 / (steps of an epoch), an
-            average over about one epoch: .999 on CIFAR-100 in batches of 64.
+        pseudo_teacher (str): ``'ema'``, or ``'last_epoch'``: the student at the end of the previous epoch
+            (in the first epoch, at its start).
+        momentum (float): Of the average, per iteration. Our rule is 1 − 1 / (steps of an epoch), an
+            average over about one epoch: .999 on CIFAR-100 with batches of 64.
         temperature (float): τ.
         residual_weight (float): λ; without the residual head, the weight of KL(z_T || z_S).
         feature_weight (float): β.
-        ramp_up_epochs (float): E; 0 is full weight from the start. Outside a Runner w is 1. A loop by
-            iterations is one epoch to mmengine: take 0 there, and no ``'last_epoch'``.
-        residual_head (bool): Have r.
-        intermediate (bool): Have the a_l.
+        ramp_up_epochs (float): E; 0 means full weight from the start. Without a Runner w is 1. mmengine
+            counts an iteration-based loop as one epoch: set 0 there, and do not use ``'last_epoch'``.
+        residual_head (bool): Train r.
+        intermediate (bool): Train the a_l.
 
     Raises:
-        UserError: Another kind of pseudo-teacher, or a momentum outside [0, 1).
+        UserError: An unknown kind of pseudo-teacher, or a momentum outside [0, 1).
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class RSKD(Classifier):
             )
         if not 0 <= momentum < 1:
             raise UserError(
-                f'RSKD expects a momentum from 0 to below 1, and it is {momentum}: take 1 - 1 / (steps of an epoch).'
+                f'RSKD expects a momentum in [0, 1), and it is {momentum}: set for example 1 - 1 / (steps of an epoch).'
             )
         self.kind = pseudo_teacher
         self.temperature = temperature
@@ -102,19 +102,21 @@ class RSKD(Classifier):
             self.adapters = _adapters(self.backbone) if intermediate else None
         self.match_memory_format()
 
-    def forward(self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor'):
-        """As :meth:`BaseDistiller.forward`; before a training step the pseudo-teacher moves."""
+    def forward(
+        self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor', indices: Tensor | None = None
+    ):
+        """As :meth:`BaseDistiller.forward`; updates the pseudo-teacher before a training step."""
         if mode == 'loss' and self.training:
             self._begin_step()
-        return super().forward(inputs, labels, mode)
+        return super().forward(inputs, labels, mode, indices)
 
     def _begin_step(self) -> None:
         told = MessageHub.get_current_instance().get_info
         epoch = told('epoch', 0)
         if self.kind == EMA:
-            self.pseudo_teacher.follow(self.backbone)
+            self.pseudo_teacher.update(self.backbone)
         elif epoch != self._epoch:
-            self.pseudo_teacher.become(self.backbone)
+            self.pseudo_teacher.copy_from(self.backbone)
         self._epoch = epoch
         if told('max_iters'):
             epochs = told('iter', 0) * told('max_epochs') / told('max_iters')
@@ -147,8 +149,8 @@ class RSKD(Classifier):
 def relative_gap(own: Tensor, theirs: Tensor) -> Tensor:
     """``(theirs − own) / s`` with ``s² = mean theirs² + mean own²``; its mean square is at most 2.
 
-    Without s and a ramp-up the loss diverges: early on BatchNorm statistics lag behind fast weights,
-    and the features of a network in eval mode may be many times those in train mode.
+    Without s and a ramp-up the loss diverges: early in training BatchNorm statistics lag behind the
+    weights, and features in eval mode may be many times larger than in train mode.
     """
     own, theirs = to_float32(own), to_float32(theirs)
     square = theirs.square().mean() + own.square().mean()
@@ -156,15 +158,15 @@ def relative_gap(own: Tensor, theirs: Tensor) -> Tensor:
 
 
 class PseudoTeacher(nn.Module):
-    """A network that follows another one and is not trained; always in eval mode.
+    """A copy of a network that is updated but not trained; always in eval mode.
 
-    Its weights are buffers: in ``state_dict`` and moved with the owner, but in no ``parameters()``,
-    optimizer group or DDP bucket. What walks over a model's children (``train()``, the conversion
-    to SyncBatchNorm, ``init_weights``) passes it by.
+    Its weights are buffers: they are in ``state_dict`` and move with the owner, but are in no
+    ``parameters()``, optimizer group or DDP bucket. Operations on a model's children (``train()``, the
+    conversion to SyncBatchNorm, ``init_weights``) do not reach it.
 
     Args:
-        backbone (StagedBackbone): Is copied.
-        momentum (float): See :meth:`follow`.
+        backbone (StagedBackbone): The network to copy.
+        momentum (float): See :meth:`update`.
     """
 
     def __init__(self, backbone: nn.Module, momentum: float) -> None:
@@ -181,15 +183,14 @@ class PseudoTeacher(nn.Module):
         return super()._apply(fn, recurse)
 
     @torch.no_grad()
-    def follow(self, backbone: nn.Module) -> None:
+    def update(self, backbone: nn.Module) -> None:
         """``mine ← m·mine + (1 − m)·theirs`` for weights and BatchNorm statistics alike.
 
-        After t updates ``m = min(momentum, t / (t + 9))``, as TensorFlow's average with
-        ``num_updates``: the first update copies, whatever was loaded before, and a random start is
-        soon forgotten. Statistics are averaged and not copied, so that they belong to the time
-        that the weights belong to. Counters are copied.
+        After t updates ``m = min(momentum, t / (t + 9))``, as in TensorFlow's average with
+        ``num_updates``: the first update copies, and the initial weights soon lose their influence.
+        Statistics are averaged like the weights, so that they match them. Counters are copied.
         """
-        # All on the device: asking for the number of updates would make each step wait.
+        # On the device: reading the number of updates would synchronise at each step.
         momentum = (self.updates / (self.updates + 9)).clamp(max=self.momentum)
         for mine, theirs in self._pairs(backbone):
             if mine.is_floating_point():
@@ -199,8 +200,8 @@ class PseudoTeacher(nn.Module):
         self.updates += 1
 
     @torch.no_grad()
-    def become(self, backbone: nn.Module) -> None:
-        """Take over weights and statistics as they are."""
+    def copy_from(self, backbone: nn.Module) -> None:
+        """Copy weights and statistics."""
         for mine, theirs in self._pairs(backbone):
             mine.copy_(theirs)
         self.updates += 1
@@ -218,9 +219,9 @@ class PseudoTeacher(nn.Module):
 
 
 class ResidualAdapter(nn.Sequential):
-    """1x1 convolution and BatchNorm on what is average-pooled to the deeper stage's size.
+    """1x1 convolution and BatchNorm of features that are average-pooled to the size of the next stage.
 
-    Pooled rather than strided: a strided 1x1 convolution would see a quarter of the positions.
+    A strided 1x1 convolution instead of the pooling would use a quarter of the positions.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -230,19 +231,19 @@ class ResidualAdapter(nn.Sequential):
         """``[B, C_l, H, W]`` to ``[B, C_{l+1}, *size]``."""
         strides = [own // theirs for own, theirs in zip(tap.shape[2:], size)]
         if all(own == stride * theirs for own, stride, theirs in zip(tap.shape[2:], strides, size)):
-            tap = F.avg_pool2d(tap, strides)  # the adaptive one has no deterministic backward
+            tap = F.avg_pool2d(tap, strides)  # adaptive pooling has no deterministic backward pass
         else:
             tap = F.adaptive_avg_pool2d(tap, size)
         return super().forward(tap)
 
 
 def _adapters(backbone: nn.Module) -> nn.ModuleList:
-    """One from each stage to the next."""
+    """One adapter from each stage to the next."""
     return nn.ModuleList(map(ResidualAdapter, backbone.channels[:-1], backbone.channels[1:]))
 
 
 def _zero_linear(backbone: nn.Module) -> nn.Linear:
-    """r; zero at first, so that z_S + r(f_L) starts as z_S."""
+    """The head r, initialised with zero, so that z_S + r(f_L) starts as z_S."""
     head = nn.Linear(backbone.num_features, backbone.num_classes)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)

@@ -1,12 +1,12 @@
 """SSKD: Knowledge Distillation Meets Self-Supervision (Xu, Liu, Li, Loy, ECCV 2020).
 
-A small head on the vector that enters the classifier learns to tell which image a rotated image was
-made from. The student learns the teacher's classes on images and rotated images, and the teacher's
-similarities between rotated images and images.
+A small head on the vector that enters the classifier learns to recognise the source of a rotated
+image. The student learns the teacher's class logits of images and rotated images, and the teacher's
+similarities between rotated and unrotated images.
 
-Follows the authors' code (xuguodong03/SSKD, ``student.py``) with one difference: there each of an
-image's four rotations gets a random crop of its own, here one crop is rotated, as in HSAKD, so that
-all methods learn from the same images.
+Follows the authors' code (xuguodong03/SSKD, ``student.py``) with one difference: there each of the four
+rotations of an image has its own random crop; here one crop is rotated, as in HSAKD, so that all
+methods learn from the same images.
 """
 
 import torch
@@ -24,7 +24,7 @@ from .plain import Classifier
 from .student import StudentMixin
 
 
-class SelfSupervised(Classifier):
+class SelfSupervisedClassifier(Classifier):
     """A classifier with a self-supervised head, ``ssp_head``.
 
     Args:
@@ -39,15 +39,15 @@ class SelfSupervised(Classifier):
             self.ssp_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
 
     def forward_ssp(self, rows: Tensor, detach: bool = False) -> tuple:
-        """Class logits ``[4B, N]`` and similarities ``[3B, B]`` of rotated images to images.
+        """Class logits ``[4B, N]`` and similarities ``[3B, B]`` of rotated to unrotated images.
 
         Args:
             rows (Tensor): ``[4B, 3, H, W]``, the four rotations of an image one after another.
-            detach (bool): The head sends no gradient into the backbone.
+            detach (bool): Stop the gradient from the head into the backbone.
 
         Returns:
-            tuple: Row ``3i + j - 1`` of the similarities, which are cosines in at least float32, is
-            image i turned by j quarter turns.
+            tuple: Row ``3i + j - 1`` of the similarities, which are cosines in float32 or wider, is image
+            i rotated by j · 90 degrees.
         """
         vectors, logits = self.backbone.vector_and_logits(rows)
         outputs = self.ssp_head(vectors.detach() if detach else vectors)
@@ -56,20 +56,20 @@ class SelfSupervised(Classifier):
             return logits, self.rotated(units) @ self.pretext.unrotated(units).T
 
     def rotated(self, rows: Tensor) -> Tensor:
-        """All but the images as they are: ``[4B, ...]`` -> ``[3B, ...]``."""
+        """The rows of rotated images: ``[4B, ...]`` -> ``[3B, ...]``."""
         return rows.unflatten(0, (-1, self.pretext.num_views))[:, 1:].flatten(0, 1)
 
-    def sources(self, labels: Tensor) -> Tensor:
-        """``[B]`` of anything -> ``[3B]``: each rotated image has what its image has."""
+    def repeat_for_rotations(self, labels: Tensor) -> Tensor:
+        """Repeats values of images, ``[B]``, for their rotated images, ``[3B]``."""
         return labels.repeat_interleave(self.pretext.num_views - 1)
 
 
 @MODELS.register_module()
-class SSKDTeacher(SelfSupervised):
+class SSKDTeacher(SelfSupervisedClassifier):
     """Stage 1: ``CE(similarities of a rotated image to all images of the batch, its own image)``.
 
-    The backbone is trained already and keeps weights and BN statistics; the head learns. Its
-    accuracy, the share of rotated images whose own image is the most similar, is logged as
+    Only the head is trained; the trained backbone keeps its weights and BN statistics. The accuracy of
+    the head, the share of rotated images whose source is the most similar image, is logged as
     ``ssp_accuracy``.
 
     Args:
@@ -102,28 +102,28 @@ class SSKDTeacher(SelfSupervised):
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         _, similar = self.forward_ssp(self.pretext.expand(inputs), detach=True)
-        own = self.sources(torch.arange(len(inputs), device=inputs.device))
+        own = self.repeat_for_rotations(torch.arange(len(inputs), device=inputs.device))
         return {'loss_ssp': F.cross_entropy(similar, own), 'ssp_accuracy': (similar.argmax(1) == own).float().mean()}
 
 
 @MODELS.register_module()
-class SSKD(StudentMixin, SelfSupervised):
+class SSKD(StudentMixin, SelfSupervisedClassifier):
     """Stage 2: ``a·CE + b·KL(p^T || p^S) + c·KL(p^T || p^S)_rotated + d·KL(s^T || s^S)``.
 
-    Cross-entropy and the first divergence see the images as they are, the second one (LT) the
-    rotated ones; s (SS) is the softmax of a rotated image's similarities to all images of the
-    batch, with several GPUs of a GPU's own part of it. Every divergence has its temperature, and is
-    times its square.
+    Cross-entropy and the first divergence use the unrotated images, the second one (LT) the rotated
+    ones. s (SS) is the softmax of a rotated image's similarities to all images of the batch (with
+    several GPUs, of the GPU's share of it). Every divergence has its own temperature, and is multiplied
+    by its square.
 
-    Selective transfer: a rotated image that the teacher gets wrong, by class (LT) or by image (SS),
-    may be left out. Of all those that it gets wrong a share is kept, the least wrong first, by the
-    rank that the right answer has with the teacher. A divergence is the mean over what is kept. At
-    least one row is kept (without any, the reference code divides by zero).
+    Selective transfer: of the rotated images for which the teacher is wrong, by class (LT) or by source
+    image (SS), only a share is used, those for which the teacher ranks the correct answer highest. A
+    divergence is the mean over the rows used. At least one row is used (without any, the reference code
+    divides by zero).
 
     Args:
         ce_weight, kd_weight, lt_weight, ss_weight (float): a, b, c, d.
-        temperature, lt_temperature, ss_temperature (float): Of KL, LT and SS.
-        lt_keep, ss_keep (float): Shares of wrong rows that are kept.
+        temperature, lt_temperature, ss_temperature (float): Temperatures of KL, LT and SS.
+        lt_keep, ss_keep (float): Shares of wrong rows that are used.
         Others: As in :class:`Classifier`.
     """
 
@@ -172,9 +172,9 @@ class SSKD(StudentMixin, SelfSupervised):
             teacher_logits, teacher_similar = self.teacher.forward_ssp(self.normalize_for_teacher(rows))
         own, teacher_own = (self.pretext.unrotated(each) for each in (logits, teacher_logits))
         turned, teacher_turned = (self.rotated(each) for each in (logits, teacher_logits))
-        images = self.sources(torch.arange(len(inputs), device=inputs.device))
-        by_class = least_wrong(teacher_turned, self.sources(labels), self.lt_keep)
-        by_image = least_wrong(teacher_similar, images, self.ss_keep)
+        images = self.repeat_for_rotations(torch.arange(len(inputs), device=inputs.device))
+        by_class = select_least_wrong(teacher_turned, self.repeat_for_rotations(labels), self.lt_keep)
+        by_image = select_least_wrong(teacher_similar, images, self.ss_keep)
         weight = self.distill_weight
         return {
             'loss_ce': self.ce_weight * F.cross_entropy(own, labels),
@@ -190,17 +190,17 @@ class SSKD(StudentMixin, SelfSupervised):
         }
 
 
-def least_wrong(scores: Tensor, labels: Tensor, share: float) -> Tensor:
-    """Rows in which the label's score is the highest, and a share of the others.
+def select_least_wrong(scores: Tensor, labels: Tensor, share: float) -> Tensor:
+    """Selects the rows in which the label has the highest score, and a share of the other rows.
 
     Args:
         scores (Tensor): ``[R, K]``.
         labels (Tensor): ``[R]``.
-        share (float): Of the R - r other rows the ``int(share · (R - r))`` in which the fewest
-            scores are higher than the label's, the first of equals.
+        share (float): Of the R - r other rows, ``int(share · (R - r))`` are selected: those with the
+            fewest scores above the label's, in order of rows among equals.
 
     Returns:
-        Tensor: Indices of rows, in order; at least one.
+        Tensor: Sorted indices of rows, at least one.
     """
     rank = (scores > scores.gather(1, labels[:, None])).sum(1)
     wrong = int((rank > 0).sum())

@@ -1,4 +1,4 @@
-"""What a model that has a teacher shares: the seam to DistillationHook."""
+"""Interface between a student and DistillationHook, which gives it its teacher."""
 
 import torch
 from torch import Tensor, nn
@@ -7,11 +7,11 @@ from hsakd_mm.errors import UserError
 
 
 class UnregisteredModule:
-    """Holds a module so that its owner does not own it.
+    """Holds a module without registering it as a child of the owner.
 
-    A module in here is in no ``state_dict``, ``parameters()``, ``modules()``, DDP bucket or EMA
-    copy of the owner, is not moved or switched to train mode with it, and a deep copy of the owner
-    refers to the same module.
+    The module is in no ``state_dict``, ``parameters()``, ``modules()``, DDP bucket or EMA copy of the
+    owner, and ``to()`` and ``train()`` of the owner do not reach it. A deep copy of the owner refers to
+    the same module.
     """
 
     def __init__(self, module: nn.Module | None = None) -> None:
@@ -21,10 +21,15 @@ class UnregisteredModule:
         return self
 
 
-class StudentMixin:
-    """Mixin of models that learn from a teacher which they do not own.
+class MissingTeacherError(UserError, AttributeError):
+    """The teacher is read before one is attached; an AttributeError, so that ``hasattr`` is False."""
+
+
+class StudentMixin(nn.Module):
+    """Mixin of models that learn from a teacher, which is not a part of them.
 
     Attributes:
+        teacher (nn.Module): The attached teacher. Without one, reading it raises MissingTeacherError.
         distill_weight (float): Factor of the distillation losses; DistillationHook schedules it.
     """
 
@@ -37,34 +42,35 @@ class StudentMixin:
         self._teacher = UnregisteredModule()
         self._renormalise: tuple | None = None
 
-    @property
-    def teacher(self) -> nn.Module:
+    def __getattr__(self, name: str):
+        if name != 'teacher':  # not a property: nn.Module would replace its AttributeError by another
+            return super().__getattr__(name)
         if self._teacher.module is None:
-            raise UserError(
+            raise MissingTeacherError(
                 f'{type(self).__name__} has no teacher: add a DistillationHook to the '
                 f'config (default_hooks.distillation), which builds and loads one.'
             )
         return self._teacher.module
 
     def attach_teacher(self, teacher: nn.Module) -> None:
-        """Take a teacher that is ready: loaded, frozen, in eval mode, on the device."""
+        """Attach a teacher that is loaded, frozen, in eval mode and on the device."""
         self.check_teacher(teacher)
         self._teacher.module = teacher
         self._renormalise = _renormalisation(self.data_preprocessor, teacher.data_preprocessor)
 
     def check_teacher(self, teacher: nn.Module) -> None:
-        """Raise UserError where this teacher cannot teach this student."""
+        """Raise UserError if this teacher cannot teach this student."""
         if teacher.num_classes != self.num_classes:
             raise UserError(
-                f'{type(self).__name__} needs a teacher of the same classes, and the '
+                f'{type(self).__name__} needs a teacher with the same classes, and the '
                 f'teacher has {teacher.num_classes} classes while the student has '
                 f'{self.num_classes}: use one trained on the same data.'
             )
 
     def normalize_for_teacher(self, images: Tensor) -> Tensor:
-        """The student's normalised images, ``[B, 3, H, W]``, normalised as the teacher expects.
+        """Convert the student's normalised images, ``[B, 3, H, W]``, to the teacher's normalisation.
 
-        The very same tensor where both are normalised alike, or the teacher does not say how.
+        Returns the same tensor if both are the same, or if the teacher's is not known.
         """
         if self._renormalise is None:
             return images
@@ -73,12 +79,12 @@ class StudentMixin:
 
     @staticmethod
     def agreement(logits: Tensor, teacher_logits: Tensor) -> Tensor:
-        """Share of images on which student and teacher name the same class; only logged."""
+        """Share of images for which student and teacher predict the same class; only logged."""
         return (logits.argmax(1) == teacher_logits.argmax(1)).float().mean()
 
 
 def _renormalisation(ours: nn.Module, theirs: nn.Module) -> tuple | None:
-    """Scale and shift, ``[3, 1, 1]`` each, from one normalisation to another; None if the same."""
+    """Scale and shift, ``[3, 1, 1]`` each, from one normalisation to another; None if they are equal."""
     stats: list = [getattr(each, name, None) for each in (ours, theirs) for name in ('mean', 'std')]
     if any(each is None for each in stats):
         return None

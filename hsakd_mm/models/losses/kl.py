@@ -1,4 +1,4 @@
-"""The distillation loss of Hinton et al., as every method here uses it."""
+"""The distillation loss of Hinton et al., used by all methods."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,7 +11,7 @@ def kl_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) 
 
     Over the B·M rows of all views this equals the paper's ``(1/M) Σ_j`` over an image's views
     (HSAKD, eq. 6 and 8; ``DistillKL`` of the reference code). No gradient is stopped here: the
-    caller decides what is a target.
+    caller detaches the target.
 
     Args:
         student_logits (Tensor): ``[R, K]``.

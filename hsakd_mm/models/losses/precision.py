@@ -1,9 +1,9 @@
-"""The format that losses are computed in."""
+"""Numeric format of the losses."""
 
 import torch
 from torch import Tensor
 
 
 def to_float32(tensor: Tensor) -> Tensor:
-    """At least float32, whatever autocast made of it: the CPU's would stay in bfloat16."""
+    """Convert to float32 unless wider already: under autocast on the CPU logits would stay bfloat16."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

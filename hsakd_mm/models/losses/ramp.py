@@ -1,4 +1,4 @@
-"""How a loss is let in that would harm a network which knows nothing yet."""
+"""Ramp-up of a loss weight over the first epochs."""
 
 import math
 

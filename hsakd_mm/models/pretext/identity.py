@@ -1,4 +1,4 @@
-"""No pretext task: one view, and the joint label is the class."""
+"""No pretext task: a single view, with the class as its joint label."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from hsakd_mm.registry import MODELS
 
 @MODELS.register_module()
 class Identity:
-    """The pretext task with M = 1. The branches then learn the classes, as deep supervision does.
+    """A pretext task with M = 1: the branches learn the classes, as in deep supervision.
 
     The interface is that of :class:`~hsakd_mm.models.pretext.Rotation`.
     """

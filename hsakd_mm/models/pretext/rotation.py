@@ -11,8 +11,8 @@ from hsakd_mm.registry import MODELS
 class Rotation:
     """Rotations by 0, 90, 180 and 270 degrees, and the joint label ``y·M + j``.
 
-    The views of an image follow one another: row ``i·M + j`` is image i turned by j quarter
-    turns, as in ``train_student_imagenet.py`` of winycg/HSAKD.
+    The views of an image are consecutive rows: row ``i·M + j`` is image i rotated by j · 90 degrees,
+    as in ``train_student_imagenet.py`` of winycg/HSAKD.
     """
 
     num_views = 4  # M in the paper
@@ -21,7 +21,7 @@ class Rotation:
         """``[B, C, H, W]`` -> ``[B·M, C, H, W]``; H = W, or UserError."""
         if images.shape[2] != images.shape[3]:
             raise UserError(
-                f'rotations of an image go into one batch, so that images have to be '
+                f'the rotations of an image are put into one batch, so images must be '
                 f'square, and these are {list(images.shape[2:])}: crop them, for '
                 f'example with torchvision/RandomResizedCrop.'
             )
@@ -32,7 +32,7 @@ class Rotation:
         return rows
 
     def unrotated(self, rows: Tensor) -> Tensor:
-        """The rows of the images as they were: ``[B·M, ...]`` -> ``[B, ...]``."""
+        """The rows of the unrotated images: ``[B·M, ...]`` -> ``[B, ...]``."""
         return rows[:: self.num_views]
 
     def joint_labels(self, labels: Tensor) -> Tensor:

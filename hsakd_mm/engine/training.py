@@ -1,17 +1,17 @@
-"""A run that is resumed after its last epoch."""
+"""Training, including a run that is resumed after its last epoch."""
 
 from mmengine.runner import Runner
 
 
 def train(runner: Runner, checkpoint: dict | None) -> None:
-    """``runner.train()``; where no epoch is left to train, the last one is validated.
+    """Run ``runner.train()``; if no epoch is left to train, validate the last one.
 
-    mmengine writes an epoch's checkpoint before it validates that epoch. A run that was stopped in
-    between would, resumed, end without ever having measured what it trained.
+    mmengine writes the checkpoint of an epoch before it validates that epoch. A run that was stopped in
+    between and is resumed would otherwise end without a validation.
 
     Args:
         runner (Runner): Not trained yet.
-        checkpoint (dict): What it resumes from, if it does.
+        checkpoint (dict): The checkpoint that it resumes from, or None.
     """
     runner.train()
     if checkpoint is None or runner.val_loop is None or runner.max_epochs is None:

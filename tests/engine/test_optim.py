@@ -1,0 +1,53 @@
+"""Mixed precision on this machine, and on one without a GPU."""
+
+import pytest
+import torch
+
+from hsakd_mm.engine import optim
+from hsakd_mm.engine.optim import AutocastOptimWrapper, check_amp, use_amp
+from hsakd_mm.engine.preflight import load_config
+from hsakd_mm.errors import UserError
+from tests.tools.commands import TINY
+from tests.tools.tiny import TinyModel
+
+
+def test_autocast_wrapper_trains_and_accumulates():
+    torch.manual_seed(0)
+    model = TinyModel()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    wrapper = AutocastOptimWrapper(optimizer=optimizer, accumulative_counts=2)
+    wrapper.initialize_count_status(model, 0, 4)
+    inputs, labels = torch.randn(8, 4), torch.arange(8) % 3
+    weights = []
+    for _ in range(4):
+        with wrapper.optim_context(model):
+            losses = model(inputs, labels, mode='loss')
+        wrapper.update_params(losses['loss'])
+        weights.append(model.line.weight.detach().clone())
+    assert losses['half'] == 1
+    assert weights[0].dtype == torch.float32
+    assert torch.equal(weights[1], weights[2]) and not torch.equal(weights[0], weights[1])
+    with pytest.raises(UserError, match='AmpOptimWrapper'):
+        AutocastOptimWrapper(dtype='float16', optimizer=optimizer)
+
+
+def test_amp_on_this_machine():
+    cfg = load_config(str(TINY))
+    use_amp(cfg)
+    gpu = torch.cuda.is_available()
+    assert cfg.optim_wrapper.type == ('AmpOptimWrapper' if gpu else 'hsakd_mm.AutocastOptimWrapper')
+    assert cfg.optim_wrapper.optimizer.lr == 0.1
+    cfg.optim_wrapper.type = 'ApexOptimWrapper'
+    with pytest.raises(UserError, match='ApexOptimWrapper'):
+        use_amp(cfg)
+
+
+def test_scaling_wrapper_without_a_gpu(monkeypatch):
+    monkeypatch.setattr(optim, 'get_device', lambda: 'cpu')
+    cfg = load_config(str(TINY), {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.loss_scale': 'dynamic'})
+    with pytest.raises(UserError, match='add --amp'):
+        check_amp(cfg)
+    use_amp(cfg)
+    check_amp(cfg)
+    assert cfg.optim_wrapper.type == 'hsakd_mm.AutocastOptimWrapper'
+    assert 'loss_scale' not in cfg.optim_wrapper
