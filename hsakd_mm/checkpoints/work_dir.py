@@ -64,7 +64,7 @@ def last_checkpoint(work_dir: str) -> str | None:
         if _readable(other):
             if ranks()[0] == 0:
                 print(
-                    f'{pointer} names {named}, which cannot be read: using '
+                    f'{pointer} names {named}, which cannot be read: taking '
                     f'{os.path.basename(other)}, the newest that can.'
                 )
             return other
