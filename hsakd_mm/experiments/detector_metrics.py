@@ -16,6 +16,8 @@ from hsakd_mm.transfer.detector import as_test_config, evaluated_split
 
 from .child import tool
 
+AP_METRICS = ('CocoMetric', 'VOCMetric')  # of MMDetection, whose figures METRICS names
+
 
 def final_metrics(cfg: Config, work_dir: str, config: str, validates: bool, run: Callable) -> dict:
     """AP, AP50, … of the last epoch in percent, from the log or else measured now.
@@ -41,7 +43,9 @@ def final_metrics(cfg: Config, work_dir: str, config: str, validates: bool, run:
     if metrics:
         return metrics
     record = os.path.join(work_dir, FILE)
-    if os.path.isfile(record):
+    evaluators = cfg[f'{evaluated_split(cfg)}_evaluator']
+    evaluators = evaluators if isinstance(evaluators, list | tuple) else [evaluators]
+    if os.path.isfile(record) and any(each['type'].rpartition('.')[2] in AP_METRICS for each in evaluators):
         content = read_record(record)
         if not content['found'] and any(not box['ignore'] for box in content['truth']):
             threshold = ((cfg.model.get('test_cfg') or {}).get('rcnn') or {}).get('score_thr')

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -372,3 +373,28 @@ def test_fetched_weights_become_a_file(name, state, trained, tmp_path, monkeypat
 def test_names_of_weights_that_do_not_exist() -> None:
     with pytest.raises(UserError, match="torchvision has no weights named 'resnet19'"):
         resolve_source('torchvision://resnet19')
+
+
+@needs_mmdet
+@pytest.mark.parametrize('metric, found', [('CocoMetric', []), ('OtherMetric', []), ('CocoMetric', [{}])])
+def test_no_box_found_is_an_ap_of_0(started, metric, found) -> None:
+    """mmdet then gives no metrics, as it does where the evaluator measures something else."""
+    started.metrics = {}
+    made = started(options={'val_evaluator.type': metric})
+    made.train()
+    torch.save(
+        dict(meta=dict(epoch=12), state_dict=dict(weight=torch.zeros(1)), message_hub={}),
+        os.path.join(made.work_dir, 'epoch_12.pth'),
+    )
+    with open(os.path.join(made.work_dir, 'last_checkpoint'), 'w') as file:
+        file.write('epoch_12.pth')
+    truth = [dict(image=0, label=0, bbox=[0, 0, 4, 4], ignore=False)]
+    with open(os.path.join(made.work_dir, 'detections.json'), 'w') as file:
+        json.dump(dict(classes=['0'], images=[dict(id=0)], truth=truth, found=found), file)
+    if metric == 'OtherMetric' or found:
+        with pytest.raises(UserError, match='its metric is another: use CocoMetric'):
+            made.report()
+        return
+    row = made.report()
+    assert row['AP'] == row['AP50'] == 0 and 'No box with a score above 0.05' in row['remark']
+    assert 'was found in 1 images' in Path(made.work_dir, 'report.md').read_text()
