@@ -16,7 +16,7 @@ class Flat(nn.Module):
     """Stands for a probe whose features are its input's numbers."""
 
     num_classes = 3
-    samples = staticmethod(LinearProbe.samples)
+    to_samples = staticmethod(LinearProbe.to_samples)
 
     def data_preprocessor(self, batch: dict, training: bool) -> dict:
         assert not training
