@@ -61,7 +61,7 @@ def check_ends(path: str, non_rgb: str) -> None:
     try:
         with open(path, 'rb') as file, Image.open(file, formats=FORMATS) as image:
             check_kind(image, path, non_rgb)
-            mark = _END_MARKS.get(image.format)
+            mark = _END_MARKS.get(image.format or '')
             file.seek(-16, os.SEEK_END)
             complete = mark is not None and file.read().endswith(mark)
     except UserError:

@@ -91,7 +91,7 @@ class Matches:
         # The precision of a right detection counts for all recalls up to its own.
         recall = hits / np.maximum(np.tile(objects, len(IOUS)), 1)[self._group]
         reached = np.searchsorted(RECALLS, recall, side='right') - 1
-        best = np.zeros((len(IOUS), len(self.classes), len(RECALLS)))
+        best: np.ndarray = np.zeros((len(IOUS), len(self.classes), len(RECALLS)))
         np.maximum.at(best.reshape(-1), self._group * len(RECALLS) + reached, hits / (seen + np.spacing(1)))
         best = np.maximum.accumulate(best[..., ::-1], axis=2)[..., ::-1]
         best[:, objects == 0] = np.nan
