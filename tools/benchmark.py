@@ -5,7 +5,7 @@ Usage::
     python tools/benchmark.py configs/bench/cifar100_slice/bench.py
     python tools/benchmark.py configs/bench/vehicles/cpu.py [--only NAME ...] [--seeds 0 1 2]
 
-Called again, it continues where it stopped and skips what is done; Ctrl-C is no harm. The tables are in
+Called again, it continues where it stopped and skips what is done; it can be interrupted at any time. The tables are in
 <work dir>/report.{md,html,json,png} and, where the bench names a detector, in <work dir>/detectors/.
 hsakd_mm/experiments/bench.py says what a bench file holds.
 """
@@ -73,10 +73,10 @@ def main() -> None:
     bench = Bench(args.bench, None, args.work_dir, args.cfg_options, args.words, args.smoke)
     if args.no_pretraining and not bench.detector:
         raise UserError(f'--no-pretraining starts with the detectors, and {args.bench} names none: leave it out.')
-    if args.seeds and not bench.detector:  # of nothing but the runs: any may be asked for
-        bench = Bench(args.bench, args.seeds, args.work_dir, args.cfg_options, args.words, args.smoke)
-    seeds = args.seeds if bench.detector else []
-    run_bench(bench, shlex.join(['python', *sys.argv]), args.only, seeds, not args.no_pretraining)
+    if set(args.seeds) - set(bench.seeds) and not bench.detector:  # more of them, beside those of the file
+        seeds = [*bench.seeds, *args.seeds]
+        bench = Bench(args.bench, seeds, args.work_dir, args.cfg_options, args.words, args.smoke)
+    run_bench(bench, shlex.join(['python', *sys.argv]), args.only, args.seeds, not args.no_pretraining)
 
 
 if __name__ == '__main__':

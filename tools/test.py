@@ -22,6 +22,7 @@ from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.engine.branches import report_branch_accuracy
 from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors
 from hsakd_mm.engine.preflight import load_config, load_weights, prepare_work_dir
+from hsakd_mm.files import write_atomically
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,16 +60,8 @@ def main() -> None:
     load_weights(runner, checkpoint, args.checkpoint)
     metrics = {key: float(value) for key, value in runner.test().items()}  # logs them
     if args.out and is_main_process():
-        _write(
-            args.out,
-            dict(metrics=metrics, config=args.config, checkpoint=args.checkpoint, sha256=sha256(args.checkpoint)),
-        )
-
-
-def _write(path: str, content: dict) -> None:
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(path, 'w') as file:
-        json.dump(content, file, indent=2)
+        content = dict(metrics=metrics, config=args.config, checkpoint=args.checkpoint, sha256=sha256(args.checkpoint))
+        write_atomically(args.out, lambda file: file.write(json.dumps(content, indent=2).encode()))
 
 
 if __name__ == '__main__':

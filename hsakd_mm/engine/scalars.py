@@ -5,6 +5,15 @@ import json
 import os
 
 
+def read_logs(work_dir: str) -> list:
+    """What a run logged: for each of its starts, in order, a list of dicts."""
+    logs = []
+    for path in sorted(glob.glob(os.path.join(glob.escape(work_dir), '*', 'vis_data', 'scalars.json'))):
+        with open(path) as file:
+            logs.append([json.loads(line) for line in file if line.strip().endswith('}')])
+    return logs
+
+
 def read_curve(work_dir: str, key: str) -> list:
     """The values logged under ``key``, over all starts of a run: ``[(step, value), ...]``.
 
@@ -12,9 +21,7 @@ def read_curve(work_dir: str, key: str) -> list:
     same folder, a later start replaces the earlier values from its first step on.
     """
     curve: list = []
-    for path in sorted(glob.glob(os.path.join(glob.escape(work_dir), '*', 'vis_data', 'scalars.json'))):
-        with open(path) as file:
-            lines = [json.loads(line) for line in file if line.strip().endswith('}')]
+    for lines in read_logs(work_dir):
         points = [(line['step'], line[key]) for line in lines if key in line]
         if points:
             curve = [point for point in curve if point[0] < points[0][0]] + points

@@ -1,4 +1,4 @@
-"""What a bench file says: runs of several configs, for several seeds, and perhaps a detector for each.
+"""The bench file: runs of several configs, for several seeds, and a detector from each row where it names one.
 
 The file is Python, read by mmengine::
 
@@ -9,7 +9,7 @@ The file is Python, read by mmengine::
         dict(name='plain', config='plain.py'),
         dict(name='KD', config='kd.py', needs={'default_hooks.distillation.checkpoint': 'teacher'}),
     ]
-    detector = dict(config='faster_rcnn.py', seeds=[0, 1, 2])  # optional: what each row is worth to it
+    detector = dict(config='faster_rcnn.py', seeds=[0, 1, 2])  # optional: fine-tuned from each row
 
 ======================  ============================================================================================
 ``runs``                One entry a row of the table, in this order.
@@ -33,6 +33,7 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
+from hsakd_mm.checkpoints.source import RANDOM
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
@@ -44,6 +45,10 @@ from .stage import Stage
 
 SMOKE = '**Smoke run: one epoch on a few images. The numbers mean nothing.**'
 _KEYS = {'name', 'config', 'seeds', 'needs', 'metric', 'row', 'options'}
+_FILE_KEYS = {
+    *('runs', 'title', 'baseline', 'notes', 'work_dir', 'seeds', 'options', 'measure', 'prepare', 'detector'),
+    *('filename', 'custom_imports'),
+}
 
 
 class Bench:
@@ -71,19 +76,19 @@ class Bench:
         smoke: bool = False,
     ) -> None:
         content = load_config(file, needs=('runs',))
-        folder = os.path.dirname(file)
+        _check_keys(content, file)
+        folder = os.path.relpath(os.path.dirname(file) or '.')
         stem = os.path.basename(os.path.abspath(folder))
         self.file, self.smoke = file, smoke
         self.title = content.get('title', stem)
         self.notes = [*([SMOKE] if smoke else []), *content.get('notes', ())]
         self.work_dir = work_dir or content.get('work_dir') or os.path.join('work_dirs', stem)
-        self.work_dir += '_smoke' if smoke else ''
+        self.work_dir = os.path.normpath(self.work_dir) + ('_smoke' if smoke else '')
         self.seeds = list(dict.fromkeys(seeds or content.get('seeds') or (0, 1, 2)))[: 1 if smoke else None]
         self.detector = content.get('detector')
         self.measure = content.get('measure', 'val')
         self.prepare = self._preparation(content.get('prepare'))
-        common = dict(content.get('options') or {})
-        self._options, self._words = {**common, **(options or {})}, [*as_words(common), *words]
+        self._common, self._options, self._words = dict(content.get('options') or {}), options or {}, list(words)
         self.entries = _checked(content.runs, file)
         self.baseline = content.get('baseline', next(iter(self.entries)))
         if self.baseline not in self.entries:
@@ -107,7 +112,7 @@ class Bench:
                 f'{", ".join(absent)} was wanted: add it there.'
             )
         wanted = {id(self.run_of(name, seed)) for name in only or self.entries for seed in seeds or self.seeds}
-        for run in reversed(self.runs):  # what is needed comes before who needs it
+        for run in reversed(self.runs):  # needs come first
             if id(run) in wanted:
                 wanted.update(map(id, run.needs))
         return [run for run in self.runs if id(run) in wanted]
@@ -130,7 +135,7 @@ class Bench:
 
     def _plan(self, name: str, seed: int, entry: dict, needs: dict) -> PretrainingRun:
         config = os.path.join(self._folder, entry['config'])
-        own = dict(entry.get('options') or {})
+        own = {**self._common, **(entry.get('options') or {})}
         cfg = load_config(
             config, {**own, **self._options}, needs=('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
         )
@@ -165,11 +170,27 @@ class Bench:
 
 
 def as_words(options: dict) -> list:
-    """Options as ``--cfg-options`` takes them: ``KEY=VALUE``, the parts of a list with commas."""
+    """Options as ``--cfg-options`` takes them: ``KEY=VALUE``, a list as ``KEY=[1,2]``."""
     return [
-        f'{key}={",".join(map(str, value)) if isinstance(value, list | tuple) else value}'
+        f'{key}={"[" + ",".join(map(str, value)) + "]" if isinstance(value, list | tuple) else value}'
         for key, value in options.items()
     ]
+
+
+def _check_keys(content: Config, file: str) -> None:
+    for key in content:
+        if key not in _FILE_KEYS and not key.startswith('_'):
+            raise UserError(
+                f'{file} sets {key}, which a bench file does not have{nearest(key, _FILE_KEYS)}: it takes '
+                f'{", ".join(sorted(_FILE_KEYS))}; names of your own start with _.'
+            )
+    if content.get('measure', 'val') not in ('val', 'test'):
+        raise UserError(f"measure of {file} should be 'val' or 'test', and is {content.measure!r}.")
+    for key, needed in (('detector', {'config'}), ('prepare', {'title', 'command', 'produces'})):
+        value = content.get(key)
+        if value is not None and not (isinstance(value, dict) and needed <= set(value)):
+            wanted = ', '.join(f'{name}=...' for name in sorted(needed))
+            raise UserError(f'{key} of {file} should be dict({wanted}), and is {value!r}.')
 
 
 def smoke_options(cfg: Config, epochs: int = 1) -> dict:
@@ -177,7 +198,7 @@ def smoke_options(cfg: Config, epochs: int = 1) -> dict:
     options: dict = {'train_cfg.max_epochs': epochs}
     for part in ('train', 'val'):
         loader = cfg.get(f'{part}_dataloader')
-        if loader:
+        if loader and 'batch_size' in loader and not {'dataset', 'datasets'} & set(loader.dataset):
             options[f'{part}_dataloader.dataset.indices'] = 2 * loader.batch_size
     if 'distillation' in (cfg.get('default_hooks') or {}):
         options['default_hooks.distillation.check'] = False
@@ -188,11 +209,12 @@ def _checked(runs: Sequence[dict], file: str) -> dict:
     """The entries by name, each after what it needs."""
     entries: dict = {}
     for entry in runs:
-        name = entry.get('name')
-        if not {'name', 'config'} <= set(entry) or set(entry) - _KEYS or name in entries:
+        name = entry.get('name') if isinstance(entry, dict) else None
+        taken = map(folder_name, (RANDOM, *entries))  # two names may be one folder
+        if not name or 'config' not in entry or set(entry) - _KEYS or folder_name(name) in taken:
             raise UserError(
-                f'every run of {file} should have a name of its own, a config and '
-                f'perhaps {", ".join(sorted(_KEYS - {"name", "config"}))}, and one is {dict(entry)}: correct it.'
+                f'every run of {file} should have a name of its own (not {RANDOM}), a config and '
+                f'perhaps {", ".join(sorted(_KEYS - {"name", "config"}))}, and one is {entry}: correct it.'
             )
         for other in entry.get('needs', {}).values():
             if other not in entries:

@@ -20,10 +20,10 @@ from hsakd_mm.checkpoints.source import RANDOM
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.reports.comparison import FailedRun
-from hsakd_mm.transfer.data_files import check_data
+from hsakd_mm.transfer.data_files import check_data, inner_datasets
 
 from .bench import Bench, smoke_options
-from .detector_list import SEED, DetectorList
+from .detector_list import DetectorList
 from .detector_run import NEEDS, DetectorRun
 
 
@@ -61,27 +61,28 @@ def plan_detectors(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] 
         for run in bench.runs
         if run.row
     }
-    done = {name: runs for name, runs in rows.items() if all(run.is_done() for run in runs.values())}
-    absent = [name for name in only if name not in {RANDOM, *done}]
+    done = {name: {seed: run for seed, run in runs.items() if run.is_done()} for name, runs in rows.items()}
+    missing = {name: [seed for seed in seeds if seed not in done[name]] for name in rows}
+    absent = [name for name in only if name != RANDOM and missing[name]]
+    done = {name: runs for name, runs in done.items() if runs}
     of_seeds = f' with seed {", ".join(map(str, seeds))}' if len(bench.seeds) > 1 else ''
     if absent or not (done or only):
         raise UserError(
             f'a finished pretraining of {", ".join(absent) or "any row"}{of_seeds} was expected in {bench.work_dir}, '
-            f'and there is none by the configs as they are: leave out --no-pretraining, or choose other --seeds or '
-            f'another --work-dir.'
+            f'and none matches the current configs: leave out --no-pretraining, or choose other --seeds or another '
+            f'--work-dir.'
         )
-    if len(done) < len(rows):
-        left_out = ', '.join(name for name in rows if name not in done)
-        print(f'Not compared, as no pretraining{of_seeds} is finished: {left_out}', flush=True)
+    if left_out := [f'{name} (seed {", ".join(map(str, of))})' for name, of in missing.items() if of]:
+        print(f'Not compared, as their pretraining is not finished: {"; ".join(left_out)}', flush=True)
+    starts = {name: {seed: backbone_file(run.checkpoint) for seed, run in runs.items()} for name, runs in done.items()}
     made = DetectorList(
-        [RANDOM, *(f'{name}={_start(runs)}' for name, runs in done.items())],
+        {RANDOM: dict.fromkeys(seeds, RANDOM), **starts},
         config,
         seeds,
         work_dir=os.path.join(bench.work_dir, 'detectors'),
-        baseline=bench.baseline if bench.baseline in done else None,
         options=smoke_options(load_config(config, needs=NEEDS)) if bench.smoke else None,
     )
-    made.title = bench.title
+    made.title, made.baseline = bench.title, bench.baseline
     made.notes += [*bench.notes, *_data_notes(bench, made)]
     for run in made.runs:
         if run.name in done:
@@ -122,22 +123,7 @@ def pretraining_seed(bench: Bench, seed: int) -> int:
     return seed if len(bench.seeds) > 1 else bench.seeds[0]
 
 
-def _start(runs: dict) -> str:
-    """The checkpoint of a row for a DetectorList, whose name may depend on the seed."""
-    files = {seed: backbone_file(run.checkpoint) for seed, run in runs.items()}
-    first = next(iter(files.values()))
-    if len(set(files.values())) == 1:
-        return first
-    folder, name = os.path.split(first)
-    return os.path.join(os.path.dirname(folder), f'seed{SEED}', name)
-
-
 def _config(bench: Bench) -> str:
-    if not bench.detector.get('config'):
-        raise UserError(
-            f'{bench.file} is expected to name a config in detector=dict(config=...), and does not: add it, or leave '
-            f'detector out.'
-        )
     return os.path.join(os.path.dirname(bench.file), bench.detector['config'])
 
 
@@ -163,16 +149,15 @@ def folder_sha256(folder: str) -> str:
 def _data_notes(bench: Bench, made: DetectorList) -> list:
     """SHA-256 of the data, which all runs share."""
     detector = made.runs[0].cfg
-    roots = [
-        bench.runs[0].cfg.train_dataloader.dataset.data_root,
-        detector.train_dataloader.dataset.get('data_root', ''),
-    ]
-    folders = [os.path.join(root, part) for root in roots for part in ('train', 'val')]
-    boxes = [
-        os.path.join(roots[1], loader.dataset.get('ann_file', ''))
-        for loader in (detector.train_dataloader, detector.get('val_dataloader'))
-        if loader
-    ]
-    sums = [f'`{folder}` {folder_sha256(folder)}' for folder in folders if os.path.isdir(folder)]
-    sums += [f'`{file}` {sha256(file)}' for file in boxes if os.path.isfile(file)]
-    return [f'SHA-256 of the data, of folders by names and contents: {", ".join(sums)}.'] * bool(sums)
+    root = bench.runs[0].cfg.train_dataloader.dataset.get('data_root')
+    folders = [os.path.join(root, part) for part in ('train', 'val')] if root else []
+    files = []
+    for loader in filter(None, (detector.train_dataloader, detector.get('val_dataloader'))):
+        for dataset in inner_datasets(loader.dataset):
+            root = dataset.get('data_root') or ''
+            folders += [os.path.join(root, prefix) for prefix in (dataset.get('data_prefix') or {}).values()]
+            files.append(os.path.join(root, dataset.get('ann_file') or ''))
+    paths = dict.fromkeys(os.path.normpath(path) for path in folders)
+    sums = [f'`{path}` {folder_sha256(path)}' for path in paths if os.path.isdir(path)]
+    sums += [f'`{path}` {sha256(path)}' for path in dict.fromkeys(files) if os.path.isfile(path)]
+    return [f'SHA-256 of the data, of folders by names and contents: {", ".join(sums)}.'] if sums else []

@@ -56,12 +56,16 @@ def run_child(command: Sequence[str], title: str = '', log: str = '') -> None:
     """
     path = os.pathsep.join(filter(None, [os.path.dirname(PACKAGE), os.environ.get('PYTHONPATH')]))
     env = {**os.environ, 'PYTHONPATH': path, 'PYTHON': sys.executable}
+    before = os.path.getsize(log) if log and os.path.isfile(log) else 0
     status = _logged(command, env, title, log) if log else _watch(subprocess.Popen(command, env=env), log)
     if status and not log:
         raise SystemExit(_shell_status(status))
     if status:
-        lines = _tail(log)
+        lines = _tail(log, before)
         said = [line.removeprefix('error: ') for line in lines if line.startswith('error: ')]
+        if not said and status < 0:
+            hint = ', as when memory runs out' if -status == signal.SIGKILL else ''
+            said = [f'it was ended by {signal.Signals(-status).name}{hint}']
         raise RunFailed(said[-1] if said else ' / '.join(lines[-8:]), _shell_status(status), log)
 
 
@@ -94,6 +98,10 @@ def _watch(process: subprocess.Popen, log: str, progress: ChildProgress | None =
         if wait_after_interrupt(process) == 130 and not log:  # the child has said how to go on
             raise SystemExit(130) from None
         raise
+    except BaseException:  # such as a closed pipe: the child must not train on alone
+        process.terminate()
+        process.wait()
+        raise
     finally:
         signal.signal(signal.SIGTERM, previous)
     if told:
@@ -105,7 +113,8 @@ def _shell_status(status: int) -> int:
     return status if status > 0 else 128 - status
 
 
-def _tail(log: str, count: int = 30) -> list:
+def _tail(log: str, start: int, count: int = 30) -> list:
+    """The last lines of a log, from this byte on: what was there before is of an earlier start."""
     with open(log, 'rb') as file:
-        file.seek(max(0, os.path.getsize(log) - 20_000))
+        file.seek(max(start, os.path.getsize(log) - 20_000))
         return file.read().decode(errors='replace').splitlines()[-count:]

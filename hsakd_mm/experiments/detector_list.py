@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hsakd_mm.checkpoints.source import resolve_source
 from hsakd_mm.engine.preflight import load_config
@@ -26,9 +26,9 @@ class DetectorList:
     early compares whole rounds.
 
     Args:
-        checkpoints (list[str]): ``CHECKPOINT`` or ``NAME=CHECKPOINT``, in the table's order. In a
-            path, which then needs a name, ``{seed}`` is the detector's seed: each starts from a
-            pretraining of its own.
+        checkpoints (list[str] | dict[str, dict[int, str]]): ``CHECKPOINT`` or ``NAME=CHECKPOINT``, in the table's
+            order; in a path, which then needs a name, ``{seed}`` is the detector's seed. Or the checkpoint of each
+            seed by name, where some may be missing.
         config (str): Detection config.
         seeds (list[int]): The config's one, else 0, by default.
         gpus (int): Processes on this machine.
@@ -44,7 +44,7 @@ class DetectorList:
 
     def __init__(
         self,
-        checkpoints: Sequence[str],
+        checkpoints: Sequence[str] | Mapping[str, Mapping[int, str]],
         config: str,
         seeds: Sequence[int] = (),
         gpus: int = 1,
@@ -61,23 +61,10 @@ class DetectorList:
         seeds = list(dict.fromkeys(seeds)) or [(cfg.get('randomness') or {}).get('seed') or 0]
         if min(seeds) < 0:
             raise UserError(f'--seeds takes numbers of 0 or more, and got {min(seeds)}.')
-        sources: dict = {}
-        for word in checkpoints:
-            name, checkpoint = split_name(word)
-            if SEED in checkpoint and not name:
-                raise UserError(
-                    f'{checkpoint} stands for several files, and so should have a name '
-                    f'for the table: name it, as in A={checkpoint}.'
-                )
-            by_seed = _sources(checkpoint, seeds, self.work_dir)
-            source = by_seed[seeds[0]]
-            name = name or (source.name if source.method == 'file' else source.method)
-            if folder_name(name) in map(folder_name, sources):
-                raise UserError(
-                    f'every checkpoint of a list should have a name of its own, and '
-                    f'{name} comes twice: name them, as in A={checkpoint}.'
-                )
-            sources[name] = by_seed
+        if isinstance(checkpoints, Mapping):
+            sources = {name: _sources(by_seed, self.work_dir) for name, by_seed in checkpoints.items()}
+        else:
+            sources = _named_sources(checkpoints, seeds, self.work_dir)
         if baseline is not None and baseline not in sources:
             raise UserError(
                 f'--baseline takes one of the names {", ".join(sources)}, and '
@@ -100,6 +87,7 @@ class DetectorList:
             )
             for seed in seeds
             for name in sources
+            if seed in sources[name]
         ]
         self.title = f'Transfer: {self.stem}'
         self.notes: list = []
@@ -148,7 +136,7 @@ class DetectorList:
             if number < len(wanted) and wanted[number].seed != wanted[number - 1].seed:
                 self._compare(failed)
 
-        ended = run_all(wanted, after, alike=True)
+        ended = run_all(wanted, after, same_duration=True)
         files = self._compare([*failed, *(FailedRun(run.name, run.seed, error.reason) for run, error in ended)])
         if files:
             print_comparison(files)
@@ -167,7 +155,8 @@ class DetectorList:
         ]
         if not done:
             return {}
-        baseline = self.baseline if any(run.name == self.baseline for run in done) else None
+        known = {run.name for run in done} | {run.name for run in failed}
+        baseline = self.baseline if self.baseline in known else None
         return write_comparison(
             done,
             self.work_dir,
@@ -179,11 +168,31 @@ class DetectorList:
         )
 
 
-def _sources(checkpoint: str, seeds: Sequence[int], keep_in: str) -> dict:
-    """The source of each seed: the same for all, unless the path contains ``{seed}``."""
-    if SEED in checkpoint:
-        return {seed: resolve_source(checkpoint.replace(SEED, str(seed)), keep_in) for seed in seeds}
-    return dict.fromkeys(seeds, resolve_source(checkpoint, keep_in))
+def _named_sources(words: Sequence[str], seeds: Sequence[int], keep_in: str) -> dict:
+    sources: dict = {}
+    for word in words:
+        name, checkpoint = split_name(word)
+        if SEED in checkpoint and not name:
+            raise UserError(
+                f'{checkpoint} stands for several files, and so should have a name '
+                f'for the table: name it, as in A={checkpoint}.'
+            )
+        by_seed = _sources({seed: checkpoint.replace(SEED, str(seed)) for seed in seeds}, keep_in)
+        source = by_seed[seeds[0]]
+        name = name or (source.name if source.method == 'file' else source.method)
+        if folder_name(name) in map(folder_name, sources):
+            raise UserError(
+                f'every checkpoint of a list should have a name of its own, and '
+                f'{name} comes twice: name them, as in A={checkpoint}.'
+            )
+        sources[name] = by_seed
+    return sources
+
+
+def _sources(paths: Mapping[int, str], keep_in: str) -> dict:
+    """The source of each seed; seeds of one path share theirs."""
+    of_path = {path: resolve_source(path, keep_in) for path in dict.fromkeys(paths.values())}
+    return {seed: of_path[path] for seed, path in paths.items()}
 
 
 def split_name(word: str) -> tuple:

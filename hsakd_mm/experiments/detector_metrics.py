@@ -12,6 +12,7 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.detection_records import FILE, read_record
 from hsakd_mm.files import write_atomically
 from hsakd_mm.reports.metrics import METRICS, in_percent, read_metrics
+from hsakd_mm.transfer.data_files import inner_datasets
 from hsakd_mm.transfer.detector import as_test_config, evaluated_split
 
 from .child import tool
@@ -78,9 +79,7 @@ def _test(cfg: Config, work_dir: str, config: str, run: Callable) -> dict:
 def setting(cfg: Config, work_dir: str) -> dict:
     """What a report says of the data and the detector: names, sizes, epochs; None for what cannot be told."""
     loader = cfg.train_dataloader
-    dataset = loader.dataset
-    while dataset.get('dataset') or dataset.get('datasets'):  # RepeatDataset, ConcatDataset and their like
-        dataset = dataset.get('dataset') or dataset['datasets'][0]
+    dataset = next(inner_datasets(loader.dataset))
     backbone = cfg.model.backbone
     width = backbone.get('base_channels', 64)
     name = backbone.get('model_name') or ' '.join(
@@ -96,7 +95,6 @@ def setting(cfg: Config, work_dir: str) -> dict:
         image_size=list(scales[0]) if scales and isinstance(scales[0], list | tuple) else None,
         epochs=cfg.train_cfg.get('max_epochs'),
         detector=f'{cfg.model.type}, {name}',
-        measured_by=cfg[f'{evaluated_split(cfg)}_dataloader'].dataset.type,
     )
 
 

@@ -1,7 +1,6 @@
 """One pretraining of a bench: how it is run, and its results (accuracy, cost, provenance)."""
 
 import copy
-import glob
 import hashlib
 import json
 import os
@@ -12,7 +11,8 @@ import torch
 from mmengine.config import Config
 
 from hsakd_mm.checkpoints.loading import sha256
-from hsakd_mm.engine.scalars import read_curve
+from hsakd_mm.engine.scalars import read_curve, read_logs
+from hsakd_mm.errors import UserError
 from hsakd_mm.files import write_atomically
 from hsakd_mm.registry import MODELS
 
@@ -66,19 +66,33 @@ class PretrainingRun:
         """Whether it is finished and measured, by the config as it is now."""
         origin = self.origin()
         return (
-            self.stage.finished()
+            self.stage.is_up_to_date()
             and self._is_validated()
-            and (self.test is None or os.path.isfile(self.test.produces))
+            and (self.test is None or self.test.is_up_to_date())
             and (origin is None or origin['config_sha256'] == self.config_sha256())
         )
 
     def run(self) -> None:
-        """Train what is left to train, measure what is left to measure, and note where that was done."""
+        """Train and test the run where that is not done, and record its origin.
+
+        Raises:
+            RunFailed: A child failed.
+            UserError: The run did not log its metric for the last epoch.
+        """
         self.stage.always = not self._is_validated()  # it may have been stopped after its last checkpoint
         if not self.stage.is_done():
             self.stage.run()
-        if self.test is not None:
+            if not self._is_validated():
+                logged = sorted({key for lines in read_logs(self.stage.folder) for line in lines for key in line})
+                raise UserError(
+                    f'{self.title} was expected to log {self.metric} for epoch {self.cfg.train_cfg.max_epochs}, and '
+                    f'logged {", ".join(logged) or "nothing"}: set metric of this run in the bench file.'
+                )
+            self._write_origin()
+        if self.test is not None and not self.test.is_up_to_date():
             self.test.run()
+
+    def _write_origin(self) -> None:
         content = dict(
             provenance(self.command, self.seed), threads=torch.get_num_threads(), config_sha256=self.config_sha256()
         )
@@ -162,10 +176,7 @@ def _count(run: PretrainingRun) -> tuple[int, int]:
 
 def _seconds_per_image(run: PretrainingRun) -> float:
     """From the fastest tenth of the logged steps, so that other load on the machine hardly counts."""
-    times = []
-    for path in glob.glob(os.path.join(run.stage.folder, '*', 'vis_data', 'scalars.json')):
-        with open(path) as file:
-            lines = [json.loads(line) for line in file if line.strip().endswith('}')]
-        times += [line['time'] for line in lines if 'time' in line and 'lr' in line]
+    lines = [line for log in read_logs(run.stage.folder) for line in log]
+    times = [line['time'] for line in lines if 'time' in line and 'lr' in line]
     fastest = sorted(times)[: max(1, len(times) // 10)]
     return fastest[-1] / run.cfg.train_dataloader.batch_size

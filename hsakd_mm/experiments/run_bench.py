@@ -18,10 +18,10 @@ from .schedule import exit_if_failed, run_all
 def run_bench(
     bench: Bench, command: str, only: Sequence[str] = (), seeds: Sequence[int] = (), pretrain: bool = True
 ) -> None:
-    """Do what is not done yet; write and print the reports.
+    """Run the unfinished steps; write and print the reports.
 
-    They are written after each run, so that who stops early has a table of what is done, and cover all runs of the
-    bench that are done, also those that ``only`` and ``seeds`` leave out.
+    They are written after each run, so that an interrupted bench still has a report of its finished runs, and cover
+    all finished runs, also those that ``only`` and ``seeds`` leave out.
 
     Args:
         bench (Bench): What to do.
@@ -53,14 +53,19 @@ def run_bench(
     if bench.detector and (rows or not only):
         detectors = plan_detectors(bench, seeds, [] if failed else rows)
         detectors.check()
-        detectors.run(rows, without_pretraining(bench, failed, seeds))
+        try:
+            detectors.run(rows, without_pretraining(bench, failed, seeds))
+        except SystemExit as ended:
+            if ended.code != 130:
+                exit_if_failed(failed)  # what failed first
+            raise
     exit_if_failed(failed)
 
 
 def _pretrain(bench: Bench, command: str, only: Sequence[str], seeds: Sequence[int]) -> list:
     if bench.detector:
         check_detector(bench, seeds)
-        seeds = [pretraining_seed(bench, seed) for seed in detector_seeds(bench, seeds)]
+        seeds = [pretraining_seed(bench, seed) for seed in detector_seeds(bench, seeds)] if seeds else []
     names = [name for name in only if name != RANDOM]
     if only and not names:
         return []
@@ -83,11 +88,11 @@ def _write_report(bench: Bench, results: Sequence[dict]) -> dict:
 
 def _data(bench: Bench) -> list:
     """The manifests of the data folders that have one; they hold a hash of the content."""
-    roots = [run.cfg.train_dataloader.dataset.get('data_root', '') for run in bench.runs]
+    roots = [run.cfg.train_dataloader.dataset.get('data_root') for run in bench.runs]
     if bench.prepare:
         roots.append(os.path.dirname(bench.prepare.produces))
     found = []
-    for root in dict.fromkeys(roots):
+    for root in filter(None, dict.fromkeys(roots)):
         path = os.path.join(root, 'manifest.json')
         if os.path.isfile(path):
             with open(path) as file:

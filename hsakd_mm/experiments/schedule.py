@@ -30,13 +30,13 @@ class Step(Protocol):
     def run(self) -> None: ...
 
 
-def run_all(steps: Sequence, after: Callable | None = None, alike: bool = False) -> list:
+def run_all(steps: Sequence, after: Callable | None = None, same_duration: bool = False) -> list:
     """Run the steps that are not done.
 
     Args:
         steps (Sequence[Step]): In order.
         after (Callable): Called with the number (from 1) of each step that has just been run.
-        alike (bool): All names take about the same time, so that one gives an estimate for the others.
+        same_duration (bool): All names take about the same time, so that one gives an estimate for the others.
 
     Returns:
         list[tuple[Step, RunFailed]]: The steps that failed, or whose needs did.
@@ -46,18 +46,19 @@ def run_all(steps: Sequence, after: Callable | None = None, alike: bool = False)
         KeyboardInterrupt: Ctrl-C.
     """
     failed: list = []
+    ran: list = []
     done = [step.is_done() for step in steps]  # looking takes a while: it reads configs and checkpoints
     for number, step in enumerate(steps, 1):
         position = f'[{number}/{len(steps)}] {step.title}'
-        if done[number - 1]:
+        if done[number - 1] and (not _uses(step, ran) or step.is_done()):  # a repeated need outdates it
             print(f'{position}: done before, in {step.seconds:.0f} s', flush=True)
             continue
-        left = time_left(steps, done, alike)
+        left = time_left(steps, done, number - 1, same_duration)
         print(f'{position}{f" ({left})" if left else ""}', flush=True)
         try:
-            absent = [need.title for need in step.needs if any(need is other for other, _ in failed)]
-            if absent:
-                raise RunFailed(f'it needs {", ".join(absent)}, which failed')
+            if absent := _uses(step, [other for other, _ in failed]):
+                raise RunFailed(f'it needs {", ".join(need.title for need in absent)}, which failed')
+            ran.append(step)
             step.run()
         except (RunFailed, UserError) as error:
             failure = error if isinstance(error, RunFailed) else RunFailed(str(error))
@@ -74,14 +75,19 @@ def run_all(steps: Sequence, after: Callable | None = None, alike: bool = False)
     return failed
 
 
-def time_left(steps: Sequence, done: Sequence[bool], alike: bool = False) -> str:
-    """Estimate the time of the steps that are not done from finished steps of the same name."""
+def _uses(step: Step, others: Sequence) -> list:
+    """The needs of a step that are among the others."""
+    return [need for need in step.needs if any(need is other for other in others)]
+
+
+def time_left(steps: Sequence, done: Sequence[bool], start: int = 0, same_duration: bool = False) -> str:
+    """Estimate the time of the steps from ``start`` that are not done, from finished steps of the same name."""
     took: dict = {}
-    left = [step for step, finished in zip(steps, done) if not finished]
+    left = [step for step, finished in zip(steps[start:], done[start:]) if not finished]
     for step, finished in zip(steps, done):
         if finished:
             took.setdefault(step.name, []).append(step.seconds)
-    if alike and took:
+    if same_duration and took:
         others = [seconds for of_name in took.values() for seconds in of_name]
         took = {**{step.name: others for step in left}, **took}
     known = [max(0.0, statistics.mean(took[step.name]) - step.seconds) for step in left if step.name in took]

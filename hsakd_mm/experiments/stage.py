@@ -19,7 +19,7 @@ from mmengine.config import Config
 from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.files import move_aside, write_atomically
 
-from .child import run_child
+from .child import RunFailed, run_child
 
 
 @dataclass
@@ -52,9 +52,9 @@ class Stage:
 
     def is_done(self) -> bool:
         """Whether an earlier call finished it. A stage that always runs is never done."""
-        return not self.always and self.finished()
+        return not self.always and self.is_up_to_date()
 
-    def finished(self) -> bool:
+    def is_up_to_date(self) -> bool:
         """Whether its product is there, made from what the stage is made from now."""
         record = self.read_record()
         if not (record.get('done') and os.path.exists(self.produces) and all(map(os.path.exists, self.inputs))):
@@ -84,7 +84,7 @@ class Stage:
         if record and record['fingerprint'] != fingerprint:
             move_aside(self.folder)
             record = {}
-        finished, before = self.finished(), record.get('seconds', 0.0)
+        finished, before = self.is_up_to_date(), record.get('seconds', 0.0)
         shown = shlex.join(['python', *self.command])
         print(f'  {shown}', flush=True)
 
@@ -98,6 +98,8 @@ class Stage:
         started, done = time.monotonic(), False
         try:
             run_child([sys.executable, *self.command], self.title, os.path.join(self.folder, 'output.log'))
+            if not os.path.exists(self.produces):
+                raise RunFailed(f'{self.produces} was expected from `{shown}`, which did not write it')
             done = True
         finally:
             write(done, before if finished else before + time.monotonic() - started)

@@ -28,7 +28,7 @@ def check_data(cfg: Config) -> list:
     """
     measure = evaluated_split(cfg)
     loaders = {part: cfg.get(f'{part}_dataloader') or {} for part in ('train', measure) if part}
-    parts = {part: list(_datasets(loader.get('dataset') or {})) for part, loader in loaders.items()}
+    parts = {part: list(inner_datasets(loader.get('dataset') or {})) for part, loader in loaders.items()}
     datasets = [dataset for part in parts.values() for dataset in part]
     missing = []
     for dataset in datasets:
@@ -77,13 +77,13 @@ def _absent(cfg: Config, missing: list, of: str = '') -> UserError:
     )
 
 
-def _datasets(dataset: dict) -> Iterator:
+def inner_datasets(dataset: dict) -> Iterator:
     """The innermost datasets of ConcatDataset, RepeatDataset and other wrappers."""
     inner = dataset.get('datasets') or ([dataset['dataset']] if dataset.get('dataset') else [])
     if not inner and dataset:
         yield dataset
     for part in inner:
-        yield from _datasets(part)
+        yield from inner_datasets(part)
 
 
 def _expected(dataset: dict) -> Iterator:

@@ -111,6 +111,11 @@ def test_plan(tiny) -> None:
         ("baseline = 'plain'", "baseline = 'plane'", 'did you mean plain'),
         ("config='kd.py'", "config='k.py'", 'a config was expected'),
         ('seeds=[7]', 'seeds=[7, 8]', 'wanted with seed 0'),
+        ("title = 'Tiny'", "titel = 'Tiny'", 'sets titel, .* did you mean title'),
+        ("title = 'Tiny'", "measure = 'tset'", "should be 'val' or 'test'"),
+        ("title = 'Tiny'", "detector = 'detector.py'", r'should be dict\(config=...\)'),
+        ("name='KD'", "name='random'", 'not random'),
+        ("name='KD'", "name='te/acher'), dict(config='plain.py', name='te acher'", 'a name of its own'),
     ],
 )
 def test_mistakes_in_the_file(tiny, old, new, words) -> None:
@@ -188,6 +193,25 @@ def test_end_to_end(tiny, capfd) -> None:
     config.write_text(config.read_text() + "model['temperature'] = 3.\n")
     results = collect(Bench('tiny/bench.py', [0]).runs)
     assert [result['name'] for result in results] == ['plain']
+
+
+def test_a_run_that_fails_keeps_no_other_from_running(tiny, capfd) -> None:
+    rewrite(tiny, 'seeds=[7])', "seeds=[7], options={'model.backbone.depth': 9})")
+    rewrite(
+        tiny,
+        "    dict(name='plain', config='plain.py'),",
+        "    dict(name='plain', config='plain.py', metric='accuracy/top9'),",
+    )
+    rewrite(tiny, ']\nbaseline', "    dict(name='other', config='plain.py'),\n]\nbaseline")
+    with pytest.raises(SystemExit) as ended:
+        run_bench(Bench('tiny/bench.py', [0]), 'the command')
+    errors = capfd.readouterr().err
+    assert ended.value.code == 2
+    assert 'teacher, seed 7 failed with status 2' in errors and 'depth' in errors
+    assert 'KD, seed 0 failed with status 2: it needs teacher, seed 7, which failed' in errors
+    assert 'to log accuracy/top9 for epoch 1, and logged accuracy/top1' in errors
+    report = json.loads(Path('work_dirs/tiny/report.json').read_text())
+    assert [row['name'] for row in report['rows']] == ['other']
 
 
 def test_unknown_name_ends_in_a_sentence(tiny) -> None:

@@ -30,8 +30,6 @@ def start(checkout) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        # SIGINT may be ignored where the tests themselves run in the background of a shell.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         env=dict(os.environ, PYTHONPATH=str(checkout)),
     )
 

@@ -52,6 +52,17 @@ def test_a_failure_stops_what_needs_it_and_nothing_else(capsys) -> None:
     exit_if_failed([])
 
 
+def test_a_repeated_step_outdates_those_that_need_it() -> None:
+    class Student(Planned):
+        def is_done(self) -> bool:
+            return not teacher.ran  # made from what the teacher was before
+
+    teacher = Planned('teacher')
+    student, other = Student('student', needs=(teacher,)), Student('other')
+    assert run_all([teacher, student, other]) == []
+    assert student.ran and not other.ran
+
+
 def test_an_interrupt_of_a_child_ends_the_list() -> None:
     last = Planned('last')
     with pytest.raises(SystemExit) as ended:
@@ -60,16 +71,16 @@ def test_an_interrupt_of_a_child_ends_the_list() -> None:
 
 
 @pytest.mark.parametrize(
-    'alike, told',
+    'same_duration, told',
     [(False, ' (about 3 min left in all; not yet known for other)'), (True, ' (about 6 min left in all)')],
 )
-def test_time_left_is_that_of_steps_of_the_same_name(alike, told, capsys) -> None:
+def test_time_left_is_that_of_steps_of_the_same_name(same_duration, told, capsys) -> None:
     steps = [
         Planned('one', 'same', done=True, seconds=180.0),
         Planned('two', 'same', seconds=0.0),
         Planned('three', 'other', seconds=0.0),
     ]
-    run_all(steps, alike=alike)
+    run_all(steps, same_duration=same_duration)
     out = capsys.readouterr().out
     assert '[1/3] one: done before, in 180 s' in out and f'[2/3] two{told}\n' in out
 
@@ -83,11 +94,17 @@ def python(code: str) -> list:
     [
         ("print('error: expected a, found b.'); raise SystemExit(2)", 2, 'expected a, found b.'),
         ("print('one'); raise SystemExit(7)", 7, 'one'),
-        ('import os, signal; os.kill(os.getpid(), signal.SIGKILL)', 137, ''),
+        (
+            'import os, signal; os.kill(os.getpid(), signal.SIGKILL)',
+            137,
+            'it was ended by SIGKILL, as when memory runs out',
+        ),
     ],
 )
 def test_what_a_child_said_last_is_the_reason(code, status, reason, tmp_path) -> None:
     log = tmp_path / 'run' / 'output.log'
+    log.parent.mkdir()
+    log.write_text('error: of an earlier start.\n')
     with pytest.raises(RunFailed) as failed:
         run_child(python(code), 'title', str(log))
     assert (failed.value.status, failed.value.reason, failed.value.log) == (status, reason, str(log))

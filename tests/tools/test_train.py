@@ -29,6 +29,26 @@ def trained(tmp_path_factory):
     return folder / 'work_dirs' / 'tiny_config'
 
 
+@pytest.mark.parametrize(
+    'loop, told',
+    [
+        ('', dict(epoch=2, epochs=2, iter=8, iters=8, validated=2)),
+        (
+            "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=3, val_interval=3)",
+            dict(epoch=None, epochs=None, iter=3, iters=3, validated=3),
+        ),
+    ],
+)
+def test_progress_is_told_to_a_parent(loop, told, tmp_path) -> None:
+    file, config = tmp_path / 'progress.json', tmp_path / 'config.py'
+    config.write_text(f"_base_ = '{TINY}'\n{loop}\n")
+    done = python(TRAIN, config, cwd=tmp_path, HSAKD_MM_PROGRESS=file)
+    assert done.returncode == 0, done.stderr
+    progress = json.loads(file.read_text())
+    assert {key: progress.get(key) for key in told} == told
+    assert progress['loss'] > 0 and progress['seconds_left'] == 0 and progress['result']
+
+
 def test_config_not_found(tmp_path):
     assert_sentence(python(TRAIN, 'nothing.py', cwd=tmp_path), 'nothing.py', 'no such file')
 

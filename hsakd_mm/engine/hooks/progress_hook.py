@@ -1,5 +1,6 @@
 """Tells a parent process how far a training run is."""
 
+import contextlib
 import json
 import math
 import os
@@ -7,7 +8,9 @@ import time
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop
 
+from hsakd_mm.errors import UserError
 from hsakd_mm.files import write_atomically
 from hsakd_mm.registry import HOOKS
 
@@ -39,16 +42,16 @@ class ProgressHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if time.monotonic() - self.written >= self.interval or runner.iter + 1 == runner.max_iters:
-            self._write(runner, runner.iter + 1)
+            self._write(runner, runner.iter + 1, runner.epoch + 1)
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         if not hasattr(self, 'started'):  # a validation without training
             return
         self.validated = runner.epoch or runner.iter
         self.result = {key: float(value) for key, value in (metrics or {}).items() if isinstance(value, int | float)}
-        self._write(runner, runner.iter)
+        self._write(runner, runner.iter, runner.epoch)  # counted on before it is validated
 
-    def _write(self, runner, done: int) -> None:
+    def _write(self, runner, done: int, epoch: int) -> None:
         if not is_main_process():
             return
         now = time.monotonic()
@@ -61,9 +64,10 @@ class ProgressHook(Hook):
             validated=self.validated,
             result=self.result,
         )
-        if runner.max_epochs:
-            content.update(epoch=min(runner.epoch + 1, runner.max_epochs), epochs=runner.max_epochs)
-        write_atomically(self.file, lambda file: file.write(json.dumps(content).encode()))
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            content.update(epoch=epoch, epochs=runner.max_epochs)
+        with contextlib.suppress(UserError):  # a full disk does not stop a training for its progress bar
+            write_atomically(self.file, lambda file: file.write(json.dumps(content).encode()))
         self.written = now
 
 
