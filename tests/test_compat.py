@@ -3,6 +3,8 @@
 import errno
 import os
 import pickle
+import pkgutil
+import sys
 
 import pytest
 import torch
@@ -81,7 +83,12 @@ def test_sync_bn_keeps_the_activations_in_timms_norms() -> None:
     assert torch.equal(converted(images), before)
 
 
-def test_parameters_of_a_kind_can_have_settings_of_their_own() -> None:
+def test_parameters_of_a_kind_can_have_settings_of_their_own(monkeypatch) -> None:
+    """As on Python 3.14, whose pkgutil lacks the function that mmengine calls."""
+    monkeypatch.delattr(pkgutil, 'find_loader', raising=False)
+    with monkeypatch.context() as newer:
+        newer.setattr(sys, 'version_info', (3, 14))
+        compat._find_compiled_operators()
     optimizer = dict(type='SGD', lr=0.1, weight_decay=0.1)
     wrapper = build_optim_wrapper(
         torch.nn.BatchNorm2d(3), dict(optimizer=optimizer, paramwise_cfg=dict(norm_decay_mult=0.0))

@@ -23,7 +23,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are used
+import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
 from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors

@@ -16,7 +16,7 @@ from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are used
+import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
 from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.engine.branches import report_branch_accuracy
 from hsakd_mm.engine.hooks.progress_hook import report_progress

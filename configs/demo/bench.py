@@ -1,6 +1,6 @@
 # The demo, from nothing to a table: real handwritten digits, as pictures and pasted into photographs.
 #     bash tools/demo.sh
-title = 'What the pretraining is worth to Faster R-CNN on digit scenes'
+title = 'Faster R-CNN on digit scenes from three starts of its backbone'
 baseline = 'plain'
 seeds = [0]
 prepare = dict(

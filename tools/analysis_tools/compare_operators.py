@@ -26,7 +26,7 @@ sys.path.insert(0, ROOT)
 import numpy as np
 from mmengine.config import Config
 
-import hsakd_mm  # noqa: F401  mends what it must before mmengine and mmcv are used
+import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.engine.launch import Options, user_errors
 from hsakd_mm.engine.preflight import load_config

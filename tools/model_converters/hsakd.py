@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import hsakd_mm  # noqa: F401  mends what it must before mmengine is used
+import hsakd_mm  # noqa: F401  patches mmengine before it is used
 from hsakd_mm.checkpoints.loading import load_checkpoint, load_strict, sha256
 from hsakd_mm.checkpoints.upstream import from_upstream, to_upstream
 from hsakd_mm.engine.launch import user_errors

@@ -28,5 +28,5 @@ with replacement, as its authors' code does where there are fewer.""",
     """DML trains four ResNet-20 together, and its row is the first of them; OKDDip's is its leader;
 RSKD's and EMA-KD's the network, not its average. CSS's is the first of its two networks with all
 three branches, that is with three last stages: more than the one backbone that "parameters" counts
-and that is handed on. Its classifier, of 30 outputs, does not start as the plain one's.""",
+and that is exported. Its classifier, of 30 outputs, does not start as the plain one's.""",
 ]

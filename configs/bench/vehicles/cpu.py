@@ -46,7 +46,7 @@ notes = [
 its branches 2, jointly with branches 4, SSKD's head 1. The students have three seeds, each teacher
 one for all of them; the detector of a seed starts from the student of that seed.
 "HSAKD" learns from the frozen ResNet-34 with branches grown on it, "HSAKD*" from one trained jointly
-with its branches. Of two networks that teach each other the first is handed on, of CSS's branches
+with its branches. Of two networks that teach each other the first is exported, of CSS's branches
 the first. RSKD is our reconstruction.
 Epochs are equal, cost is not: HSAKD and HSSAKD see each image in four rotations.""",
 ]

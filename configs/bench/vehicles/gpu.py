@@ -31,7 +31,7 @@ detector = dict(config='detector.py', seeds=[0, 1, 2])  # of the detector
 notes = [
     """Pretraining: 47 classes of Tiny-ImageNet at 64 pixels, one seed, 30 epochs each, teachers too.
 "HSAKD" learns from the frozen ResNet-34 with branches grown on it, "HSAKD*" from one trained jointly
-with its branches. Of two networks that teach each other the first is handed on, of CSS's branches
+with its branches. Of two networks that teach each other the first is exported, of CSS's branches
 the first. RSKD is our reconstruction.
 Epochs are equal, cost is not: HSAKD and HSSAKD see each image in four rotations.""",
 ]
