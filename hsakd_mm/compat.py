@@ -14,6 +14,8 @@
   ``worker_init_fn`` of a dataloader are not built by a registry: they were called with ``_scope_`` as
   an argument and failed at the first batch. It is removed here, and the function is looked up in the
   registry of that package.
+* That ``_scope_`` is the package's also where the config is written for another: in our detectors' configs, whose
+  ``default_scope`` is mmdet, ``CocoDataset`` was looked up in hsakd_mm. The config's ``default_scope`` is used.
 * ``sync_bn='torch'`` converts timm's ``BatchNormAct2d`` to a SyncBatchNorm without its activation,
   silently. timm's conversion, which keeps the activation, is used instead.
 * mmengine and mmcv look for mmcv's compiled operators with ``pkgutil.find_loader``, mmengine at every
@@ -69,6 +71,17 @@ def _find_own_configs() -> None:
     _config.get_installed_path = lambda package: (
         os.path.dirname(__file__) if package == 'hsakd_mm' else installed_path(package)
     )
+
+
+def _inherit_default_scope() -> None:
+    usual = _config.Config._dict_to_config_dict
+
+    def convert(cfg, scope: str | None = None, has_scope: bool = True):
+        if scope == 'hsakd_mm' and isinstance(cfg, dict):
+            scope = cfg.get('default_scope', scope)
+        return usual(cfg, scope, has_scope)
+
+    _config.Config._dict_to_config_dict = staticmethod(convert)
 
 
 def _put(self, obj: bytes, filepath) -> None:
@@ -157,6 +170,7 @@ if digit_version(mmengine.__version__) >= digit_version('0.11'):
     )
 _allow_own_checkpoints()
 _find_own_configs()
+_inherit_default_scope()
 _write_whole_files()
 _inherit_dataloaders()
 _keep_activations()
