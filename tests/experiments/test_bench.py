@@ -111,11 +111,11 @@ def test_plan(tiny) -> None:
         ("baseline = 'plain'", "baseline = 'plane'", 'did you mean plain'),
         ("config='kd.py'", "config='k.py'", 'a config was expected'),
         ('seeds=[7]', 'seeds=[7, 8]', 'wanted with seed 0'),
-        ("title = 'Tiny'", "titel = 'Tiny'", 'sets titel, .* did you mean title'),
+        ("title = 'Tiny'", "titel = 'Tiny'", 'sets titel, .*did you mean title'),
         ("title = 'Tiny'", "measure = 'tset'", "should be 'val' or 'test'"),
         ("title = 'Tiny'", "detector = 'detector.py'", r'should be dict\(config=...\)'),
         ("name='KD'", "name='random'", 'not random'),
-        ("name='KD'", "name='te/acher'), dict(config='plain.py', name='te acher'", 'a name of its own'),
+        ("name='KD'", "name='a b', config='plain.py'), dict(name='a_b'", 'a name of its own'),
     ],
 )
 def test_mistakes_in_the_file(tiny, old, new, words) -> None:

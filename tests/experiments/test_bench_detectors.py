@@ -113,7 +113,7 @@ def test_the_detectors_data_is_missed_before_the_pretraining(digits) -> None:
 
 def test_detectors_alone_need_a_detector(digits, refusal) -> None:
     file = digits / 'digits' / 'bench.py'
-    file.write_text(BENCH.replace('detector = ', 'other = '))
+    file.write_text(BENCH.replace('detector = ', '_other = '))
     assert 'names none: leave it out' in refusal('benchmark.py', 'digits/bench.py', '--no-pretraining')
 
 
