@@ -1,4 +1,4 @@
-"""What hsakd_mm/compat.py mends in mmengine."""
+"""The patches of dependencies in hsakd_mm/compat.py."""
 
 import errno
 import os
