@@ -1,5 +1,6 @@
-"""Writing files atomically, and moving folders aside without deleting anything."""
+"""Reading JSON, writing files atomically, and moving folders aside without deleting anything."""
 
+import json
 import os
 import platform
 import re
@@ -32,6 +33,24 @@ def write_atomically(path: str, write: Callable) -> None:
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
+
+
+def write_json(path: str, content: dict) -> None:
+    """Write ``content`` as indented JSON, atomically.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    write_atomically(path, lambda file: file.write(json.dumps(content, indent=1).encode() + b'\n'))
+
+
+def read_json(*path: str) -> dict:
+    """The content of a JSON file, given as parts of its path; an empty dict where there is none."""
+    try:
+        with open(os.path.join(*path)) as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return {}
 
 
 def move_aside(folder: str) -> None:

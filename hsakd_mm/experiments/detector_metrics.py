@@ -1,6 +1,5 @@
 """The AP of a finished detector run, and the setting that it was measured in."""
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from mmengine.config import Config
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.detection_records import FILE, read_record
-from hsakd_mm.files import write_atomically
+from hsakd_mm.files import read_json, write_atomically
 from hsakd_mm.reports.metrics import METRICS, in_percent, read_metrics
 from hsakd_mm.transfer.data_files import inner_datasets
 from hsakd_mm.transfer.detector import as_test_config, evaluated_split
@@ -72,8 +71,7 @@ def _test(cfg: Config, work_dir: str, config: str, run: Callable) -> dict:
     write_config(as_test_config(cfg), config)
     print('No AP was logged after the last epoch: measuring it.', flush=True)
     run([sys.executable, tool('test.py'), config, checkpoint, '--work-dir', folder, '--out', out])
-    with open(out) as file:
-        return in_percent(json.load(file)['metrics'])
+    return in_percent(read_json(out)['metrics'])
 
 
 def setting(cfg: Config, work_dir: str) -> dict:
@@ -106,8 +104,7 @@ def _count(dataset: dict) -> int | None:
     path = os.path.join(dataset.get('data_root') or '', dataset.get('ann_file') or '')
     if not path.endswith('.json') or not os.path.isfile(path):
         return None
-    with open(path) as file:
-        return len(json.load(file).get('images', []))
+    return len(read_json(path).get('images', []))
 
 
 def write_config(cfg: Config, path: str) -> None:

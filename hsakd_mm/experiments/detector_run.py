@@ -227,12 +227,12 @@ class DetectorRun:
             config=self.config,
             config_sha256=self.config_sha256,
         )
-        print_table([row])
+        print_table(row)
         notes = [
             'AP of the last epoch, in percent; parameters of the backbone; seconds of training with its validations.',
             *self.notes,
         ]
-        files = write_report([row], self.work_dir, f'Transfer: {self.name}', notes)
+        files = write_report(row, self.work_dir, f'Transfer: {self.name}', notes)
         print(f'Report: {files["md"]}', flush=True)
         return row
 

@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from mmengine.config import Config
 from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.engine.scalars import read_curve, read_logs
 from hsakd_mm.errors import UserError
-from hsakd_mm.files import write_atomically
+from hsakd_mm.files import read_json, write_json
 from hsakd_mm.registry import MODELS
 
 from .provenance import provenance
@@ -69,7 +68,7 @@ class PretrainingRun:
             self.stage.is_up_to_date()
             and self._is_validated()
             and (self.test is None or self.test.is_up_to_date())
-            and (origin is None or origin['config_sha256'] == self.config_sha256())
+            and (not origin or origin['config_sha256'] == self.config_sha256())
         )
 
     def run(self) -> None:
@@ -96,16 +95,11 @@ class PretrainingRun:
         content = dict(
             provenance(self.command, self.seed), threads=torch.get_num_threads(), config_sha256=self.config_sha256()
         )
-        path = os.path.join(self.stage.folder, 'origin.json')
-        write_atomically(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
+        write_json(os.path.join(self.stage.folder, 'origin.json'), content)
 
-    def origin(self) -> dict | None:
-        """Where and by which command it was made; None where nothing tells."""
-        path = os.path.join(self.stage.folder, 'origin.json')
-        if not os.path.isfile(path):
-            return None
-        with open(path) as file:
-            return json.load(file)
+    def origin(self) -> dict:
+        """Where and by which command it was made; empty where nothing tells."""
+        return read_json(self.stage.folder, 'origin.json')
 
     def config_sha256(self) -> str:
         """SHA-256 of all that the config says, its bases and the command line's changes included."""
@@ -115,8 +109,7 @@ class PretrainingRun:
         """In percent: on the test set where the bench asks for it, else of the last validation."""
         if self.test is None:
             return read_curve(self.stage.folder, self.metric)[-1][1]
-        with open(self.test.produces) as file:
-            return json.load(file)['metrics'][self.metric]
+        return read_json(self.test.produces)['metrics'][self.metric]
 
     def _is_validated(self) -> bool:
         curve = read_curve(self.stage.folder, self.metric)
@@ -133,7 +126,7 @@ def _result(run: PretrainingRun) -> dict:
     best_epoch, best = max(curve, key=lambda point: point[1])
     record, origin = run.stage.read_record(), run.origin()
     parameters, trained = _count(run)
-    if origin is None:  # trained by hand, or the record was lost: today's commit would be a guess
+    if not origin:  # trained by hand, or the record was lost: today's commit would be a guess
         nobody = dict(cpu='unknown', cores='?', gpu=[])
         origin = dict(
             command='unknown',

@@ -1,12 +1,12 @@
 """Runs a bench: its data, its pretrainings, their table, then a detector from each row and the comparison of these."""
 
-import json
 import os
 from collections.abc import Sequence
 
 from hsakd_mm.checkpoints.source import RANDOM
 from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
+from hsakd_mm.files import read_json
 from hsakd_mm.reports.methods import print_method_report, write_method_report
 
 from .bench import Bench
@@ -93,8 +93,6 @@ def _data(bench: Bench) -> list:
         roots.append(os.path.dirname(bench.prepare.produces))
     found = []
     for root in filter(None, dict.fromkeys(roots)):
-        path = os.path.join(root, 'manifest.json')
-        if os.path.isfile(path):
-            with open(path) as file:
-                found.append(dict(json.load(file), data_root=root))
+        if manifest := read_json(root, 'manifest.json'):
+            found.append(dict(manifest, data_root=root))
     return found

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from hsakd_mm.checkpoints.source import BackboneSource
 from hsakd_mm.errors import UserError
-from hsakd_mm.files import write_atomically
+from hsakd_mm.files import read_json, write_json
 
 RECORD = 'transfer.json'  # in the work directory
 
@@ -27,18 +27,16 @@ def fingerprint(cfg: Config, source: BackboneSource, flags: Sequence[str] = ()) 
 
 def read_record(folder: str) -> dict:
     """The record in a work directory; empty where no run has started."""
-    return _read(folder, RECORD)
+    return read_json(folder, RECORD)
 
 
 def read_row(folder: str) -> dict:
     """The row of a run's report; empty where it has none."""
-    return (_read(folder, 'report.json').get('rows') or [{}])[0]
+    return (read_json(folder, 'report.json').get('rows') or [{}])[0]
 
 
 def write_record(folder: str, content: dict) -> None:
-    write_atomically(
-        os.path.join(folder, RECORD), lambda file: file.write(json.dumps(content, indent=1).encode() + b'\n')
-    )
+    write_json(os.path.join(folder, RECORD), content)
 
 
 def require_same(record: dict, folder: str, sha256: str | None, seed: int, config_sha256: str) -> None:
@@ -65,11 +63,3 @@ def require_same(record: dict, folder: str, sha256: str | None, seed: int, confi
             f'or other options: give the same ones, choose another --work-dir, or '
             f'leave --resume out.'
         )
-
-
-def _read(folder: str, name: str) -> dict:
-    path = os.path.join(folder, name)
-    if not os.path.isfile(path):
-        return {}
-    with open(path) as file:
-        return json.load(file)

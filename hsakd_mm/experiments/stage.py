@@ -6,7 +6,6 @@ has outdated.
 """
 
 import hashlib
-import json
 import os
 import shlex
 import sys
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from mmengine.config import Config
 
 from hsakd_mm.checkpoints.loading import sha256
-from hsakd_mm.files import move_aside, write_atomically
+from hsakd_mm.files import move_aside, read_json, write_json
 
 from .child import RunFailed, run_child
 
@@ -68,11 +67,7 @@ class Stage:
 
     def read_record(self) -> dict:
         """``fingerprint``, ``done``, ``seconds``, ``command``; empty where it has not run."""
-        path = os.path.join(self.folder, 'stage.json')
-        if not os.path.isfile(path):
-            return {}
-        with open(path) as file:
-            return json.load(file)
+        return read_json(self.folder, 'stage.json')
 
     def run(self) -> None:
         """Do what is left to do.
@@ -90,8 +85,7 @@ class Stage:
 
         def write(done: bool, seconds: float) -> None:
             content = dict(fingerprint=fingerprint, done=done, seconds=seconds, command=shown)
-            path = os.path.join(self.folder, 'stage.json')
-            write_atomically(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
+            write_json(os.path.join(self.folder, 'stage.json'), content)
 
         if not finished:
             write(False, before)  # so that a killed stage is known for what it was

@@ -7,11 +7,11 @@ from . import terminal
 from .comparison_pictures import draw_curves
 from .curves import read_curves
 from .metrics import NOISE
-from .origins import ABSENT, checkpoint_table, origin_items
+from .origins import checkpoint_table, origin_items
 from .page import Heading, Items, Picture, Table, Text, write_page
 from .setting import setting
 
-# key in a row: heading, format
+# key in the row: heading, format
 COLUMNS = {
     'name': ('Pretraining', '{}'),
     'top1': ('Top-1 (%)', '{:.2f}'),
@@ -28,14 +28,14 @@ COLUMNS = {
 NOISY = '{name}: AP is {AP:.2f}, which is noise: train longer, or on more images.'
 
 
-def write_report(rows: Sequence[dict], out_dir: str, title: str, notes: Sequence[str] = ()) -> dict:
+def write_report(row: dict, out_dir: str, title: str, notes: Sequence[str] = ()) -> dict:
     """Write ``report.json``, ``.md`` and ``.html``, and ``.png`` where the run in ``out_dir`` logged a curve.
 
     Args:
-        rows (list[dict]): One per model: ``name``; ``top1``, ``AP``, ``AP50``, … in percent; ``seconds``;
-            ``parameters``; perhaps ``remark``; the keys of :data:`.setting.KEYS`; and the origin: ``command``,
-            ``commit``, ``seed``, ``hardware``, ``checkpoint_sha256``. An absent value is shown as –; a column that
-            is empty in all rows is left out; other keys go into the JSON only.
+        row (dict): ``name``; ``top1``, ``AP``, ``AP50``, … in percent; ``seconds``; ``parameters``; perhaps
+            ``remark``; the keys of :data:`.setting.KEYS`; and the origin: ``command``, ``commit``, ``seed``,
+            ``hardware``, ``checkpoint_sha256``. A column without a value is left out; other keys go into the JSON
+            only.
         out_dir (str): Created if absent.
         title (str): Heading.
         notes (list[str]): Sentences below the table, in Markdown.
@@ -46,35 +46,31 @@ def write_report(rows: Sequence[dict], out_dir: str, title: str, notes: Sequence
     Raises:
         UserError: They cannot be written.
     """
-    rows = [dict(row) for row in rows]
-    line = setting(rows)
-    measure, curves = read_curves({row['name']: [dict(row, folder=out_dir)] for row in rows[:1]}, 'AP')
+    line = setting([row])
+    measure, curves = read_curves({row['name']: [dict(row, folder=out_dir)]}, 'AP')
     pictures = []
     if any(curves.values()):
         pictures = [Picture(os.path.join(out_dir, 'report.png'), 'Learning curve.')]
         draw_curves(curves, measure, pictures[0].file, title)
     blocks = [
         *([Text(line)] if line else []),
-        _table(rows),
-        *[Text(f'{row["name"]}: {row["remark"]}') for row in rows if row.get('remark')],
-        *[Text(NOISY.format(**row)) for row in rows if row.get('AP') is not None and row['AP'] < NOISE],
+        _table(row),
+        *([Text(f'{row["name"]}: {row["remark"]}')] if row.get('remark') else []),
+        *([Text(NOISY.format(**row))] if row.get('AP') is not None and row['AP'] < NOISE else []),
         *map(Text, notes),
         *pictures,
         Heading('Where the numbers come from'),
-        checkpoint_table(rows, 'AP'),
-        Items(origin_items(rows)),
+        checkpoint_table([row], 'AP'),
+        Items(origin_items([row])),
     ]
-    return write_page(out_dir, title, blocks, dict(title=title, rows=rows, notes=list(notes)))
+    return write_page(out_dir, title, blocks, dict(title=title, rows=[row], notes=list(notes)))
 
 
-def print_table(rows: Sequence[dict]) -> None:
+def print_table(row: dict) -> None:
     """Print the table of :func:`write_report`."""
-    terminal.print_table(_table(rows))
+    terminal.print_table(_table(row))
 
 
-def _table(rows: Sequence[dict]) -> Table:
-    columns = [key for key in COLUMNS if any(row.get(key) is not None for row in rows)]
-    return Table(
-        [COLUMNS[key][0] for key in columns],
-        [[ABSENT if row.get(key) is None else COLUMNS[key][1].format(row[key]) for key in columns] for row in rows],
-    )
+def _table(row: dict) -> Table:
+    columns = [key for key in COLUMNS if row.get(key) is not None]
+    return Table([COLUMNS[key][0] for key in columns], [[COLUMNS[key][1].format(row[key]) for key in columns]])

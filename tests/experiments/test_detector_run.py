@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,16 +11,12 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from hsakd_mm.checkpoints import source
-from hsakd_mm.checkpoints.export import export_backbone
-from hsakd_mm.checkpoints.loading import load_checkpoint
-from hsakd_mm.checkpoints.source import newest_student, resolve_source
+from hsakd_mm.checkpoints.source import resolve_source
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments import detector_run as run
 from hsakd_mm.experiments.child import run_child
 from hsakd_mm.experiments.child import tool as tool_path
 from hsakd_mm.experiments.detector_run import DetectorRun
-from hsakd_mm.transfer.detector import start_from
 from tests.conftest import REPO
 from tests.trained_backbones import NARROW, write_checkpoint
 
@@ -42,33 +37,8 @@ def tool(*args, cwd) -> subprocess.CompletedProcess:
     )
 
 
-def older(path, seconds: int) -> None:
-    os.utime(path, (os.path.getmtime(path) - seconds,) * 2)
-
-
 def test_without_arguments_and_without_students(refusal) -> None:
     assert 'there is no such folder' in refusal('transfer_det.py')
-
-
-def test_the_newest_student_is_the_newest_that_had_a_teacher(tmp_path) -> None:
-    root = tmp_path / 'work_dirs'
-    with pytest.raises(UserError, match='there is no such folder'):
-        newest_student(str(root))
-    root.mkdir()
-    with pytest.raises(UserError, match='it holds no checkpoint'):
-        newest_student(str(root))
-    write_checkpoint(root / 'plain' / 'epoch_9.pth', hooks='')
-    (root / 'plain' / 'torn.pth').write_bytes(b'PK')
-    with pytest.raises(UserError, match='none of the 1 runs there has a teacher'):
-        newest_student(str(root))
-    for name, age in (('old/epoch_9.pth', 90), ('new/best_top1_epoch_2.pth', 60), ('new/epoch_3.pth', 30)):
-        write_checkpoint(root / name)
-        older(root / name, age)
-    export_backbone(str(root / 'new' / 'epoch_3.pth'))
-    assert newest_student(str(root)) == str(root / 'new' / 'best_top1_epoch_2.pth')
-    (root / 'new' / 'best_top1_epoch_2.pth').write_bytes(b'PK')  # cut short
-    (root / 'new' / 'epoch_4.pth').write_bytes(b'PK')
-    assert newest_student(str(root)) == str(root / 'new' / 'epoch_3.pth')
 
 
 @needs_mmdet
@@ -88,46 +58,6 @@ def test_without_arguments_the_choice_is_said_and_the_data_asked_for(tmp_path) -
     ):
         assert path in told
     assert not (tmp_path / 'work_dirs' / 'transfer').exists()
-
-
-def test_resolve(trained, tmp_path) -> None:
-    path = tmp_path / 'student' / 'epoch_3.pth'
-    path.parent.mkdir()
-    shutil.copy(trained[0], path)
-    source = resolve_source(str(path))
-    assert source.backbone.path == str(path.parent / 'epoch_3_backbone.pth')
-    assert (source.name, source.method) == ('student-epoch_3', 'HSAKD')
-    assert resolve_source(source.backbone.path).name == source.name
-    torch.save(trained[1].state_dict(), tmp_path / 'other.pth')
-    assert resolve_source(str(tmp_path / 'other.pth')).method == 'file'
-    assert resolve_source('random').backbone is None
-
-
-@needs_mmdet
-def test_the_input_normalisation_is_the_files(trained, tmp_path) -> None:
-    export = export_backbone(str(trained[0]), str(tmp_path / 'student'))
-    cfg = Config.fromfile(COCO)
-    notes = start_from(cfg, resolve_source(export.safetensors))
-    preprocessor = cfg.model.data_preprocessor
-    assert preprocessor.mean == [10.0, 20.0, 30.0] and preprocessor.std == [40.0, 50.0, 60.0]
-    assert preprocessor.bgr_to_rgb and not preprocessor.rgb_to_bgr
-    assert cfg.model.backbone.init_cfg.checkpoint == export.safetensors
-    assert '(from the file)' in notes[-1] and export.safetensors_sha256 in notes[0]
-
-    torch.save(trained[1].state_dict(), tmp_path / 'other.pth')
-    notes = start_from(cfg, resolve_source(str(tmp_path / 'other.pth')))
-    assert cfg.model.data_preprocessor.mean == [123.675, 116.28, 103.53]
-    assert "torchvision's for ImageNet" in notes[-1]
-    assert len(cfg.custom_hooks) == 1
-
-
-@needs_mmdet
-def test_random_weights_are_not_frozen() -> None:
-    cfg = Config.fromfile(COCO)
-    notes = start_from(cfg, resolve_source('random'))
-    assert cfg.model.backbone.init_cfg is None
-    assert cfg.model.backbone.frozen_stages == -1 and not cfg.model.backbone.norm_eval
-    assert 'are not frozen' in notes[-1]
 
 
 @needs_mmdet
@@ -341,38 +271,6 @@ def test_a_list_that_is_none(refusal) -> None:
     assert 'names the checkpoint of one run' in refusal(
         'transfer_det.py', 'random', '--seeds', 0, 1, '--resume', 'epoch_3.pth'
     )
-
-
-@pytest.mark.parametrize(
-    'name, state', [('torchvision://resnet18', {}), ('timm://resnet18.a1_in1k', dict(mean=[1.0], std=[2.0]))]
-)
-def test_fetched_weights_become_a_file(name, state, trained, tmp_path, monkeypatch) -> None:
-    """What is cached is stood in for: this machine may have no network."""
-
-    def load(path):
-        if '://' in path:
-            return dict(state_dict=trained[1].state_dict(), meta=dict(normalisation=state))
-        return load_checkpoint(path)
-
-    monkeypatch.setattr(source, 'load_checkpoint', load)
-    made = resolve_source(name, str(tmp_path))
-    short = name.replace('://', '-')
-    assert (made.name, made.method) == (short, short)
-    assert made.backbone.path == str(tmp_path / f'{short}_backbone.safetensors')
-    assert made.backbone.metadata['source'] == name and len(made.backbone.sha256) == 64
-    assert not any(key.startswith('fc.') for key in made.backbone.state_dict)
-    mean = state.get('mean', [123.675, 116.28, 103.53])
-    assert made.backbone.normalisation['mean'] == mean
-    assert made.backbone.path in made.notes[0]
-    monkeypatch.setattr(source, 'load_checkpoint', lambda path: pytest.fail(f'fetched {path}'))
-    assert resolve_source(name, str(tmp_path)).backbone.sha256 == made.backbone.sha256
-    with pytest.raises(pytest.fail.Exception):  # another name does not take that file
-        resolve_source(f'{name}x', str(tmp_path))
-
-
-def test_names_of_weights_that_do_not_exist() -> None:
-    with pytest.raises(UserError, match="torchvision has no weights named 'resnet19'"):
-        resolve_source('torchvision://resnet19')
 
 
 @needs_mmdet

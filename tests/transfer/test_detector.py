@@ -1,4 +1,4 @@
-"""Faster R-CNN of the demo on the stand-in operators: loss, gradients, predictions."""
+"""What a start changes in the config; Faster R-CNN on the stand-in operators: loss, gradients, predictions."""
 
 import sys
 
@@ -8,6 +8,9 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import hsakd_mm  # noqa: F401
+from hsakd_mm.checkpoints.export import export_backbone
+from hsakd_mm.checkpoints.source import resolve_source
+from hsakd_mm.transfer.detector import start_from
 from hsakd_mm.transfer.operators import NAME, StandIn
 from tests.conftest import REPO
 
@@ -15,6 +18,8 @@ pytest.importorskip('mmdet.models', reason='mmdet is not installed')
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
+
+COCO = REPO / 'configs' / 'transfer' / 'faster-rcnn_r18_fpn_1x_coco.py'
 
 
 def build(**roi_layer):
@@ -71,3 +76,28 @@ def test_loss_gradients_and_predictions_do_not_depend_on_the_operators() -> None
         one, other = one.pred_instances, other.pred_instances
         assert len(one) and torch.equal(one.bboxes, other.bboxes)
         assert torch.equal(one.scores, other.scores)
+
+
+def test_the_input_normalisation_is_the_files(trained, tmp_path) -> None:
+    export = export_backbone(str(trained[0]), str(tmp_path / 'student'))
+    cfg = Config.fromfile(COCO)
+    notes = start_from(cfg, resolve_source(export.safetensors))
+    preprocessor = cfg.model.data_preprocessor
+    assert preprocessor.mean == [10.0, 20.0, 30.0] and preprocessor.std == [40.0, 50.0, 60.0]
+    assert preprocessor.bgr_to_rgb and not preprocessor.rgb_to_bgr
+    assert cfg.model.backbone.init_cfg.checkpoint == export.safetensors
+    assert '(from the file)' in notes[-1] and export.safetensors_sha256 in notes[0]
+
+    torch.save(trained[1].state_dict(), tmp_path / 'other.pth')
+    notes = start_from(cfg, resolve_source(str(tmp_path / 'other.pth')))
+    assert cfg.model.data_preprocessor.mean == [123.675, 116.28, 103.53]
+    assert "torchvision's for ImageNet" in notes[-1]
+    assert len(cfg.custom_hooks) == 1
+
+
+def test_random_weights_are_not_frozen() -> None:
+    cfg = Config.fromfile(COCO)
+    notes = start_from(cfg, resolve_source('random'))
+    assert cfg.model.backbone.init_cfg is None
+    assert cfg.model.backbone.frozen_stages == -1 and not cfg.model.backbone.norm_eval
+    assert 'are not frozen' in notes[-1]
