@@ -18,7 +18,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
-from hsakd_mm.engine.launch import Options, user_errors
+from hsakd_mm.engine.launch import user_errors
+from hsakd_mm.engine.options import Options
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments.bench import Bench
 from hsakd_mm.experiments.run_bench import run_bench

@@ -26,7 +26,8 @@ from mmengine.runner import Runner
 import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
 from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
-from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors
+from hsakd_mm.engine.launch import prepare_launcher, user_errors
+from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import (
     check_disk,
     find_checkpoint_to_resume,

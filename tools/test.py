@@ -20,7 +20,8 @@ from mmengine.runner import Runner
 import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.engine.branches import report_branch_accuracy
-from hsakd_mm.engine.launch import Options, prepare_launcher, user_errors
+from hsakd_mm.engine.launch import prepare_launcher, user_errors
+from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config, load_weights, prepare_work_dir
 from hsakd_mm.files import write_atomically
 

@@ -20,8 +20,9 @@ import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
 from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.engine.branches import report_branch_accuracy
 from hsakd_mm.engine.hooks.progress_hook import report_progress
-from hsakd_mm.engine.launch import Options, check_sync_bn, prepare_launcher, user_errors
+from hsakd_mm.engine.launch import check_sync_bn, prepare_launcher, user_errors
 from hsakd_mm.engine.optim import check_amp, use_amp
+from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import (
     check_disk,
     check_same_checkpoint,

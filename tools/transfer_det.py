@@ -14,7 +14,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from hsakd_mm.checkpoints.source import newest_student
-from hsakd_mm.engine.launch import Options, user_errors
+from hsakd_mm.engine.launch import user_errors
+from hsakd_mm.engine.options import Options
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments.detector_list import SEED, DetectorList, split_name
 from hsakd_mm.experiments.detector_run import DetectorRun

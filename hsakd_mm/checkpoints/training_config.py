@@ -57,34 +57,41 @@ def _assigned(module: ast.Module) -> dict:
             and isinstance(statement.targets[0], ast.Name)
         ):
             raise _refused(statement)
-        values[statement.targets[0].id] = _value(statement.value)
+        values[statement.targets[0].id] = plain_value(statement.value)
     return values
 
 
-def _value(node: ast.expr):
+def plain_value(node: ast.expr):
+    """The value of an expression of numbers, strings, lists, tuples, sets and ``dict(...)``; nothing is executed.
+
+    Raises:
+        SyntaxError: It holds something else, such as a name or a call.
+    """
     match node:
         case ast.Constant():
             return node.value
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            value = _value(operand)
+            value = plain_value(operand)
             if isinstance(value, int | float):
                 return -value
         case ast.List():
-            return [_value(each) for each in node.elts]
+            return [plain_value(each) for each in node.elts]
         case ast.Tuple():
-            return tuple(_value(each) for each in node.elts)
+            return tuple(plain_value(each) for each in node.elts)
         case ast.Set():
-            return {_value(each) for each in node.elts}
+            return {plain_value(each) for each in node.elts}
         case ast.Dict() if None not in node.keys:
-            keys = (_value(key) for key in node.keys if key is not None)
-            return dict(zip(keys, map(_value, node.values)))
+            keys = (plain_value(key) for key in node.keys if key is not None)
+            return dict(zip(keys, map(plain_value, node.values)))
         case ast.Call(func=ast.Name('dict'), args=args):
             if (
                 len(args) < 2
                 and all(isinstance(each, ast.Dict) for each in args)
                 and all(each.arg for each in node.keywords)
             ):
-                return dict(*map(_value, args), **{str(each.arg): _value(each.value) for each in node.keywords})
+                return dict(
+                    *map(plain_value, args), **{str(each.arg): plain_value(each.value) for each in node.keywords}
+                )
         case ast.Name('inf' | 'nan'):  # as str() writes these floats
             return float(node.id)
     raise _refused(node)

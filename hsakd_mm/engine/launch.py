@@ -20,22 +20,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from torch import distributed as dist
 
 from hsakd_mm.engine.user_messages import user_message
 from hsakd_mm.errors import UserError
 from hsakd_mm.processes import ranks
-
-
-class Options(DictAction):
-    """argparse's action for ``--cfg-options KEY=VALUE ...``."""
-
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
-        for value in values:
-            if not value.partition('=')[1]:
-                parser.error(f'{option_string} takes KEY=VALUE, and {value!r} has no "=".')
-        super().__call__(parser, namespace, values, option_string)
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from hsakd_mm.engine import preflight
-from hsakd_mm.engine.launch import Options, prepare_launcher
+from hsakd_mm.engine.launch import prepare_launcher
+from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import (
     check_disk,
     check_same_checkpoint,

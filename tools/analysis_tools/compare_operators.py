@@ -28,7 +28,8 @@ from mmengine.config import Config
 
 import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
-from hsakd_mm.engine.launch import Options, user_errors
+from hsakd_mm.engine.launch import user_errors
+from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.average_precision import Matches

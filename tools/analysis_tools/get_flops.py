@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import hsakd_mm  # noqa: F401
-from hsakd_mm.engine.launch import Options, user_errors
+from hsakd_mm.engine.launch import user_errors
+from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.backbones import StagedBackbone
