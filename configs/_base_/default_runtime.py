@@ -9,7 +9,8 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # Each GPU keeps BatchNorm statistics of its own; they are averaged before validating and saving.
     sync_buffers=dict(type='SyncBuffersHook'),
-    num_class_check=dict(type='NumClassCheckHook'))
+    num_class_check=dict(type='NumClassCheckHook'),
+    loop_check=dict(type='LoopCheckHook'))
 
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -2,6 +2,8 @@
 
 from mmengine.runner import Runner
 
+from hsakd_mm.engine.hooks.loop_check_hook import LoopCheckHook, check_loops
+
 
 def train(runner: Runner, checkpoint: dict | None) -> None:
     """Run ``runner.train()``; if no epoch is left to train, validate the last one.
@@ -13,6 +15,10 @@ def train(runner: Runner, checkpoint: dict | None) -> None:
         runner (Runner): Not trained yet.
         checkpoint (dict): The checkpoint that it resumes from, or None.
     """
+    if not any(isinstance(hook, LoopCheckHook) for hook in runner.hooks):  # an MMDetection config
+        runner.register_hook(LoopCheckHook())
+    assert runner.train_loop is not None  # builds it: schedulers of an epoch without steps fail before any hook
+    check_loops(runner)
     runner.train()
     if checkpoint is None or runner.val_loop is None or runner.max_epochs is None:
         return

@@ -29,7 +29,7 @@ def user_message(error: BaseException) -> str | None:
         if isinstance(link, UserError):
             return _one_line(_own_words(link))
     for link in chain:
-        if sentence := _no_memory(link) or _no_space(link):
+        if sentence := _no_memory(link) or _no_space(link) or _bad_batch(link):
             return _one_line(sentence)
     for recognise in (_not_registered, _not_installed, _wrong_argument):
         if sentence := recognise(error):
@@ -94,6 +94,27 @@ def _no_space(error: BaseException) -> str | None:
         f'the disk is full{f" (while writing {name})" if name else ""}: free some space, or '
         f'choose another place with --work-dir, then run the same command with --resume; '
         f'checkpoints written before are still there.'
+    )
+
+
+def _bad_batch(error: BaseException) -> str | None:
+    text = str(error)
+    if isinstance(error, ValueError) and 'Expected more than 1 value per channel when training' in text:
+        return (
+            'a batch of at least two images was expected, as a BatchNorm layer sees maps of 1 x 1 pixel, and this '
+            'batch has one: set train_dataloader.drop_last=True, or another train_dataloader.batch_size.'
+        )
+    # A worker stacks in shared memory, where torch does not give the sizes; its traceback is then in the text.
+    unequal = r'stack expects each tensor to be equal size, but got (\[.*?\]) at entry \d+ and (\[.*?\])|resize storage'
+    found = isinstance(error, RuntimeError) and re.search(unequal, text)
+    frames = {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
+    if not found or not ('collate' in text or any('collate' in name for name in frames)):
+        return None
+    sizes = f', and two of them have {found[1]} and {found[2]}' if found[1] else ', and they have several'
+    return (
+        f'the images of a batch should have one size (channels, height, width){sizes}: add a transform that gives all '
+        f'images one size to the pipeline, such as torchvision/RandomResizedCrop, or torchvision/Resize and '
+        f'torchvision/CenterCrop.'
     )
 
 

@@ -23,7 +23,8 @@ def final_metrics(cfg: Config, work_dir: str, config: str, validates: bool, run:
     """AP, AP50, … of the last epoch in percent, from the log or else measured now.
 
     mmengine saves an epoch before it validates it: a run that was stopped between the two and then resumed has
-    nothing left to do, and no AP of its end. mmdet gives no metrics where no box was found: that is an AP of 0.
+    nothing left to do, and no AP of its end. mmdet gives no metrics where no box was found: that is an AP of 0. Where
+    there is no object to find, every figure is None.
 
     Args:
         cfg (Config): The detector's.
@@ -40,18 +41,21 @@ def final_metrics(cfg: Config, work_dir: str, config: str, validates: bool, run:
     """
     last = cfg.train_cfg.get('max_epochs') or cfg.train_cfg.get('max_iters')
     metrics = (validates and read_metrics(work_dir, last)) or _test(cfg, work_dir, config, run)
+    record = os.path.join(work_dir, FILE)
+    content = read_record(record) if os.path.isfile(record) else None
+    if content and not any(not box['ignore'] for box in content['truth']):
+        nothing = f'There is no AP: the {len(content["images"])} images that it is measured on hold no object to find.'
+        return {**dict.fromkeys(METRICS), 'remark': nothing}
     if metrics:
         return metrics
-    record = os.path.join(work_dir, FILE)
     evaluators = cfg[f'{evaluated_split(cfg)}_evaluator']
     evaluators = evaluators if isinstance(evaluators, list | tuple) else [evaluators]
-    if os.path.isfile(record) and any(each['type'].rpartition('.')[2] in AP_METRICS for each in evaluators):
-        content = read_record(record)
-        if not content['found'] and any(not box['ignore'] for box in content['truth']):
-            threshold = ((cfg.model.get('test_cfg') or {}).get('rcnn') or {}).get('score_thr')
-            above = '' if threshold is None else f' with a score above {threshold:g} (model.test_cfg.rcnn.score_thr)'
-            remark = f'No box{above} was found in {len(content["images"])} images: AP is 0.'
-            return {**dict.fromkeys(METRICS, 0.0), 'remark': remark}
+    is_ap = any(each['type'].rpartition('.')[2] in AP_METRICS for each in evaluators)
+    if content and is_ap and not content['found']:
+        threshold = ((cfg.model.get('test_cfg') or {}).get('rcnn') or {}).get('score_thr')
+        above = '' if threshold is None else f' with a score above {threshold:g} (model.test_cfg.rcnn.score_thr)'
+        remark = f'No box{above} was found in {len(content["images"])} images: AP is 0.'
+        return {**dict.fromkeys(METRICS, 0.0), 'remark': remark}
     raise UserError(
         f'the run in {work_dir} was expected to end in an AP, and its metric is another: use CocoMetric or VOCMetric.'
     )

@@ -228,6 +228,8 @@ class DetectorRun:
             config_sha256=self.config_sha256,
         )
         print_table(row)
+        if row.get('remark'):
+            print(row['remark'], flush=True)
         notes = [
             'AP of the last epoch, in percent; parameters of the backbone; seconds of training with its validations.',
             *self.notes,

@@ -18,6 +18,7 @@ from hsakd_mm.evaluation.average_precision import Matches, summarise
 from hsakd_mm.evaluation.detection_records import FILE, read_record
 
 from .curves import ROUNDING
+from .metrics import METRICS
 
 
 @dataclass
@@ -104,7 +105,7 @@ def read_records(grouped: dict[str, list[dict]], baseline: str) -> Records:
     """
     made = Records()
     found: dict = {}
-    absent, computed = [], []
+    absent, computed, nothing = [], [], []
     for name, rows in grouped.items():
         for row in rows:
             path = os.path.join(row['folder'], FILE)
@@ -113,6 +114,10 @@ def read_records(grouped: dict[str, list[dict]], baseline: str) -> Records:
                 continue
             record = read_record(path)
             matches = Matches(record)
+            if not any(matches.objects()):
+                row.update(dict.fromkeys(METRICS))  # VOCMetric says 0
+                nothing.append(f'{name} (seed {row["seed"]})')
+                continue
             found.setdefault(name, []).append(matches)
             if reason := _disagreement(row, matches):
                 made.misfits.setdefault(name, reason)
@@ -136,6 +141,8 @@ def read_records(grouped: dict[str, list[dict]], baseline: str) -> Records:
             f"Computed from {FILE}, COCO style, where the run's own metric gives none: "
             f'{", ".join(dict.fromkeys(computed))}. AP50 is that of the run where it has one (11 points in VOC2007).'
         )
+    if nothing:
+        made.remarks.append(f'No AP: {", ".join(nothing)}. The images that it is measured on hold no object to find.')
     if absent:
         made.remarks.append(
             f'No {FILE}: {", ".join(absent)}. Their names are missing from the intervals, precision and recall, AP '

@@ -63,7 +63,9 @@ def _best(made) -> str:
     rows = {row['name']: row for row in made.rows}
     base, baseline = rows[made.baseline][key], f'**{escaped(made.baseline)}**'
     top = max((row[key]['mean'] for row in made.rows if row[key]), default=None)
-    if top is not None and top < NOISE:
+    if top is None:
+        return f'**There is no {key}** of any run.'
+    if top < NOISE:
         return (
             f'**Every {key} is below {NOISE:g}, which is noise**: the highest is {top:.2f}. These detectors have '
             f'hardly learnt anything, and their differences say nothing about the pretraining: train longer, or on '

@@ -30,7 +30,8 @@ def read_curves(grouped: dict[str, list[dict]], measure: str) -> tuple[str, dict
 
 
 def _curve(rows: list[dict], metric: str) -> list:
-    curves = [dict(curve) for row in rows for key in METRICS[metric] if (curve := read_curve(row['folder'], key))]
+    logged = [curve for row in rows for key in METRICS[metric] if (curve := read_curve(row['folder'], key))]
+    curves = [{epoch: value for epoch, value in curve if value >= 0} for curve in logged]  # -1: nothing to find
     if not curves or len(curves) < len(rows):
         return []
     epochs = [epoch for epoch in curves[0] if all(epoch in curve for curve in curves)]

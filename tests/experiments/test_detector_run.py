@@ -274,10 +274,21 @@ def test_a_list_that_is_none(refusal) -> None:
 
 
 @needs_mmdet
-@pytest.mark.parametrize('metric, found', [('CocoMetric', []), ('OtherMetric', []), ('CocoMetric', [{}])])
-def test_no_box_found_is_an_ap_of_0(started, metric, found) -> None:
+@pytest.mark.parametrize(
+    'metric, found, metrics, truth',
+    [
+        ('CocoMetric', [], {}, 'one'),
+        ('OtherMetric', [], {}, 'one'),
+        ('CocoMetric', [{}], {}, 'one'),
+        ('CocoMetric', [], {}, 'none'),
+        ('CocoMetric', [{}], {'coco/bbox_mAP': -1.0}, 'none'),
+        ('CocoMetric', [{}], {'coco/bbox_mAP': -1.0}, 'ignored'),
+        ('VOCMetric', [{}], {'pascal_voc/mAP': 0.0}, 'none'),
+    ],
+)
+def test_nothing_found_is_an_ap_of_0_and_nothing_to_find_is_none(started, metric, found, metrics, truth) -> None:
     """mmdet then gives no metrics, as it does where the evaluator measures something else."""
-    started.metrics = {}
+    started.metrics = metrics
     made = started(options={'val_evaluator.type': metric})
     made.train()
     torch.save(
@@ -286,9 +297,13 @@ def test_no_box_found_is_an_ap_of_0(started, metric, found) -> None:
     )
     with open(os.path.join(made.work_dir, 'last_checkpoint'), 'w') as file:
         file.write('epoch_12.pth')
-    truth = [dict(image=0, label=0, bbox=[0, 0, 4, 4], ignore=False)]
+    boxes = [] if truth == 'none' else [dict(image=0, label=0, bbox=[0, 0, 4, 4], ignore=truth == 'ignored')]
     with open(os.path.join(made.work_dir, 'detections.json'), 'w') as file:
-        json.dump(dict(classes=['0'], images=[dict(id=0)], truth=truth, found=found), file)
+        json.dump(dict(classes=['0'], images=[dict(id=0)], truth=boxes, found=found), file)
+    if truth != 'one':
+        row = made.report()
+        assert row['AP'] is row['AP50'] is None and 'hold no object to find' in row['remark']
+        return
     if metric == 'OtherMetric' or found:
         with pytest.raises(UserError, match='its metric is another: use CocoMetric'):
             made.report()

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.evaluation.average_precision import summarise
 from hsakd_mm.reports.comparison import FailedRun, print_comparison, write_comparison
 
 
@@ -93,6 +94,52 @@ def test_a_detector_that_found_no_box(finished, tmp_path) -> None:
     _, ours = content['rows']
     assert ours['AP']['mean'] == 0 and ours['difference']['high'] < 0
     assert '- ours (seed 0): the detector found no box.' in text
+
+
+NOTHING = [('no box', lambda box: None), ('crowds', lambda box: dict(box, ignore=True))]
+
+
+@pytest.mark.parametrize('change', [change for _, change in NOTHING], ids=[name for name, _ in NOTHING])
+@pytest.mark.parametrize('of', [('plain', 'ours'), ('ours',), ('plain',)])
+def test_where_nothing_is_to_be_found_there_is_no_ap(finished, tmp_path, change, of) -> None:
+    runs = [finished('plain', 0, 0.5), finished('ours', 0, 0.9)]
+    for name in of:
+        spoil(tmp_path, name, truth=change)
+    content, text = read(write_comparison(runs, str(tmp_path / 'out'), ''))
+    assert 'nan' not in text.lower()
+    for row in content['rows']:
+        assert row['difference'] is None and (row['AP'] is None) == (row['name'] in of)
+    assert f'- No AP: {", ".join(f"{name} (seed 0)" for name in of)}.' in text
+    assert ('There is no AP' in headline(text)) == (len(of) == 2)
+
+
+@pytest.mark.parametrize('left', ['one class', 'one image', 'one box'])
+def test_classes_and_images_without_objects_leave_a_difference(finished, tmp_path, left) -> None:
+    """A resample of the images may then hold no object of a class, or none at all."""
+    runs = [finished('plain', 0, 0.5), finished('ours', 0, 0.9)]
+    first: dict = {}
+
+    def keep(box: dict) -> dict | None:
+        kept = first.setdefault('box', box)
+        same = dict(one_class=box['label'] == kept['label'], one_image=box['image'] == kept['image'])
+        return box if {**same, 'one_box': box == kept}[left.replace(' ', '_')] else None
+
+    for name in ('plain', 'ours'):
+        spoil(tmp_path, name, truth=keep)
+    content, text = read(write_comparison(runs, str(tmp_path / 'out'), ''))
+    assert 'nan' not in text.lower()
+    _, ours = content['rows']
+    assert ours['difference']['low'] <= ours['difference']['difference'] <= ours['difference']['high']
+
+
+def spoil(tmp_path, name: str, truth) -> None:
+    """Change each true box of a run's record, or leave it out; the run's own AP is then that of the record."""
+    folder = tmp_path / 'runs' / f'{name}-seed0'
+    record = json.loads((folder / 'detections.json').read_text())
+    record['truth'] = [box for box in map(truth, record['truth']) if box]
+    (folder / 'detections.json').write_text(json.dumps(record))
+    row = json.loads((folder / 'report.json').read_text())['rows'][0]
+    (folder / 'report.json').write_text(json.dumps(dict(rows=[{**row, **summarise(record)}])))
 
 
 def test_an_ap_near_zero_is_noise(finished, tmp_path) -> None:

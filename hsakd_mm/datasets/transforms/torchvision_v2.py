@@ -7,7 +7,9 @@ name ('bicubic'), and nested ``transforms`` are configs.
 import inspect
 
 from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms.v2 import functional as F
 
+from hsakd_mm.errors import UserError
 from hsakd_mm.registry import TRANSFORMS
 
 from .build import build_transforms
@@ -26,7 +28,20 @@ class TorchvisionTransform:
         self.transform = self.wrapped(*args, **kwargs)
 
     def __call__(self, results: dict) -> dict:
-        results['img'] = self.transform(results['img'])
+        """Transform ``results['img']``.
+
+        Raises:
+            UserError: The transform cannot be applied to this image, such as a crop to one that is smaller.
+        """
+        try:
+            results['img'] = self.transform(results['img'])
+        except (ValueError, RuntimeError, TypeError, MemoryError, OverflowError) as error:
+            height, width = F.get_size(results['img'])
+            name = results.get('img_path') or f'number {results.get("sample_idx")}'
+            raise UserError(
+                f'{self} cannot be applied to the image {name} of {width} x {height} pixels ({error}): change the '
+                f'pipeline, or resize or remove the image.'
+            ) from error
         return results
 
     def __repr__(self) -> str:

@@ -1,5 +1,6 @@
 from .distillation_hook import DistillationHook
+from .loop_check_hook import LoopCheckHook
 from .num_class_check_hook import NumClassCheckHook
 from .progress_hook import ProgressHook
 
-__all__ = ['DistillationHook', 'NumClassCheckHook', 'ProgressHook']
+__all__ = ['DistillationHook', 'LoopCheckHook', 'NumClassCheckHook', 'ProgressHook']
