@@ -98,6 +98,23 @@ def test_a_model_can_be_asked_what_it_has(method, config) -> None:
 
 
 @pytest.mark.parametrize('method', METHODS)
+def test_classes_can_be_renumbered(method, config) -> None:
+    torch.manual_seed(0)
+    model, order = built(config(METHODS[method]).model).eval(), [3, 0, 9, 1, 2, 8, 7, 4, 6, 5]
+    images = torch.randn(4, 3, 32, 32)
+    before = model.logits(images)
+    model.reorder_classes(order)
+    torch.testing.assert_close(model.logits(images), before[..., order])
+    if hasattr(model, 'branched_nets'):
+        model.reorder_classes([order.index(label) for label in range(10)])
+        rows = [4 * old + view for old in order for view in range(4)]
+        was = [net.forward_branches(images)[1] for net in model.branched_nets]
+        model.reorder_classes(order)
+        now = [net.forward_branches(images)[1] for net in model.branched_nets]
+        torch.testing.assert_close(now, [[branch[:, rows] for branch in branches] for branches in was])
+
+
+@pytest.mark.parametrize('method', METHODS)
 def test_from_the_first_step_into_a_detector(method, config, tmp_path) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.engine.branches import report_branch_accuracy
+from hsakd_mm.engine.class_match import match_classes
 from hsakd_mm.engine.launch import prepare_launcher, user_errors
 from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config, load_weights, prepare_work_dir
@@ -33,6 +34,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='for logs; default: work_dirs/<config>')
     parser.add_argument('--out', metavar='FILE', help='write the metrics as JSON')
     parser.add_argument('--branches', action='store_true', help='also report the accuracy of each branch')
+    parser.add_argument(
+        '--ignore-class-names',
+        action='store_true',
+        help="do not compare the names of the checkpoint's classes with those of the test data",
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -59,6 +65,10 @@ def main() -> None:
 
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     load_weights(runner, checkpoint, args.checkpoint)
+    if not args.ignore_class_names:
+        dataset, switch = runner.test_dataloader.dataset, 'add --ignore-class-names'
+        if said := match_classes(runner.model, checkpoint, dataset, args.checkpoint, switch):
+            runner.logger.info(said)
     metrics = {key: float(value) for key, value in runner.test().items()}  # logs them
     if args.out and is_main_process():
         content = dict(metrics=metrics, config=args.config, checkpoint=args.checkpoint, sha256=sha256(args.checkpoint))

@@ -31,7 +31,7 @@ def user_message(error: BaseException) -> str | None:
     for link in chain:
         if sentence := _no_memory(link) or _no_space(link) or _bad_batch(link):
             return _one_line(sentence)
-    for recognise in (_not_registered, _not_installed, _wrong_argument):
+    for recognise in (_empty_dataset, _not_registered, _not_installed, _wrong_argument):
         if sentence := recognise(error):
             return _one_line(sentence)
     return None
@@ -115,6 +115,21 @@ def _bad_batch(error: BaseException) -> str | None:
         f'the images of a batch should have one size (channels, height, width){sizes}: add a transform that gives all '
         f'images one size to the pipeline, such as torchvision/RandomResizedCrop, or torchvision/Resize and '
         f'torchvision/CenterCrop.'
+    )
+
+
+def _empty_dataset(error: BaseException) -> str | None:
+    if not isinstance(error, ValueError) or 'need at least one array' not in str(error):
+        return None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    frame = next((each for each in frames if each.f_code.co_name == '_serialize_data'), None)
+    if frame is None:
+        return None
+    dataset = frame.f_locals['self']
+    places = [place for name in ('data_root', 'ann_file') if (place := getattr(dataset, name, ''))]
+    return (
+        f'images were expected in the {type(dataset).__name__} of {" ".join(places) or "the config"}, and it has none: '
+        f'correct its paths, and what filter_cfg, metainfo.classes, indices or fraction leave of it.'
     )
 
 

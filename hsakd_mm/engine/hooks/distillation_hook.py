@@ -9,6 +9,7 @@ from torch import nn
 from hsakd_mm.checkpoints.loading import load_checkpoint, load_strict, sha256
 from hsakd_mm.checkpoints.pretrained import check_normalisation, load_backbone
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
+from hsakd_mm.engine.class_match import match_classes
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.teacher_check import measure_teacher
 from hsakd_mm.randomness import isolated_rng
@@ -33,22 +34,31 @@ class DistillationHook(Hook):
             ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``.
         ramp_up_epochs (float): Epochs over which the distillation weight grows linearly from 0 to 1;
             0 (the paper) means 1 from the start.
+        check_classes (bool): Compare the names of the classes in the checkpoint with those of the training data. In
+            another order, the teacher's classes are renumbered; other names stop the run.
         check (bool): Measure the teacher on the validation set before training: its top-1 and the joint
             accuracy of its branches. A teacher no better than chance stops the run. The head of an SSKD
             teacher is not measured.
 
     Raises:
         UserError: The checkpoint does not exist or belongs to another network, the teacher is no better
-            than chance, or the model takes no teacher.
+            than chance, or its classes are not those of the data, or the model takes no teacher.
     """
 
     priority = 'VERY_HIGH'  # before hooks that look at the model, such as EMAHook
 
-    def __init__(self, teacher: dict, checkpoint: str, ramp_up_epochs: float = 0.0, check: bool = True) -> None:
+    def __init__(
+        self,
+        teacher: dict,
+        checkpoint: str,
+        ramp_up_epochs: float = 0.0,
+        check: bool = True,
+        check_classes: bool = True,
+    ) -> None:
         self.teacher_cfg = teacher
         self.checkpoint = checkpoint
         self.ramp_up_epochs = ramp_up_epochs
-        self.check = check
+        self.check, self.check_classes = check, check_classes
         self.scope = DefaultScope.get_current_instance()  # of the config that the hook was inherited from
 
     def preflight(self) -> None:
@@ -66,6 +76,11 @@ class DistillationHook(Hook):
             )
         with isolated_rng('teacher'):  # images and their order are the same as without a teacher
             teacher = self._load_teacher(student, runner.logger)
+            if self.check_classes and '://' not in self.checkpoint:  # published weights name no classes
+                path, switch = find_checkpoint(self.checkpoint), 'set default_hooks.distillation.check_classes=False'
+                said = match_classes(teacher, load_checkpoint(path), runner.train_dataloader.dataset, path, switch)
+                if said:
+                    runner.logger.info(f'Teacher: {said}')
             student.attach_teacher(teacher)
             self._check(teacher, runner)
         if hasattr(student, 'attach_dataset'):  # a method with a memory of the training images, such as CRD

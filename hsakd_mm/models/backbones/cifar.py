@@ -86,7 +86,10 @@ class CifarBackbone(StagedBackbone):
         return run_modules(self, self.neck, tap).mean((2, 3))
 
     def classify(self, vector: Tensor) -> Tensor:
-        return self.get_submodule(self.head)(vector)
+        return self.get_classifier()(vector)
+
+    def get_classifier(self) -> nn.Module:
+        return self.get_submodule(self.head)
 
     def build_tail(self, stage: int) -> nn.Sequential:
         last = len(self.stages) - 1

@@ -67,6 +67,10 @@ class StagedBackbone(nn.Module, ABC):
         """Class logits ``[B, N]`` of the output of :meth:`pooled`."""
 
     @abstractmethod
+    def get_classifier(self) -> nn.Module:
+        """The last layer, with a row of weights for each class."""
+
+    @abstractmethod
     def build_tail(self, stage: int) -> nn.Sequential:
         """A new, randomly initialised copy of all layers between ``stage`` (from 0) and pooling.
 

@@ -100,6 +100,9 @@ class TimmBackbone(StagedBackbone):
             return classifier(vector[:, :, None, None]).flatten(1)
         return classifier(vector)
 
+    def get_classifier(self) -> nn.Module:
+        return self.timm.get_classifier()
+
     def build_tail(self, stage: int) -> nn.Sequential:
         """See the base class. For the last stage it consists of:
 

@@ -32,6 +32,18 @@ class BaseDistiller(BaseModel):
     def num_classes(self) -> int:
         return self.backbones[0].num_classes
 
+    def classifiers(self) -> list[tuple[nn.Module, int]]:
+        """The layers that predict, each with its number M of outputs for a class: class c has c·M to c·M + M - 1."""
+        return [(backbone.get_classifier(), 1) for backbone in self.backbones]
+
+    @torch.no_grad()
+    def reorder_classes(self, order: Sequence[int]) -> None:
+        """Renumber the classes that the model predicts: class i is then the one that was ``order[i]``."""
+        for layer, views in self.classifiers():
+            rows = [old * views + view for old in order for view in range(views)]
+            for value in layer.parameters(recurse=False):
+                value.copy_(value[rows])
+
     @abstractmethod
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         """Scalars by name; mmengine minimises the sum of those with ``loss`` in their name and logs the rest."""

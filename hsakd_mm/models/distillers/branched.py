@@ -82,6 +82,10 @@ class BranchedDistiller(BaseDistiller):
         """The modules with ``forward_branches``, one for each of ``backbones``."""
         return [self]
 
+    def classifiers(self) -> list[tuple[nn.Module, int]]:
+        branches = [branch for net in self.branched_nets for branch in net.branches]
+        return super().classifiers() + [(branch.fc, self.pretext.num_views) for branch in branches]
+
     def predict(self, inputs: Tensor, labels: Tensor | None = None) -> list:
         """As :meth:`BaseDistiller.predict`; with ``predict_branches``, an image also has
         ``branch_joint`` and ``branch_class``, each ``[K, L]`` for K networks of L branches: the share of

@@ -147,6 +147,11 @@ class CSS(BaseDistiller):
     def num_classes(self) -> int:
         return self.net1.num_classes
 
+    def classifiers(self) -> list[tuple[nn.Module, int]]:
+        nets = (self.net1, self.net2)
+        layers = [net.backbone.get_classifier() for net in nets] + [tail.fc for net in nets for tail in net.tails]
+        return [(layer, self.branches) for layer in layers]
+
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         logits = [self.net1(inputs), self.net2(inputs)]
         branch = torch.arange(self.branches, device=labels.device)
