@@ -15,6 +15,7 @@ from hsakd_mm.registry import DATASETS
 
 from .few_shot import check_fraction, stratified_subset
 from .images import NON_RGB
+from .same_classes import chosen_classes
 from .transforms import build_transforms
 from .verify import verify_images
 
@@ -69,7 +70,7 @@ class ImageFolder(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Scan the folders, then check the files. Sets ``metainfo['classes']``."""
         verify = self.verify and get_worker_info() is None  # a worker must not call collectives
-        chosen = self._metainfo.get('classes')
+        chosen = chosen_classes(self._metainfo)
         classes, files = on_all_ranks(self._chosen_files, chosen) if verify else self._chosen_files(chosen)
         if verify:
             _check_same_everywhere(self.folder, files)

@@ -1,5 +1,7 @@
 """Checks that splits have the same classes: a label is an index into the split's own list."""
 
+from collections.abc import Iterable, Mapping
+
 from hsakd_mm.errors import UserError
 
 
@@ -37,6 +39,30 @@ def classes_of(dataset) -> tuple | None:
     """The names of the classes in the order of their labels, or None if the dataset has none."""
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     return None if classes is None else tuple(classes)
+
+
+def chosen_classes(metainfo: Mapping) -> tuple[str, ...] | None:
+    """The names that a user chose with ``metainfo['classes']``, or None.
+
+    Raises:
+        UserError: It is one string, empty, or names a class twice.
+    """
+    chosen = metainfo.get('classes')
+    if chosen is None:
+        return None
+    if isinstance(chosen, str) or not isinstance(chosen, Iterable):
+        raise UserError(
+            f'metainfo.classes is expected to be a list of names, or a text file with one name a line, and it is '
+            f'{chosen!r}: write [{chosen!r}], or correct the path.'
+        )
+    names = tuple(map(str, chosen))  # the folder 0 is often chosen as a number
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names or twice:
+        raise UserError(
+            f'metainfo.classes is expected to name every class once, and it '
+            f'{f"has {twice[0]!r} twice" if twice else "is empty"}: correct the list.'
+        )
+    return names
 
 
 def folder_of(dataset) -> str | None:

@@ -18,6 +18,7 @@ from hsakd_mm.processes import on_all_ranks
 
 from .download import fetch_archive, first_bad_file, on_main_rank
 from .few_shot import check_fraction, stratified_subset
+from .same_classes import chosen_classes
 from .transforms import LoadImage, build_transforms
 
 
@@ -102,7 +103,7 @@ class TorchvisionSet(BaseDataset):
             self._images, labels, names = on_all_ranks(self._read)
         else:
             self._images, labels, names = self._read()
-        classes = tuple(self._metainfo.get('classes') or names)
+        classes = chosen_classes(self._metainfo) or tuple(names)
         absent = sorted(set(classes) - set(names))
         if absent:
             raise UserError(

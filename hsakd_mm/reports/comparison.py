@@ -23,7 +23,7 @@ from .comparison_scenes import draw_all
 from .comparison_text import blocks, table
 from .curves import read_curves
 from .metrics import METRICS
-from .page import write_page
+from .page import escaped, write_page
 from .setting import is_voc, setting
 from .terminal import print_table
 
@@ -122,7 +122,8 @@ def write_comparison(
     without: dict = {run.name: [] for run in failed if run.name not in grouped}
     names, remarks = list(grouped), []
     if baseline in without:
-        remarks = [f'No run of the baseline, {baseline}, is finished: {_baseline(names, None)} takes its place.']
+        instead = escaped(_baseline(names, None))
+        remarks = [f'No run of the baseline, {escaped(baseline)}, is finished: {instead} takes its place.']
         baseline = None
     baseline = _baseline(names, baseline)
     records = read_records(grouped, baseline)
@@ -145,7 +146,7 @@ def write_comparison(
         origins=dict(origins or {}),
         remarks=[
             *remarks,
-            *(f'{row["name"]} (seed {row["seed"]}): {row["remark"]}' for row in rows if row.get('remark')),
+            *(f'{escaped(row["name"])} (seed {row["seed"]}): {row["remark"]}' for row in rows if row.get('remark')),
             *records.remarks,
         ],
     )

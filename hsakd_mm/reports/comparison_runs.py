@@ -19,6 +19,7 @@ from hsakd_mm.evaluation.detection_records import FILE, read_record
 
 from .curves import ROUNDING
 from .metrics import METRICS
+from .page import escaped
 
 
 @dataclass
@@ -110,13 +111,13 @@ def read_records(grouped: dict[str, list[dict]], baseline: str) -> Records:
         for row in rows:
             path = os.path.join(row['folder'], FILE)
             if not os.path.isfile(path):
-                absent.append(f'{name} (seed {row["seed"]})')
+                absent.append(f'{escaped(name)} (seed {row["seed"]})')
                 continue
             record = read_record(path)
             matches = Matches(record)
             if not any(matches.objects()):
                 row.update(dict.fromkeys(METRICS))  # VOCMetric says 0
-                nothing.append(f'{name} (seed {row["seed"]})')
+                nothing.append(f'{escaped(name)} (seed {row["seed"]})')
                 continue
             found.setdefault(name, []).append(matches)
             if reason := _disagreement(row, matches):
@@ -169,8 +170,8 @@ def _disagreement(row: dict, matches: Matches) -> str:
         )
     of_record = 'none' if np.isnan(ap) else f'{ap:.2f}'
     return (
-        f"{row['name']} (seed {row['seed']}): AP is {row['AP']:.2f} by the run's own metric and {of_record} by its "
-        f'{FILE}. {cause}'
+        f"{escaped(row['name'])} (seed {row['seed']}): AP is {row['AP']:.2f} by the run's own metric and {of_record} "
+        f'by its {FILE}. {cause}'
     )
 
 
@@ -205,15 +206,15 @@ def _measured_otherwise(whole: dict[str, list[Matches]], baseline: str) -> dict[
     reference = baseline if baseline in whole else next(iter(whole), '')
     reasons = {}
     for name, seeds in whole.items():
-        first = whole[reference][0]
+        first, ours, other = whole[reference][0], escaped(name), escaped(reference)
         if all((each.images, each.classes) == (first.images, first.classes) for each in seeds):
             continue
         counts = dict.fromkeys(len(each.images) for each in seeds)
         images = f'{" and ".join(map(str, counts))} images'
-        reasons[name] = f'{name} was measured on {images}, {reference} on {len(first.images)} images.'
+        reasons[name] = f'{ours} was measured on {images}, {other} on {len(first.images)} images.'
         if name == reference:
-            reasons[name] = f'The seeds of {name} were measured on different data: {images}.'
+            reasons[name] = f'The seeds of {ours} were measured on different data: {images}.'
         elif list(counts) == [len(first.images)]:
-            reasons[name] = f'{name} and {reference} were measured on different sets of {images}, or on other classes.'
+            reasons[name] = f'{ours} and {other} were measured on different sets of {images}, or on other classes.'
         reasons[name] += ' Validate all runs on the same data.'
     return reasons

@@ -36,7 +36,8 @@ def blocks(made) -> list:
             made,
             'detections',
             'The same test images',
-            f'{made.baseline} and {made.best}: images spread evenly over the test set, not picked.',
+            f'{escaped(made.baseline)} and {escaped(made.best or "")}: images spread evenly over the test set, not '
+            f'picked.',
         ),
         *([Heading('What is missing, and what to know'), Items(made.remarks)] if made.remarks else []),
         *([Heading("The paper's numbers"), Text(PAPER_NOTE), _paper()] if made.voc else []),
@@ -91,7 +92,7 @@ def _best(made) -> str:
 def _overview_caption(made) -> str:
     parts = [f'{made.measure} of each seed with its mean']
     if any(row['difference'] and row['difference']['low'] is not None for row in made.rows):
-        parts.append(f'the difference to {made.baseline} with its 95 % bootstrap interval')
+        parts.append(f'the difference to {escaped(made.baseline)} with its 95 % bootstrap interval')
     if any(made.curves.values()):
         parts.append('the learning curves')
     return '; '.join(parts) + '.'
@@ -132,8 +133,8 @@ def _how(made) -> str:
     )
     if own:
         text += (
-            f'Each seed of {", ".join(own)} starts from its own pretraining, so ± is over these too; that of top-1 is '
-            f'over the pretrainings alone. '
+            f'Each seed of {", ".join(map(escaped, own))} starts from its own pretraining, so ± is over these '
+            f'too; that of top-1 is over the pretrainings alone. '
         )
     text += 'Seconds: of one run, validations included.'
     intervals = [row['difference'] for row in made.rows if row['difference'] and row['difference']['low'] is not None]
@@ -143,13 +144,13 @@ def _how(made) -> str:
             f'resamples of the {made.images} test images. It covers the choice of test images, not the seeds of '
             f'training, which ± covers'
         )
-        of = f', of {", ".join(shared)},' if own else ''
+        of = f', of {", ".join(map(escaped, shared))},' if own else ''
         text += f', nor{of} the seed of the pretraining.' if shared or not own else '.'
     return text
 
 
 def _failed(failed: Sequence) -> list:
-    items = [f'{run.name} (seed {run.seed}): {run.reason}' for run in failed]
+    items = [f'{escaped(run.name)} (seed {run.seed}): {run.reason}' for run in failed]
     return [Heading('Failed runs'), Items(items)] if failed else []
 
 
@@ -178,7 +179,7 @@ def _starts(origins: dict) -> list:
     for name, sentences in origins.items():
         for sentence in sentences:
             names.setdefault(sentence, []).append(name)
-    return [f'{", ".join(who)}: {sentence}' for sentence, who in names.items()]
+    return [f'{", ".join(map(escaped, who))}: {sentence}' for sentence, who in names.items()]
 
 
 def _listed(names: Sequence[str]) -> str:

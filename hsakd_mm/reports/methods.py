@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from . import method_pictures, terminal
 from .origins import ABSENT, origin_items
-from .page import Heading, Items, Picture, Table, Text, write_page
+from .page import Heading, Items, Picture, Table, Text, escaped, write_page
 from .setting import setting
 
 HEADS = ('Method', 'Top-1 (%)', 'Seeds', 'Best epoch (%)', 'Parameters', 'Trained parameters', 'Cost (×)', 'Minutes')
@@ -85,7 +85,7 @@ def write_method_report(
         UserError: They cannot be written.
     """
     rows, grouped = summarise(results, baseline), by_name(results)
-    notes = [*notes, *(note.format(baseline=baseline, top1_of=top1_of) for note in NOTES)]
+    notes = [*notes, *(note.format(baseline=escaped(baseline), top1_of=top1_of) for note in NOTES)]
     line = setting(
         [dict(part, dataset=part.get('name', part.get('set', part.get('data_root')))) for part in data],
         epochs=' / '.join(dict.fromkeys(str(run['epochs']) for runs in grouped.values() for run in runs)),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .page import Table
+from .page import Table, escaped
 
 ABSENT = '–'
 
@@ -44,7 +44,7 @@ def checkpoint_table(runs: Sequence[dict], measure: str) -> Table:
 
 
 def _with_seeds(name: str, seeds: Sequence[str]) -> str:
-    return f'{name} (seed {", ".join(seeds)})' if seeds else name
+    return f'{escaped(name)} (seed {", ".join(seeds)})' if seeds else escaped(name)
 
 
 def _hardware(hardware: dict | str) -> str:

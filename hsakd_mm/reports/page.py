@@ -7,6 +7,7 @@ import base64
 import json
 import mimetypes
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ class Items:
 
 @dataclass
 class Table:
-    """Cells as text. The first column names the row; all others are numbers."""
+    """The first column names the row, all others are numbers. Heads and names are plain text, other cells Markdown."""
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -95,7 +96,8 @@ def to_markdown(title: str, blocks: Sequence) -> str:
                 parts.append('\n'.join(f'- {item}' for item in items))
             case Table(heads, rows):
                 rule = ['---', *['---:'] * (len(heads) - 1)]
-                lines = ([cell.replace('|', r'\|') for cell in line] for line in (heads, rule, *rows))
+                named = [[escaped(name), *cells] for name, *cells in rows]
+                lines = ([cell.replace('|', r'\|') for cell in line] for line in (map(escaped, heads), rule, *named))
                 parts.append('\n'.join(f'| {" | ".join(line)} |' for line in lines))
             case Picture(file, caption):
                 parts.append(f'![{caption}]({os.path.basename(file)})')
@@ -123,8 +125,8 @@ def to_html(title: str, blocks: Sequence) -> str:
 
 
 def escaped(name: str) -> str:
-    """A name in Markdown, where a star at its end would close the emphasis around it."""
-    return name.replace('*', r'\*')
+    """A name in Markdown, which is shown as it is; ``|``, special in a table only, is left to :func:`to_markdown`."""
+    return re.sub(r'^[#+-]|[\\`*\[\]<>&~]|(?<!\w)_|_(?!\w)', r'\\\g<0>', ' '.join(name.split()))
 
 
 def _data_uri(file: str) -> str:

@@ -8,7 +8,7 @@ from .comparison_pictures import draw_curves
 from .curves import read_curves
 from .metrics import NOISE
 from .origins import checkpoint_table, origin_items
-from .page import Heading, Items, Picture, Table, Text, write_page
+from .page import Heading, Items, Picture, Table, Text, escaped, write_page
 from .setting import setting
 
 # key in the row: heading, format
@@ -55,8 +55,12 @@ def write_report(row: dict, out_dir: str, title: str, notes: Sequence[str] = ())
     blocks = [
         *([Text(line)] if line else []),
         _table(row),
-        *([Text(f'{row["name"]}: {row["remark"]}')] if row.get('remark') else []),
-        *([Text(NOISY.format(**row))] if row.get('AP') is not None and row['AP'] < NOISE else []),
+        *([Text(f'{escaped(row["name"])}: {row["remark"]}')] if row.get('remark') else []),
+        *(
+            [Text(NOISY.format(name=escaped(row['name']), AP=row['AP']))]
+            if row.get('AP') is not None and row['AP'] < NOISE
+            else []
+        ),
         *map(Text, notes),
         *pictures,
         Heading('Where the numbers come from'),

@@ -42,7 +42,7 @@ def test_the_whole_report(finished, tmp_path) -> None:
 
     text = (tmp_path / 'out' / 'report.md').read_text()
     assert re.search(r'\| plain \| 2 \| [\d.]+ ± [\d.]+ \| .* \| – \| 60 \|', text)
-    assert re.search(r'\| HSAKD\* \| 2 \| .* \| \+[\d.]+ \[[+−][\d.]+, \+[\d.]+\] \| 60 \|', text)
+    assert re.search(r'\| HSAKD\\\* \| 2 \| .* \| \+[\d.]+ \[[+−][\d.]+, \+[\d.]+\] \| 60 \|', text)
     assert '1000 paired bootstrap resamples of the 4 test images' in text
     assert ', nor the seed of the pretraining.' in text and 'its own pretraining' not in text
     table, origins = text.split('## Where the numbers come from')

@@ -65,7 +65,7 @@ def test_the_whole_report(tmp_path, capsys) -> None:
     setting = '**Data:** CIFAR-100, 4,000 training and 1,000 validation images, 2 classes. **Epochs:** 2'
     assert text.startswith(f'# Methods\n\n{setting}\n')
     assert '| Method | Top-1 (%) | Seeds | Best epoch (%) | Parameters |' in text
-    assert '| KD* | 61.00 ± 1.41 | 2 | 62.00 | 5,000 | 7,000 | 3.00 | 1.0 |' in text
+    assert r'| KD\* | 61.00 ± 1.41 | 2 | 62.00 | 5,000 | 7,000 | 3.00 | 1.0 |' in text
     assert 'over seeds, on the test set.' in text and 'relative to plain' in text and 'It is `small`.' in text
     origin = '`python tools/benchmark.py`; commit `abc`; torch 2.11; 2 cores of a CPU; threads per process: 2'
     assert f'- plain (seed 0, 1), KD* (seed 0, 1), branches (seed 0): {origin}' in text

@@ -126,6 +126,53 @@ def test_data(train, digits, spoil, said) -> None:
     assert_said(train('demo/plain', NARROW, *on(digits)), said)
 
 
+UNCROPPED = [dict(type='LoadImage'), dict(type='PackInputs')]
+CROPPED = [dict(type='LoadImage'), dict(type='torchvision/RandomCrop', size=24), dict(type='PackInputs')]
+SHRUNK = [dict(type='LoadImage'), dict(type='torchvision/Resize', size=16, max_size=20), dict(type='PackInputs')]
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.parametrize(
+    'size, pipeline, said',
+    [
+        ((40, 32), UNCROPPED, 'images of a batch should have one size .*RandomResizedCrop'),
+        ((32, 31), UNCROPPED, 'images of a batch should have one size'),
+        ((4000, 4), UNCROPPED, 'images of a batch should have one size'),
+        ((4000, 4), CROPPED, r'RandomCrop.* cannot be applied to the image .*/odd.png of 4000 x 4 pixels'),
+        ((23, 32), CROPPED, r'odd.png of 23 x 32 pixels .*resize or remove the image'),
+        ((4, 4000), SHRUNK, r'Resize.* cannot be applied to the image .*/odd.png of 4 x 4000 pixels'),
+    ],
+)
+def test_sizes_of_images(train, digits, workers, size, pipeline, said) -> None:
+    for folder in (digits / 'train').iterdir():
+        Image.fromarray(PIXELS).resize(size).save(folder / 'odd.png')
+    options = [f'train_dataloader.num_workers={workers}', f'train_dataloader.dataset.pipeline={pipeline}']
+    assert_said(train('demo/plain', NARROW, *on(digits), *options), said)
+
+
+@pytest.mark.parametrize(
+    'classes, said',
+    [
+        ('Car', "a list of names, .* and it is 'Car': write \\['Car'\\]"),
+        ('[]', 'is empty'),
+        ('[1,1]', "has '1' twice"),
+        ('7', 'a list of names, .* and it is 7'),
+        ('[1,Car]', "a class folder 'Car' was expected"),
+        ('[0,1]', 'the model has 10 classes, and the training data in .* has 2'),
+    ],
+)
+def test_chosen_classes(train, digits, classes, said) -> None:
+    chosen = [f'{part}_dataloader.dataset.metainfo.classes={classes}' for part in ('train', 'val')]
+    assert_said(train('demo/plain', NARROW, *on(digits), *chosen), said)
+
+
+def test_a_folder_with_blanks(train, digits) -> None:
+    spaced = digits.rename(digits.with_name('my data, old'))
+    (spaced / 'train' / '4' / 'notes.txt').write_text('remember to label these')
+    quoted = [f'{part}_dataloader.dataset.data_root="{spaced}"' for part in ('train', 'val')]
+    assert_said(train('demo/plain', NARROW, *quoted), 'my data, old/train/4/notes.txt')
+
+
 def test_number_of_classes(train, digits) -> None:
     said = train('demo/plain', NARROW, 'model.backbone.num_classes=12', *on(digits))
     assert_said(said, 'the model has 12 classes, and the training data in .* has 10')
