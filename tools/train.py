@@ -34,6 +34,7 @@ from hsakd_mm.engine.preflight import (
 )
 from hsakd_mm.engine.training import train
 from hsakd_mm.errors import UserError
+from hsakd_mm.transfer.detector import check_channels
 
 
 def parse_args() -> argparse.Namespace:
@@ -90,6 +91,8 @@ def main() -> None:
     prepare_launcher(cfg, args.launcher)
     check_sync_bn(cfg)
 
+    if cfg.get('default_scope') == 'mmdet':
+        check_channels(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for hook in runner.hooks:
         if hasattr(hook, 'preflight'):

@@ -121,7 +121,7 @@ def write_comparison(
     grouped = read_runs(runs)
     without: dict = {run.name: [] for run in failed if run.name not in grouped}
     names, remarks = list(grouped), []
-    if baseline in without:
+    if baseline is not None and baseline in without:
         instead = escaped(_baseline(names, None))
         remarks = [f'No run of the baseline, {escaped(baseline)}, is finished: {instead} takes its place.']
         baseline = None

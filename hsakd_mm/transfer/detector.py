@@ -121,8 +121,17 @@ def fill_channels(cfg: Config) -> None:
         UserError: mmdet is absent, or the channels cannot be found out.
     """
     if has_auto_channels(cfg.model):
-        with mmdet_models() as models:
-            match_channels(cfg.model, models.build)
+        check_channels(cfg)
+
+
+def check_channels(cfg: Config) -> None:
+    """Check ``neck.in_channels`` by the backbone's feature maps; replace ``'auto'``.
+
+    Raises:
+        UserError: They do not fit (the right numbers are named), or mmdet is absent.
+    """
+    with mmdet_models() as models:
+        match_channels(cfg.model, models.build)
 
 
 @contextmanager

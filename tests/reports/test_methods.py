@@ -68,7 +68,7 @@ def test_the_whole_report(tmp_path, capsys) -> None:
     assert r'| KD\* | 61.00 ± 1.41 | 2 | 62.00 | 5,000 | 7,000 | 3.00 | 1.0 |' in text
     assert 'over seeds, on the test set.' in text and 'relative to plain' in text and 'It is `small`.' in text
     origin = '`python tools/benchmark.py`; commit `abc`; torch 2.11; 2 cores of a CPU; threads per process: 2'
-    assert f'- plain (seed 0, 1), KD* (seed 0, 1), branches (seed 0): {origin}' in text
+    assert rf'- plain (seed 0, 1), KD\* (seed 0, 1), branches (seed 0): {origin}' in text
     page = (tmp_path / 'report.html').read_text()
     assert '<td>61.00 ± 1.41</td>' in page and 'It is <code>small</code>.' in page
     assert page.count('src="data:image/png;base64,') == 1 and '<td>KD*</td>' in page

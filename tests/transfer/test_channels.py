@@ -9,6 +9,7 @@ from hsakd_mm.checkpoints.source import BackboneSource
 from hsakd_mm.errors import UserError
 from hsakd_mm.transfer.detector import check_fit, fill_channels
 from tests.conftest import REPO
+from tests.tools.commands import assert_sentence, python
 
 pytest.importorskip('mmdet.models', reason='mmdet is not installed')
 from mmdet.registry import MODELS as MMDET
@@ -142,3 +143,10 @@ def test_training_an_inherited_config_says_so_before_it_starts(tmp_path, refusal
         f'_base_ = {str(base)!r}\nmodel = dict(backbone=dict(depth=50), neck=dict(in_channels=[64, 128, 256, 512]))\n'
     )
     assert "set model.neck.in_channels=[256, 512, 1024, 2048], or 'auto'" in refusal('train.py', 'mine.py')
+
+
+def test_the_training_tool_checks_any_detector(tmp_path) -> None:
+    demo, options = REPO / 'configs' / 'demo' / 'faster_rcnn.py', ['model.backbone.init_cfg=None']
+    options += ['model.neck.in_channels=[64,128,256,512]', 'model.backbone.frozen_stages=-1']
+    done = python(REPO / 'tools' / 'train.py', demo, '--cfg-options', *options, cwd=tmp_path)
+    assert_sentence(done, 'have [32, 64, 128, 256]: set model.neck.in_channels=[32, 64, 128, 256]')
