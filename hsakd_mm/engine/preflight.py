@@ -16,6 +16,7 @@ from mmengine.utils import import_modules_from_strings
 
 from hsakd_mm.checkpoints.loading import load_checkpoint, load_strict
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
+from hsakd_mm.engine.config_values import check_values
 from hsakd_mm.engine.user_messages import EXTRAS, how_to_install, nearest, user_message
 from hsakd_mm.errors import UserError
 
@@ -76,6 +77,7 @@ def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Co
             f'{path} sets no {", ".join(missing)}: name a complete config, not a part '
             f'of one such as those under _base_.'
         )
+    check_values(cfg)
     return cfg
 
 

@@ -39,7 +39,8 @@ def user_message(error: BaseException) -> str | None:
 
 def nearest(name: str, names) -> str:
     """``' (did you mean X or Y?)'``, or an empty string if no name is similar."""
-    close = difflib.get_close_matches(name, sorted(set(names)), n=2, cutoff=0.6)
+    by_lower = {each.lower(): each for each in sorted(set(names))}
+    close = [by_lower[each] for each in difflib.get_close_matches(name.lower(), by_lower, n=2, cutoff=0.6)]
     return f' (did you mean {" or ".join(close)}?)' if close else ''
 
 

@@ -22,14 +22,19 @@ class Accuracy(BaseMetric):
     ``top1`` is that of the best network, by which HSSAKD's reference code selects a checkpoint.
 
     Args:
-        topk (Sequence[int]): The values of k. A k above N is the same as N.
+        topk (int | Sequence[int]): The values of k. A k above N is the same as N.
+
+    Raises:
+        UserError: A k is no positive integer.
     """
 
     default_prefix = 'accuracy'
 
-    def __init__(self, topk: Sequence[int] = (1, 5), **kwargs) -> None:
+    def __init__(self, topk: int | Sequence[int] = (1, 5), **kwargs) -> None:
         super().__init__(**kwargs)
-        self.topk = tuple(topk)
+        self.topk = (topk,) if isinstance(topk, int) else tuple(topk)
+        if not self.topk or not all(isinstance(k, int) and k > 0 for k in self.topk):
+            raise UserError(f'topk of Accuracy is expected to be positive integers, as in (1, 5), and it is {topk!r}.')
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         scores = torch.stack([sample['pred_scores'] for sample in data_samples])

@@ -3,6 +3,7 @@
 import torch
 from mmengine.model import BaseDataPreprocessor
 
+from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
 
@@ -13,11 +14,19 @@ class ImagePreprocessor(BaseDataPreprocessor):
     Args:
         mean, std (Sequence[float]): Per channel, RGB, in units of 0..255.
         channels_last (bool): Emit images in NHWC memory order; faster convolutions on GPUs.
+
+    Raises:
+        UserError: ``mean`` or ``std`` has not three numbers, or one of ``std`` is not positive.
     """
 
     def __init__(self, mean, std, channels_last: bool = False) -> None:
         super().__init__(non_blocking=True)
         self.channels_last = channels_last
+        if len(mean) != 3 or len(std) != 3 or not all(value > 0 for value in std):
+            raise UserError(
+                f'mean and std of an ImagePreprocessor are expected to have three numbers each, those of std above 0, '
+                f'and they are {mean} and {std}: set data_preprocessor.mean and data_preprocessor.std.'
+            )
         for name, value in (('mean', mean), ('std', std)):
             value = torch.tensor(value, dtype=torch.float32).view(-1, 1, 1)
             self.register_buffer(name, value, persistent=False)

@@ -1,0 +1,84 @@
+"""Values of a config that mmengine and torch would only trip over."""
+
+import pytest
+
+from hsakd_mm.engine.preflight import load_config
+from hsakd_mm.errors import UserError
+from hsakd_mm.evaluation.accuracy import Accuracy
+from hsakd_mm.models.data_preprocessor import ImagePreprocessor
+from tests.configs.catalog import CONFIGS
+from tests.conftest import REPO
+
+COUNTS = ['train_dataloader.batch_size', 'train_cfg.max_epochs', 'default_hooks.logger.interval']
+PLAIN = str(REPO / 'configs' / 'demo' / 'plain.py')
+
+
+@pytest.mark.parametrize('value', [0, -4, 2.5, 'abc', True, [8], float('nan'), float('inf')])
+@pytest.mark.parametrize(
+    'key', ['train_dataloader.batch_size', 'train_cfg.max_epochs', 'default_hooks.logger.interval']
+)
+def test_what_has_to_be_a_positive_integer(key, value) -> None:
+    with pytest.raises(UserError, match=f'{key} is expected to be an integer of at least 1, and it is '):
+        load_config(PLAIN, {key: value})
+
+
+@pytest.mark.parametrize(
+    'key, value, said',
+    [
+        ('val_dataloader.num_workers', -1, 'at least 0'),
+        ('train_cfg.val_interval', 0, 'at least 1'),
+        ('optim_wrapper.optimizer.lr', 'high', 'a number of at least 0'),
+        ('optim_wrapper.optimizer.lr', -0.1, 'a number of at least 0'),
+        ('optim_wrapper.optimizer.momentum', 1.0, 'from 0 to below 1'),
+        ('optim_wrapper.optimizer.weight_decay', [1e-4], 'a number of at least 0'),
+        ('optim_wrapper.accumulative_counts', 0, 'at least 1'),
+        ('optim_wrapper.optimizer.type', 'Sgd', r'there is no Sgd \(did you mean SGD'),
+        ('optim_wrapper.optimizer.type', 'AdamWW', r'did you mean AdamW'),
+        ('default_hooks.checkpoint.interval', 0, '-1 for never'),
+        ('randomness.seed', 'abc', 'from 0 to 4294967295'),
+        ('randomness.seed', -1, 'from 0 to 4294967295'),
+        ('randomness.seed', 2**32, 'from 0 to 4294967295'),
+        ('train_dataloader.dataset', None, 'a dict, and it is None'),
+        ('env_cfg', None, 'a dict, and it is None'),
+    ],
+)
+def test_other_values(key, value, said) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        load_config(PLAIN, {key: value})
+    assert str(caught.value).startswith(key)
+
+
+@pytest.mark.parametrize(
+    'key, value',
+    [
+        ('train_cfg.max_epochs', 2.0),
+        ('optim_wrapper.optimizer.lr', 0),
+        ('optim_wrapper.optimizer.type', 'torch.optim.SGD'),
+        ('randomness.seed', None),
+        ('default_hooks.checkpoint.interval', -1),
+        ('param_scheduler', None),
+        ('train_dataloader.num_workers', 0),
+    ],
+)
+def test_what_is_right(key, value) -> None:
+    load_config(PLAIN, {key: value})
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_our_own_configs_are_right(name) -> None:
+    load_config(str(REPO / 'configs' / f'{name}.py'))
+
+
+@pytest.mark.parametrize(
+    'mean, std', [((1, 2), (1, 2, 3)), ((1, 2, 3), (1, 0, 3)), ([1] * 3, [1]), ([0] * 3, [-1] * 3)]
+)
+def test_normalisation(mean, std) -> None:
+    with pytest.raises(UserError, match='three numbers each, those of std above 0'):
+        ImagePreprocessor(mean=mean, std=std)
+
+
+@pytest.mark.parametrize('topk', [0, (), (1, -5), (1.5,), 'five'])
+def test_topk(topk) -> None:
+    assert Accuracy(topk=1).topk == (1,)
+    with pytest.raises(UserError, match='positive integers'):
+        Accuracy(topk=topk)
