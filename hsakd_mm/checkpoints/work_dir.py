@@ -17,7 +17,12 @@ def find_checkpoint(path: str) -> str:
     Raises:
         UserError: There is no such file and no checkpoint in such a folder.
     """
-    if os.path.isfile(path) or '://' in path:
+    if not isinstance(path, str | os.PathLike):
+        raise UserError(
+            f'a checkpoint, as a file or a work directory, was expected, and it is {path!r}: name one (of a teacher as '
+            f'default_hooks.distillation.checkpoint).'
+        )
+    if os.path.isfile(path) or '://' in str(path):
         return path
     best = sorted(glob.glob(os.path.join(path, 'best_*.pth')), key=os.path.getmtime)
     found = best[-1] if best else last_checkpoint(path)

@@ -15,7 +15,7 @@ from hsakd_mm.registry import DATASETS
 
 from .few_shot import check_fraction, stratified_subset
 from .images import NON_RGB
-from .same_classes import chosen_classes
+from .same_classes import check_data_root, chosen_classes
 from .transforms import build_transforms
 from .verify import verify_images
 
@@ -57,6 +57,7 @@ class ImageFolder(BaseDataset):
     ) -> None:
         if non_rgb not in NON_RGB:
             raise UserError(f'non_rgb must be one of {NON_RGB}, and it is {non_rgb!r}.')
+        check_data_root(data_root)
         check_fraction(fraction)
         self.non_rgb = non_rgb
         self.verify = verify

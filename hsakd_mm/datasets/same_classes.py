@@ -1,5 +1,6 @@
 """Checks that splits have the same classes: a label is an index into the split's own list."""
 
+import os
 from collections.abc import Iterable, Mapping
 
 from hsakd_mm.errors import UserError
@@ -63,6 +64,12 @@ def chosen_classes(metainfo: Mapping) -> tuple[str, ...] | None:
             f'{f"has {twice[0]!r} twice" if twice else "is empty"}: correct the list.'
         )
     return names
+
+
+def check_data_root(data_root) -> None:
+    """Raise UserError unless ``data_root`` is a path."""
+    if not isinstance(data_root, str | os.PathLike):
+        raise UserError(f'data_root is expected to be a folder, and it is {data_root!r}: set it to where the data is.')
 
 
 def folder_of(dataset) -> str | None:

@@ -18,7 +18,7 @@ from hsakd_mm.processes import on_all_ranks
 
 from .download import fetch_archive, first_bad_file, on_main_rank
 from .few_shot import check_fraction, stratified_subset
-from .same_classes import chosen_classes
+from .same_classes import check_data_root, chosen_classes
 from .transforms import LoadImage, build_transforms
 
 
@@ -65,6 +65,7 @@ class TorchvisionSet(BaseDataset):
     ) -> None:
         if split not in self.splits:
             raise UserError(f'split must be one of {self.splits} for {type(self).__name__}, and it is {split!r}.')
+        check_data_root(data_root)
         check_fraction(fraction)
         self.split = split
         self.download = download

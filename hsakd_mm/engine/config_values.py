@@ -1,10 +1,11 @@
 """Checks the values of a config that mmengine and torch would only trip over, some of them in the first step."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from numbers import Real
 
 from mmengine.config import Config
-from mmengine.registry import OPTIMIZERS
+from mmengine.registry import FUNCTIONS, OPTIMIZERS
 
 from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
@@ -22,6 +23,7 @@ def _is_number(value) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < float('inf')
 
 
+CLIP = {'type', 'max_norm', 'norm_type', 'error_if_nonfinite', 'foreach', 'clip_value'}  # mmengine's and torch's
 # Path in the config, whether a value is right, and what is expected. Absent values and None are not checked.
 RULES = [
     *[(f'{part}_dataloader.batch_size', _whole(1), 'an integer of at least 1') for part in ('train', 'val', 'test')],
@@ -36,14 +38,32 @@ RULES = [
     ('auto_scale_lr.base_batch_size', _whole(1), 'an integer of at least 1'),
     ('default_hooks.checkpoint.interval', lambda value: value == -1 or _whole(1)(value), 'at least 1, or -1 for never'),
     ('default_hooks.logger.interval', _whole(1), 'an integer of at least 1'),
+    ('default_hooks.distillation.ramp_up_epochs', _number(0), 'a number of at least 0'),
+    ('model.temperature', lambda value: _number(0)(value) and value > 0, 'a number above 0'),
+    ('model.kd_temperature', lambda value: _number(0)(value) and value > 0, 'a number above 0'),
+    ('custom_hooks', lambda value: isinstance(value, list | tuple), 'a list, as in [dict(type="EMAHook")]'),
+    ('log_level', lambda value: not str(logging.getLevelName(value)).startswith('Level '), "a level such as 'INFO'"),
+    (
+        'optim_wrapper.clip_grad',
+        lambda value: isinstance(value, dict) and set(value) <= CLIP,
+        f'a dict with some of {", ".join(sorted(CLIP))}',
+    ),
     ('randomness.seed', _whole(0, 2**32 - 1), 'an integer from 0 to 4294967295'),
 ]
 # Must be a dict, and not None.
-SECTIONS = ('model', 'train_dataloader.dataset', 'val_dataloader.dataset', 'test_dataloader.dataset', 'env_cfg')
+SECTIONS = [
+    *('model', 'model.backbone', 'env_cfg', 'default_hooks.distillation.teacher'),
+    *(f'{part}_dataloader.dataset' for part in ('train', 'val', 'test')),
+]
+# Must be registered, or be a dotted path: mmengine calls these without looking.
+NAMES = [
+    ('optim_wrapper.optimizer.type', OPTIMIZERS, 'an optimizer'),
+    *((f'{part}_dataloader.collate_fn.type', FUNCTIONS, 'a function') for part in ('train', 'val', 'test')),
+]
 
 
 def check_values(cfg: Config) -> None:
-    """Check the numbers, sections and the type of the optimizer.
+    """Check numbers, sections, and names that mmengine calls without looking.
 
     Raises:
         UserError: One of them is not what it should be.
@@ -57,13 +77,15 @@ def check_values(cfg: Config) -> None:
         for key, value in _find(content, path.split('.')):
             if not isinstance(value, dict):
                 raise _wrong(key, 'a dict', value)
-    kind = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type')
-    if isinstance(kind, str) and '.' not in kind and OPTIMIZERS.get(kind) is None:
-        raise UserError(
-            f'optim_wrapper.optimizer.type is expected to be an optimizer, and there is no {kind}'
-            f'{nearest(kind, OPTIMIZERS.module_dict)}: correct the name, or name the module that defines it in '
-            f'custom_imports.'
-        )
+    for path, registry, expected in NAMES:
+        for key, name in _find(content, path.split('.')):
+            with registry.switch_scope_and_registry(cfg.get('default_scope')) as found:
+                if isinstance(name, str) and '.' not in name and found.get(name) is None:
+                    raise UserError(
+                        f'{key} is expected to be {expected}, and there is no {name}'
+                        f'{nearest(name, registry.module_dict)}: correct the name, or name the module that defines it '
+                        f'in custom_imports.'
+                    )
 
 
 def _find(config, path: Sequence[str], before: str = '') -> Iterator[tuple]:

@@ -31,7 +31,7 @@ def user_message(error: BaseException) -> str | None:
     for link in chain:
         if sentence := _no_memory(link) or _no_space(link) or _bad_batch(link):
             return _one_line(sentence)
-    for recognise in (_empty_dataset, _not_registered, _not_installed, _wrong_argument):
+    for recognise in (_empty_dataset, _no_metric, _not_registered, _not_installed, _wrong_argument):
         if sentence := recognise(error):
             return _one_line(sentence)
     return None
@@ -105,6 +105,12 @@ def _bad_batch(error: BaseException) -> str | None:
             'a batch of at least two images was expected, as a BatchNorm layer sees maps of 1 x 1 pixel, and this '
             'batch has one: set train_dataloader.drop_last=True, or another train_dataloader.batch_size.'
         )
+    if isinstance(error, TypeError) and 'default_collate: batch must contain' in text:
+        kind = text.split('found ')[-1]
+        return (
+            f'samples that can be put into a batch were expected of the pipeline, and they hold {kind}: end it with '
+            f'PackInputs.'
+        )
     # A worker stacks in shared memory, where torch does not give the sizes; its traceback is then in the text.
     unequal = r'stack expects each tensor to be equal size, but got (\[.*?\]) at entry \d+ and (\[.*?\])|resize storage'
     found = isinstance(error, RuntimeError) and re.search(unequal, text)
@@ -131,6 +137,19 @@ def _empty_dataset(error: BaseException) -> str | None:
     return (
         f'images were expected in the {type(dataset).__name__} of {" ".join(places) or "the config"}, and it has none: '
         f'correct its paths, and what filter_cfg, metainfo.classes, indices or fraction leave of it.'
+    )
+
+
+def _no_metric(error: BaseException) -> str | None:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    frame = next((each for each in frames if each.f_code.co_name == '_save_best_checkpoint'), None)
+    if not isinstance(error, KeyError) or frame is None:
+        return None
+    known = list(frame.f_locals.get('metrics') or {})
+    name = str(error.args[0])
+    return (
+        f'default_hooks.checkpoint.save_best is expected to be a metric of the validation ({", ".join(known)}), and it '
+        f'is {name}{nearest(name, known)}: correct the name; the checkpoint of the epoch was saved before.'
     )
 
 

@@ -33,6 +33,11 @@ class ImagePreprocessor(BaseDataPreprocessor):
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """``inputs: uint8 [B, 3, H, W]`` -> normalised float; other entries are only moved to the device."""
+        if 'inputs' not in data:
+            raise UserError(
+                f'a batch with inputs was expected, and it has {", ".join(data) or "nothing"}: end the pipeline of the '
+                f'dataset with PackInputs.'
+            )
         data = self.cast_data(data)
         inputs = (data['inputs'].to(self.mean.dtype) - self.mean) / self.std
         if self.channels_last:

@@ -10,6 +10,7 @@ from tests.configs.catalog import CONFIGS
 from tests.conftest import REPO
 
 COUNTS = ['train_dataloader.batch_size', 'train_cfg.max_epochs', 'default_hooks.logger.interval']
+HSAKD = str(REPO / 'configs' / 'demo' / 'hsakd.py')
 PLAIN = str(REPO / 'configs' / 'demo' / 'plain.py')
 
 
@@ -40,11 +41,21 @@ def test_what_has_to_be_a_positive_integer(key, value) -> None:
         ('randomness.seed', 2**32, 'from 0 to 4294967295'),
         ('train_dataloader.dataset', None, 'a dict, and it is None'),
         ('env_cfg', None, 'a dict, and it is None'),
+        ('model.backbone', None, 'a dict, and it is None'),
+        ('custom_hooks', 'EMAHook', 'a list'),
+        ('log_level', 'LOUD', 'a level'),
+        ('optim_wrapper.clip_grad', dict(max=1), 'max_norm'),
+        ('optim_wrapper.clip_grad', 1.0, 'a dict with some of'),
+        ('train_dataloader.collate_fn.type', 'nothing', 'there is no nothing'),
+        ('val_dataloader.collate_fn.type', 'default_colate', 'did you mean default_collate'),
+        ('model.temperature', 0, 'above 0'),
+        ('default_hooks.distillation.teacher', None, 'a dict, and it is None'),
+        ('default_hooks.distillation.ramp_up_epochs', -1, 'at least 0'),
     ],
 )
 def test_other_values(key, value, said) -> None:
     with pytest.raises(UserError, match=said) as caught:
-        load_config(PLAIN, {key: value})
+        load_config(HSAKD if 'distillation' in key else PLAIN, {key: value})
     assert str(caught.value).startswith(key)
 
 
@@ -57,6 +68,9 @@ def test_other_values(key, value, said) -> None:
         ('randomness.seed', None),
         ('default_hooks.checkpoint.interval', -1),
         ('param_scheduler', None),
+        ('log_level', 'DEBUG'),
+        ('optim_wrapper.clip_grad', dict(max_norm=1.0)),
+        ('train_dataloader.collate_fn.type', 'torch.utils.data.default_collate'),
         ('train_dataloader.num_workers', 0),
     ],
 )

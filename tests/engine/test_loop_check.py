@@ -89,3 +89,10 @@ def test_no_checkpoint_without_a_step(config, run) -> None:
     runner.train_loop._iter = 0
     with pytest.raises(UserError, match='no step was taken'):
         runner.call_hook('before_save_checkpoint', checkpoint={})
+
+
+def test_a_best_metric_that_is_not_measured(config, run) -> None:
+    with pytest.raises(KeyError) as caught:
+        run(config('plain', **{'default_hooks.checkpoint.save_best': 'top1'}))
+    said = user_message(caught.value)
+    assert '(accuracy/top1' in said and 'did you mean accuracy/top1' in said

@@ -150,6 +150,30 @@ def test_sizes_of_images(train, digits, workers, size, pipeline, said) -> None:
     assert_said(train('demo/plain', NARROW, *on(digits), *options), said)
 
 
+@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.parametrize(
+    'pipeline, said',
+    [
+        (UNCROPPED[:1], 'end it with PackInputs'),
+        (UNCROPPED[1:], 'PackInputs expects an image, .* begin the pipeline with LoadImage'),
+        ([dict(type='torchvision/Resize', size=32), *UNCROPPED], 'Resize.* expects an image'),
+        ([], 'end the pipeline of the dataset with PackInputs'),
+    ],
+)
+def test_incomplete_pipelines(train, digits, workers, pipeline, said) -> None:
+    options = [f'train_dataloader.num_workers={workers}', f'train_dataloader.dataset.pipeline={pipeline}']
+    assert_said(train('demo/plain', NARROW, *on(digits), *options), said)
+
+
+def test_a_folder_that_is_none(train) -> None:
+    assert_said(train('demo/plain', NARROW, 'train_dataloader.dataset.data_root=None'), 'data_root is expected to be')
+
+
+def test_a_teacher_that_is_none(train) -> None:
+    said = train('demo/hsakd', NARROW, 'default_hooks.distillation.checkpoint=None')
+    assert_said(said, 'default_hooks.distillation.checkpoint')
+
+
 @pytest.mark.parametrize(
     'classes, said',
     [

@@ -8,6 +8,15 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.registry import TRANSFORMS
 
 
+def image_of(results: dict, transform: str):
+    """The image of a sample, or UserError where none is loaded."""
+    if 'img' not in results:
+        raise UserError(
+            f'{transform} expects an image, and the sample has {", ".join(results)}: begin the pipeline with LoadImage.'
+        )
+    return results['img']
+
+
 @TRANSFORMS.register_module()
 class PackInputs:
     """Packs ``img`` (RGB, PIL or uint8 tensor) and ``gt_label`` as the models expect them.
@@ -27,7 +36,7 @@ class PackInputs:
         self.with_index = with_index
 
     def __call__(self, results: dict) -> dict:
-        image = results['img']
+        image = image_of(results, type(self).__name__)
         if not isinstance(image, Tensor):
             image = torch.from_numpy(np.array(image))
             image = image.permute(2, 0, 1) if image.ndim == 3 else image[None]

@@ -13,6 +13,7 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.registry import TRANSFORMS
 
 from .build import build_transforms
+from .formatting import image_of
 
 
 class TorchvisionTransform:
@@ -34,7 +35,7 @@ class TorchvisionTransform:
             UserError: The transform cannot be applied to this image, such as a crop to one that is smaller.
         """
         try:
-            results['img'] = self.transform(results['img'])
+            results['img'] = self.transform(image_of(results, str(self)))
         except (ValueError, RuntimeError, TypeError, MemoryError, OverflowError) as error:
             height, width = F.get_size(results['img'])
             name = results.get('img_path') or f'number {results.get("sample_idx")}'
