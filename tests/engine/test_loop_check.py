@@ -95,4 +95,4 @@ def test_a_best_metric_that_is_not_measured(config, run) -> None:
     with pytest.raises(KeyError) as caught:
         run(config('plain', **{'default_hooks.checkpoint.save_best': 'top1'}))
     said = user_message(caught.value)
-    assert '(accuracy/top1' in said and 'did you mean accuracy/top1' in said
+    assert '(accuracy/top1), and it is top1: correct the name' in said
