@@ -5,7 +5,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hsakd_mm.datasets.boxes.checks import CLIP, FAR_OUTSIDE, NO_AREA, OUTSIDE, THIN, Findings, describe, first_places
+from hsakd_mm.datasets.boxes.checks import (
+    CLIP,
+    EXTENSIONS,
+    FAR_OUTSIDE,
+    NO_AREA,
+    OUTSIDE,
+    THIN,
+    Findings,
+    describe,
+    first_places,
+)
 from hsakd_mm.datasets.boxes.coco_check import CocoFile, check_coco, read_coco
 from hsakd_mm.datasets.boxes.image_files import absent_files, check_files
 from hsakd_mm.datasets.boxes.voc_check import check_voc
@@ -125,13 +135,9 @@ class AnnotationFiles:
         xml = [os.path.join(xml_folder, f'{name}.xml') for name in names]
         if absent := absent_files([*paths, *xml]):
             stem = os.path.splitext(os.path.basename(absent[0]))[0]
-            others = {**by_stem(image_folder, ('.jpg', '.jpeg', '.png', '.bmp')), **known}.get(stem, [])
+            others = [*by_stem(image_folder, EXTENSIONS).get(stem, []), *known.get(stem, [])]
             other = [name for name in others if not name.endswith(('.jpg', '.xml'))]
-            hint = (
-                f'; MMDetection needs .jpg and .xml, and there is {other[0]}: convert with voc_to_coco.py'
-                if other
-                else ''
-            )
+            hint = f'; MMDetection needs .jpg and .xml, and there is {other[0]}: use voc_to_coco.py' if other else ''
             raise self.absent(absent, f' (of the {len(names)} names looked for in {path}{hint})')
         classes = classes_of(dataset)
         read = check_voc(xml, classes, path)

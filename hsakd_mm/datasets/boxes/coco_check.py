@@ -66,7 +66,7 @@ class CocoFile:
 
     def notes(self) -> list:
         """A sentence for each kind of thing that was mended."""
-        return [f'{self.path}: {len(places)} {what} ({first_places(places)}).' for what, places in self.mended.items()]
+        return [f'{self.path}: {what}: {len(places)} ({first_places(places)}).' for what, places in self.mended.items()]
 
 
 def read_coco(path: str) -> CocoFile:
@@ -92,7 +92,7 @@ def read_coco(path: str) -> CocoFile:
     _check_categories(path, content['categories'])
     annotations, mended = _mend(content['annotations'], path)
     if has_mark:
-        mended['byte order mark was left out'] = ['at its start']
+        mended['a byte order mark, which pycocotools cannot read and the copy lacks'] = ['at its start']
     return CocoFile(path, dict(content, annotations=annotations), mended)
 
 
@@ -120,7 +120,8 @@ def check_coco(content: dict, images: str | None, clip: float, masks: bool = Fal
         file = os.path.normpath(name)
         reason = DUPLICATE if number in sizes or file in files else _wrong_image(image, images)
         if reason:
-            findings.image(reason, f'{name}, id {number}' if reason == DUPLICATE else name)
+            detail = {DUPLICATE: f', id {number}', MALFORMED: f', {image["width"]!r} x {image["height"]!r}'}
+            findings.image(reason, name + detail.get(reason, ''))
             continue
         files.add(file)
         sizes[number] = image['width'], image['height']
@@ -200,20 +201,22 @@ def _mend(annotations: Sequence, path: str) -> tuple:
         crowd = box.get('iscrowd')
         if crowd is None:
             changes['iscrowd'] = 0
-            mended.setdefault('annotations without iscrowd have 0', []).append(place)
+            mended.setdefault('annotations without iscrowd, which now have 0', []).append(place)
         elif crowd in ('0', '1'):
             changes['iscrowd'] = int(crowd)
-            mended.setdefault('texts of iscrowd are numbers', []).append(place)
+            mended.setdefault('iscrowd as a text, which now is a number', []).append(place)
         if box.get('ignore'):
             changes.update(iscrowd=1, ignore=0)
-            mended.setdefault('annotations with ignore=1 have iscrowd=1', []).append(place)
+            mended.setdefault('annotations with ignore=1, which now have iscrowd=1', []).append(place)
         area = box.get('area')
         if not (_is_number(area) and area > 0) and _is_box(box['bbox']) and min(box['bbox'][2:]) > 0:
             changes['area'] = round(box['bbox'][2] * box['bbox'][3], 3)
-            mended.setdefault('annotations without an area have that of the box', []).append(place)
+            mended.setdefault('annotations without an area, which now have that of the box', []).append(place)
         if not _is_number(own) or own == 0 or own != int(own):
             without_id.append(len(done))
-            mended.setdefault('annotation ids that were absent, 0 or no whole number are new', []).append(place)
+            mended.setdefault('annotation ids that are absent, 0 or no whole number, which now are new', []).append(
+                place
+            )
         else:
             used.add(own)
         done.append({**box, **changes} if changes else box)
