@@ -16,7 +16,8 @@ from hsakd_mm.datasets.boxes.checks import (
     describe,
     first_places,
 )
-from hsakd_mm.datasets.boxes.coco_check import CocoFile, check_coco, read_coco
+from hsakd_mm.datasets.boxes.coco_check import check_coco
+from hsakd_mm.datasets.boxes.coco_read import CocoFile, no_garbage, read_coco
 from hsakd_mm.datasets.boxes.image_files import absent_files, check_files
 from hsakd_mm.datasets.boxes.voc_check import check_voc
 from hsakd_mm.datasets.boxes.voc_xml import by_stem, image_id
@@ -74,12 +75,13 @@ class AnnotationFiles:
         """
         key = os.path.realpath(path), masks
         if key not in self._coco:
-            file = read_coco(path)
+            file = read_coco(path, masks)
             if not file.content['images']:
                 raise UserError(f'images were expected in {path}, and it lists none: correct ann_file.')
-            clean, findings = check_coco(file.content, None, CLIP, masks)
+            with no_garbage():
+                clean, findings = check_coco(file.content, None, CLIP, masks)
             notes = file.notes() + _refuse(findings, path, len(file.content['annotations']), 'coco_subset.py')
-            if file.mended:
+            if file.mended and (masks or key[0] not in self.mended):
                 self.mended[key[0]] = file.content
             self._coco[key] = file, clean, notes
         return self._coco[key]

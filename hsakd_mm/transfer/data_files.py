@@ -19,7 +19,7 @@ from .mended import PARTS, inner_datasets, read_instead, write_copies
 def check_data(cfg: Config, *others: Config, mended_in: str = '') -> list:
     """Check the files, images, boxes and categories that training and evaluation will read.
 
-    What is safe to mend (:mod:`hsakd_mm.datasets.boxes.coco_check`) is mended in a copy, and the
+    What is safe to mend (:mod:`hsakd_mm.datasets.boxes.coco_read`) is mended in a copy, and the
     configs are changed to read the copy.
 
     Args:

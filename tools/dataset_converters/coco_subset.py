@@ -17,7 +17,7 @@ enough images show it. If the fractions sum to less than 1, the remaining images
 same seed gives the same parts.
 
 The whole file is checked first. What is safe to mend is mended and said, see
-``hsakd_mm/datasets/boxes/coco_check.py``. If an image or a box has a problem (see README.md in this folder),
+``hsakd_mm/datasets/boxes/coco_read.py``. If an image or a box has a problem (see README.md in this folder),
 nothing is written, unless ``--skip-bad`` is given. Image files are checked only with ``--images``.
 """
 
@@ -28,9 +28,10 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from hsakd_mm.datasets.boxes.checks import Findings, reject_bad
-from hsakd_mm.datasets.boxes.coco_check import check_coco, read_coco
+from hsakd_mm.datasets.boxes.coco_check import check_coco
 from hsakd_mm.datasets.boxes.coco_files import add_options, check_options, output_paths, report_and_write, table
 from hsakd_mm.datasets.boxes.coco_json import read_classes
+from hsakd_mm.datasets.boxes.coco_read import read_coco
 from hsakd_mm.datasets.boxes.split import absent_classes, read_fractions, split
 from hsakd_mm.datasets.boxes.subset import Choice, subset
 from hsakd_mm.engine.launch import user_errors
