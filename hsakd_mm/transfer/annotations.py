@@ -31,7 +31,7 @@ SAMPLE = 200  # of more images, this many are decoded, evenly spread
 
 # Few boxes of these kinds are no reason to stop: COCO 2017 and VOC have some themselves.
 TOLERATED = (NO_AREA, THIN, OUTSIDE, FAR_OUTSIDE)
-TOLERATED_SHARE = 1e-3
+TOLERATED_SHARE = dict(measured=1e-3, trained=1e-2)  # in training MMDetection leaves them out, or clips them
 
 
 @dataclass
@@ -67,8 +67,13 @@ class AnnotationFiles:
         self.mended: dict[str, dict | str] = {}  # new content by real path
         self._coco: dict[tuple, tuple] = {}
 
-    def coco(self, path: str, masks: bool) -> tuple[CocoFile, dict, list]:
+    def coco(self, path: str, masks: bool, use: str = 'measured') -> tuple[CocoFile, dict, list]:
         """A COCO json, its content without unusable boxes, and notes.
+
+        Args:
+            path (str): The file.
+            masks (bool): Its annotations need masks.
+            use (str): 'trained' or 'measured'.
 
         Raises:
             UserError: It has problems.
@@ -80,18 +85,20 @@ class AnnotationFiles:
                 raise UserError(f'images were expected in {path}, and it lists none: correct ann_file.')
             with no_garbage():
                 clean, findings = check_coco(file.content, None, CLIP, masks)
-            notes = file.notes() + _refuse(findings, path, len(file.content['annotations']), 'coco_subset.py')
             if file.mended and (masks or key[0] not in self.mended):
                 self.mended[key[0]] = file.content
-            self._coco[key] = file, clean, notes
-        return self._coco[key]
+            self._coco[key] = file, clean, findings
+        file, clean, findings = self._coco[key]
+        notes = _refuse(findings, path, len(file.content['annotations']), 'coco_subset.py', use)
+        return file, clean, file.notes() + notes
 
-    def read(self, dataset: dict, masks: bool = False) -> Annotations:
+    def read(self, dataset: dict, masks: bool = False, use: str = 'measured') -> Annotations:
         """Check the annotation file of a dataset and its images.
 
         Args:
             dataset (dict): An innermost dataset.
             masks (bool): Its annotations need masks.
+            use (str): 'trained' or 'measured'.
 
         Raises:
             UserError: Annotations or images have problems, or the classes disagree.
@@ -101,10 +108,10 @@ class AnnotationFiles:
         if not ann_file or '://' in path or any('://' in prefix for prefix in prefixes.values()):
             return Annotations(dataset)  # remote storage, which only mmengine can read
         if is_voc(dataset):
-            return self._read_voc(dataset, path, join(root, prefixes.get('sub_data_root', '')))
+            return self._read_voc(dataset, path, join(root, prefixes.get('sub_data_root', '')), use)
         if not path.endswith('.json') or not _is_coco(dataset):
             return Annotations(dataset)
-        file, clean, notes = self.coco(path, masks)
+        file, clean, notes = self.coco(path, masks, use)
         categories = {entry['id']: entry['name'] for entry in file.content['categories']}
         classes = classes_of(dataset)
         notes = notes + check_categories(classes, list(categories.values()), path)
@@ -115,7 +122,7 @@ class AnnotationFiles:
         self._check_images(dataset, paths, [(image['width'], image['height']) for image in images], path)
         return Annotations(dataset, path, paths, boxes, file.content, notes)
 
-    def _read_voc(self, dataset: dict, path: str, folder: str) -> Annotations:
+    def _read_voc(self, dataset: dict, path: str, folder: str, use: str) -> Annotations:
         image_folder = os.path.join(folder, dataset.get('img_subdir', 'JPEGImages'))
         xml_folder = os.path.join(folder, dataset.get('ann_subdir', 'Annotations'))
         known = by_stem(xml_folder, ('.xml',))
@@ -144,7 +151,7 @@ class AnnotationFiles:
         classes = classes_of(dataset)
         read = check_voc(xml, classes, path)
         notes += check_names(classes, set(read.boxes), path)
-        notes += _refuse(read.findings, path, read.boxes.total(), 'voc_to_coco.py')
+        notes += _refuse(read.findings, path, read.boxes.total(), 'voc_to_coco.py', use)
         self._check_images(dataset, paths, read.sizes, path)
         return Annotations(dataset, path, paths, read.boxes, None, notes)
 
@@ -153,7 +160,7 @@ class AnnotationFiles:
             raise self.absent(absent, f' ({len(absent)} of the {len(paths)} images looked for in {path})')
         findings = check_files(spread(list(zip(paths, sizes))), path, _turns(dataset))
         tool = 'voc_to_coco.py' if is_voc(dataset) else 'coco_subset.py --images DIR'
-        _refuse(findings, path, 0, tool)
+        _refuse(findings, path, 0, tool, 'measured')
 
 
 def spread(items: list) -> list:
@@ -190,7 +197,7 @@ def _turns(dataset: dict) -> bool:
     )
 
 
-def _refuse(findings: Findings, path: str, total: int, tool: str) -> list:
+def _refuse(findings: Findings, path: str, total: int, tool: str, use: str) -> list:
     """A note on problems that are rare enough to be tolerated.
 
     Raises:
@@ -199,7 +206,7 @@ def _refuse(findings: Findings, path: str, total: int, tool: str) -> list:
     few = {
         reason: places
         for reason, places in findings.boxes.items()
-        if reason in TOLERATED and len(places) <= TOLERATED_SHARE * total
+        if reason in TOLERATED and len(places) <= TOLERATED_SHARE[use] * total
     }
     if findings.images or len(few) < len(findings.boxes):
         raise UserError(
@@ -207,7 +214,7 @@ def _refuse(findings: Findings, path: str, total: int, tool: str) -> list:
             f'{describe(findings)}: correct them, or write annotations without them with '
             f'tools/dataset_converters/{tool} ... --skip-bad.'
         )
+    effect = 'the metric counts them as missed' if use == 'measured' else 'MMDetection leaves out those under a pixel'
     return [
-        f'{path}: {describe(Findings(boxes=few))}; these are under {TOLERATED_SHARE:.1%} of its boxes. MMDetection '
-        f'leaves boxes under a pixel out of training, and its metric counts them.'
+        f'{path}: {describe(Findings(boxes=few))}: under {TOLERATED_SHARE[use]:.1%} of its boxes; {effect}.'
     ] * bool(few)

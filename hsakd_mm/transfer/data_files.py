@@ -43,10 +43,11 @@ def check_data(cfg: Config, *others: Config, mended_in: str = '') -> list:
     files = AnnotationFiles(lambda paths, of: _absent(cfg, paths, of))
     known = {
         part: [
-            files.read(dataset, needs_masks(dataset, evaluators_of(cfg, part) if part == measure else ()))
+            files.read(dataset, needs_masks(dataset, evaluators), 'measured' if part == measure else 'trained')
             for dataset in members
         ]
         for part, members in parts.items()
+        for evaluators in [evaluators_of(cfg, part) if part == measure else []]
     }
     check_same_classes(known)
     notes = [note for members in known.values() for each in members for note in each.notes]

@@ -125,17 +125,25 @@ def test_the_first_three_places_are_named(tmp_path) -> None:
     assert 'annotation 26' not in str(told.value)
 
 
-def test_a_few_thin_boxes_of_very_many_are_said_and_accepted(tmp_path) -> None:
+@pytest.mark.parametrize(
+    'part, boxes, said',
+    [('val', 2000, 'counts them as missed'), ('val', 200, ''), ('train', 200, 'leaves out those'), ('train', 20, '')],
+)
+def test_a_few_thin_boxes_of_many_are_said_and_accepted(tmp_path, part, boxes, said) -> None:
     cfg = detector(tmp_path)
 
     def many(content: dict) -> None:
-        boxes = content['annotations']
-        boxes += [dict(boxes[0], id=100 + number) for number in range(2000)]
-        boxes[-1]['bbox'] = [4, 4, 0.5, 9]
+        first = content['annotations'][0]
+        content['annotations'] += [dict(first, id=100 + number) for number in range(boxes)]
+        content['annotations'][-1]['bbox'] = [4, 4, 0.5, 9]
 
-    change(tmp_path / 'val.json', many)
-    (note,) = check_data(cfg)
-    assert '1 box (thinner than 1 pixel; first annotation 2099' in note and 'under 0.1% of its boxes' in note
+    change(tmp_path / f'{part}.json', many)
+    if said:
+        (note,) = check_data(cfg)
+        assert f'1 box (thinner than 1 pixel; first annotation {99 + boxes}' in note and said in note
+        return
+    with pytest.raises(UserError, match='1 box .thinner than 1 pixel'):
+        check_data(cfg)
 
 
 def cut(path) -> None:
