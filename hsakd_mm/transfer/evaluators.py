@@ -8,7 +8,7 @@ from mmengine.config import Config
 from hsakd_mm.datasets.boxes.same_truth import difference
 from hsakd_mm.errors import UserError
 
-from .annotations import AnnotationFiles, Annotations
+from .annotations import AnnotationFiles, Annotations, is_voc
 from .categories import classes_of
 
 _MOVES = ('Resize', 'Flip', 'Crop', 'Rotate', 'Affine', 'Expand', 'Mosaic', 'Shear', 'Translate')
@@ -60,6 +60,11 @@ def check_evaluators(cfg: Config, part: str, measured: Sequence[Annotations], fi
     copies, notes = {}, []
     for evaluator in coco:
         path = evaluator.get('ann_file')
+        if path and any(is_voc(known.dataset) for known in measured):
+            raise UserError(
+                f'{part}_dataloader reads the XML files of Pascal VOC, and CocoMetric reads {path}, where images have '
+                f'other ids: use VOCMetric, or convert the data with tools/dataset_converters/voc_to_coco.py.'
+            )
         if not path or '://' in path or any(known.content is None for known in measured):
             continue
         copy, said = _compare(path, part, measured, files, needs_masks({}, [evaluator]))

@@ -119,6 +119,13 @@ def test_without_a_size_the_image_has_the_word(voc, tmp_path) -> None:
     assert check_data(voc) == []
 
 
+def test_cocos_metric_beside_vocs_loader(voc, tmp_path) -> None:
+    (tmp_path / 'a.json').write_text('{}')
+    voc.val_evaluator = dict(type='CocoMetric', ann_file=str(tmp_path / 'a.json'))
+    with pytest.raises(UserError, match='use VOCMetric, or convert the data'):
+        check_data(voc)
+
+
 def test_an_image_that_is_listed_twice(voc, tmp_path) -> None:
     (tmp_path / 'val' / 'list.txt').write_text('11\n11\n')
     with pytest.raises(UserError, match='each image once was expected in .*list.txt'):
