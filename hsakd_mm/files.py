@@ -44,6 +44,24 @@ def write_json(path: str, content: dict) -> None:
     write_atomically(path, lambda file: file.write(json.dumps(content, indent=1).encode() + b'\n'))
 
 
+def read_text(path: str) -> str:
+    """The content of a text file in UTF-8, with or without a byte order mark, which is left out.
+
+    Raises:
+        OSError: The file cannot be read.
+        UserError: Its bytes are not UTF-8.
+    """
+    with open(path, 'rb') as file:
+        content = file.read()
+    try:
+        return content.decode('utf-8').removeprefix('\ufeff')
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f'text in UTF-8 was expected in {path}, and byte {error.start} (0x{content[error.start]:02x}) is not: '
+            f'save the file as UTF-8.'
+        ) from error
+
+
 def read_json(*path: str) -> dict:
     """The content of a JSON file, given as parts of its path; an empty dict where there is none."""
     try:

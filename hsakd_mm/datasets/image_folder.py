@@ -14,7 +14,7 @@ from hsakd_mm.processes import on_all_ranks
 from hsakd_mm.registry import DATASETS
 
 from .few_shot import check_fraction, stratified_subset
-from .images import NON_RGB
+from .images import NON_RGB, is_hidden
 from .same_classes import check_data_root, chosen_classes
 from .transforms import build_transforms
 from .verify import verify_images
@@ -24,7 +24,8 @@ from .verify import verify_images
 class ImageFolder(BaseDataset):
     """Images in ``data_root/split/<class>/**``; labels number the class folders in alphabetical order.
 
-    Every file in a class folder must be an image, except hidden ones. A sample enters the pipeline
+    Every file in a class folder must be an image, except hidden ones and those of operating systems
+    (``.DS_Store``, ``Thumbs.db``). Photographs are turned upright (:mod:`.images`). A sample enters the pipeline
     as ``dict(img_path: str, gt_label: int, sample_idx: int, non_rgb: str)``.
 
     Args:
@@ -141,7 +142,7 @@ def _entries(folder: str) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.name.startswith('.'):
+                if not is_hidden(entry.name):
                     (folders if entry.is_dir() else files).append(entry.name)
     except OSError as error:
         raise UserError(

@@ -1,4 +1,12 @@
-"""Reads image files as 8-bit RGB; errors name the file and the reason."""
+"""Reads image files as upright 8-bit RGB; errors name the file and the reason.
+
+Cameras store a photograph as the sensor saw it, and its orientation in an EXIF tag. :func:`read_rgb`
+turns the image as the tag says, because a pretext task that predicts rotations would otherwise learn
+that sideways photographs are upright, and because OpenCV, with which MMDetection reads images, turns
+them too. Images without a tag are not changed.
+"""
+
+import struct
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -8,6 +16,18 @@ from hsakd_mm.errors import UserError
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'PPM')
 
 NON_RGB = ('error', 'convert')
+
+ORIENTATION = 0x0112  # EXIF tag
+_TURNS = {  # what makes an image with this orientation upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SYSTEM_FILES = ('thumbs.db', 'ehthumbs.db', 'desktop.ini', 'icon\r', '__macosx')
 
 _KINDS = {
     '1': 'black and white',
@@ -19,7 +39,7 @@ _KINDS = {
 
 
 def read_rgb(path: str, non_rgb: str = 'error') -> Image.Image:
-    """Decode an image file.
+    """Decode an image file, and turn it upright.
 
     Args:
         path (str): The file.
@@ -35,11 +55,43 @@ def read_rgb(path: str, non_rgb: str = 'error') -> Image.Image:
     try:
         with Image.open(path, formats=FORMATS) as image:
             check_kind(image, path, non_rgb)
-            return to_rgb(image)
+            return upright(to_rgb(image), image)
     except UserError:
         raise
     except Exception as error:  # a decoder has many ways to fail on bad bytes
         raise unreadable(path, error) from error
+
+
+def upright(pixels: Image.Image, opened: Image.Image) -> Image.Image:
+    """Turn ``pixels`` as the orientation of the image that they were loaded from says."""
+    turn = _TURNS.get(orientation(opened.info.get('exif', b'')))  # PIL turns a TIFF itself
+    return pixels if turn is None else pixels.transpose(turn)
+
+
+def orientation(exif: bytes) -> int:
+    """The orientation, 1 to 8, in the bytes of an EXIF block, read as OpenCV does; 1 if there is none.
+
+    PIL's ``getexif`` would also take it from XMP metadata, which OpenCV does not know.
+    """
+    data = exif.removeprefix(b'Exif\0\0')
+    order = {b'II': '<', b'MM': '>'}.get(data[:2])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f'{order}I', data, 4)
+        (entries,) = struct.unpack_from(f'{order}H', data, start)
+        for number in range(entries):
+            tag, _, _, value = struct.unpack_from(f'{order}HHIH', data, start + 2 + 12 * number)
+            if tag == ORIENTATION:
+                return value if value in range(1, 9) else 1
+    except struct.error:  # the block is cut off
+        pass
+    return 1
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden or of an operating system, such as ``._a.jpg`` or ``Thumbs.db``."""
+    return name.startswith('.') or name.lower() in _SYSTEM_FILES
 
 
 def check_kind(image: ImageFile.ImageFile, path: str, non_rgb: str) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.pool import ThreadPool
+from typing import BinaryIO
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
 from mmengine.logging import print_log
@@ -61,15 +62,20 @@ def check_ends(path: str, non_rgb: str) -> None:
     try:
         with open(path, 'rb') as file, Image.open(file, formats=FORMATS) as image:
             check_kind(image, path, non_rgb)
-            mark = _END_MARKS.get(image.format or '')
-            file.seek(-16, os.SEEK_END)
-            complete = mark is not None and file.read().endswith(mark)
+            complete = has_end_mark(file, image.format)
     except UserError:
         raise
     except Exception as error:
         raise unreadable(path, error) from error
     if not complete:  # bytes after the end marker are harmless and not rare: the decoder decides
         read_rgb(path, non_rgb)
+
+
+def has_end_mark(file: BinaryIO, kind: str | None) -> bool:
+    """Whether a file of this format, such as 'JPEG', ends with the format's end marker."""
+    mark = _END_MARKS.get(kind or '')
+    file.seek(-16, os.SEEK_END)
+    return mark is not None and file.read().endswith(mark)
 
 
 def _check_share(paths: Sequence[str], check: Callable, done: int, total: int, began: float) -> None:

@@ -20,7 +20,8 @@ from hsakd_mm.checkpoints.source import RANDOM
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.reports.comparison import FailedRun
-from hsakd_mm.transfer.data_files import check_data, inner_datasets
+from hsakd_mm.transfer.data_files import check_data
+from hsakd_mm.transfer.mended import inner_datasets
 
 from .bench import Bench, smoke_options
 from .detector_list import DetectorList

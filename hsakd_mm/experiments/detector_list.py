@@ -113,7 +113,7 @@ class DetectorList:
             frozen = {run.frozen for run in first.values()}  # which the runs' rows have
             self.origins[name] = [note for note in said if note not in frozen]
             print('\n'.join(f'{name}: {note}' for note in said))
-        data = check_data(self.runs[0].cfg)
+        data = check_data(*(run.cfg for run in self.runs), mended_in=self.work_dir)
         self.notes += data
         print('\n'.join(data), flush=True)
 

@@ -11,8 +11,8 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.detection_records import FILE, read_record
 from hsakd_mm.files import read_json, write_atomically
 from hsakd_mm.reports.metrics import METRICS, in_percent, read_metrics
-from hsakd_mm.transfer.data_files import inner_datasets
 from hsakd_mm.transfer.detector import as_test_config, evaluated_split
+from hsakd_mm.transfer.mended import inner_datasets
 
 from .child import tool
 

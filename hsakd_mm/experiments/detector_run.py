@@ -114,7 +114,7 @@ class DetectorRun:
     def check(self) -> None:
         """Check before training that the weights fit and the data is there; print the notes."""
         self.check_fit()
-        self.notes += check_data(self.cfg)
+        self.notes += check_data(self.cfg, mended_in=self.work_dir)
         print('\n'.join(self.notes), flush=True)
 
     def check_fit(self) -> None:

@@ -5,6 +5,7 @@ import os
 import numpy as np
 from PIL import Image
 
+from hsakd_mm.datasets.images import upright
 from hsakd_mm.evaluation.average_precision import IOUS
 from hsakd_mm.evaluation.detection_records import FILE, of_image, read_record
 
@@ -65,7 +66,8 @@ def _draw_scenes(made, matches: dict, grouped: dict, file: str) -> None:
     images = [image for image in records[0]['images'] if image['id'] in used]
     chosen = [images[int(number)] for number in np.linspace(0, len(images) - 1, min(SCENES, len(images)))]
     try:
-        pixels = [np.asarray(Image.open(image['file']).convert('RGB')) for image in chosen]
+        opened = [Image.open(image['file']) for image in chosen]
+        pixels = [np.asarray(upright(image.convert('RGB'), image)) for image in opened]
     except OSError as error:
         made.remarks.append(
             f'No detections are drawn: a test image cannot be read from {os.getcwd()} ({error.strerror or error}).'

@@ -1,22 +1,54 @@
 """Compare the classes of the detector's heads, the dataset's config and the annotation file."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from mmengine.config import Config
 from mmengine.fileio import list_from_file
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.files import read_text
 
 
 def classes_of(dataset: dict) -> tuple:
-    """Class names of a dataset in label order: ``metainfo.classes``, else those of its type."""
+    """Class names of a dataset in label order: ``metainfo.classes``, else those of its type.
+
+    Raises:
+        UserError: ``metainfo.classes`` is not a list of names, nor a file of them.
+    """
     classes = (dataset.get('metainfo') or {}).get('classes')
     if classes is None:
         from mmdet.registry import DATASETS
 
         known = DATASETS.get(dataset.get('type', ''))
-        classes = (getattr(known, 'METAINFO', None) or {}).get('classes') or ()
-    return tuple(list_from_file(classes) if isinstance(classes, str) else classes)
+        return tuple((getattr(known, 'METAINFO', None) or {}).get('classes') or ())
+    given = classes
+    if isinstance(classes, str):
+        if '://' in classes:
+            return tuple(list_from_file(classes))
+        if not os.path.isfile(classes):
+            raise UserError(
+                f'metainfo.classes should be a list of names, or a file with one a line, and it is the text '
+                f'{classes!r}, which is no file: write one class as classes=({classes!r},), with a comma.'
+            )
+        try:
+            classes = [line.strip() for line in read_text(classes).splitlines() if line.strip()]
+        except OSError as error:
+            raise UserError(
+                f'class names were expected in {classes}, of metainfo.classes, and it cannot be read '
+                f'({error.strerror}): mend its permissions or name another file.'
+            ) from error
+    if (
+        not isinstance(classes, list | tuple)
+        or not classes
+        or not all(name and isinstance(name, str) for name in classes)
+    ):
+        raise UserError(
+            f'metainfo.classes should be a list of names, each a text in quotes, and it is {given!r}: correct it.'
+        )
+    if twice := [name for name in dict.fromkeys(classes) if list(classes).count(name) > 1]:
+        raise UserError(f'metainfo.classes should name each class once, and names {_some(twice)} twice: correct it.')
+    return tuple(classes)
 
 
 def check_heads(cfg: Config, dataset: dict) -> None:

@@ -40,7 +40,9 @@ def test_collate(tmp_path) -> None:
 
 def test_hidden_files_are_no_images_and_folders_may_nest(tmp_path) -> None:
     root = image_folder(tmp_path)
-    (root / 'ant' / '.DS_Store').write_bytes(b'x')
+    for name in ('.DS_Store', '._0.png', 'Thumbs.db', 'desktop.ini'):
+        (root / 'ant' / name).write_bytes(b'x')
+    (root / '__MACOSX').mkdir()
     (root / '.cache').mkdir()
     (root / 'README').write_text('beside the classes, not in one')
     (root / 'bee' / 'images').mkdir()

@@ -49,9 +49,9 @@ def test_split_into_disjoint_parts(tool, tmp_path) -> None:
     parts = {name: read(tmp_path / 'parts' / f'{name}.json') for name in ('train', 'val', 'test')}
     assert [len(part['images']) for part in parts.values()] == [18, 9, 3]
     assert sorted(image['id'] for part in parts.values() for image in part['images']) == list(range(30))
-    assert sorted(box['id'] for part in parts.values() for box in part['annotations']) == list(
-        range(len(source['annotations']))
-    )
+    assert sorted(box['id'] for part in parts.values() for box in part['annotations']) == [
+        box['id'] for box in source['annotations']
+    ]
     for part in parts.values():
         named = {image['id'] for image in part['images']}
         assert {box['image_id'] for box in part['annotations']} <= named
@@ -84,7 +84,7 @@ def many_images(count: int) -> dict:
         categories=[dict(id=number, name=name) for number, name in enumerate('abc')],
         annotations=[
             dict(id=number, image_id=image, category_id='abc'.index(name), bbox=[8, 8, 16, 16], area=256, iscrowd=0)
-            for number, (image, name) in enumerate(shown)
+            for number, (image, name) in enumerate(shown, 1)
         ],
     )
 

@@ -16,7 +16,8 @@ exactly the sizes asked for, about the same proportions of classes, and each has
 enough images show it. If the fractions sum to less than 1, the remaining images are left out. The
 same seed gives the same parts.
 
-The whole file is checked first. If an image or a box has a problem (see README.md in this folder),
+The whole file is checked first. What is safe to mend is mended and said, see
+``hsakd_mm/datasets/boxes/coco_read.py``. If an image or a box has a problem (see README.md in this folder),
 nothing is written, unless ``--skip-bad`` is given. Image files are checked only with ``--images``.
 """
 
@@ -27,10 +28,12 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from hsakd_mm.datasets.boxes.checks import Findings, reject_bad
+from hsakd_mm.datasets.boxes.coco_check import check_coco
 from hsakd_mm.datasets.boxes.coco_files import add_options, check_options, output_paths, report_and_write, table
 from hsakd_mm.datasets.boxes.coco_json import read_classes
+from hsakd_mm.datasets.boxes.coco_read import read_coco
 from hsakd_mm.datasets.boxes.split import absent_classes, read_fractions, split
-from hsakd_mm.datasets.boxes.subset import Choice, check_coco, read_coco, subset
+from hsakd_mm.datasets.boxes.subset import Choice, subset
 from hsakd_mm.engine.launch import user_errors
 
 
@@ -75,7 +78,10 @@ def write_subset(args: argparse.Namespace) -> None:
     fractions = read_fractions(args.split or ())
     source = os.path.splitext(os.path.basename(args.source))[0]
     paths = output_paths(args.out, fractions or [source], args.force)
-    content, findings = check_coco(read_coco(args.source), args.images, args.clip)
+    file = read_coco(args.source)
+    for note in file.notes():
+        print(f'mended: {note}')
+    content, findings = check_coco(file.content, args.images, args.clip)
     reject_bad({source: findings}, args.skip_bad)
     chosen = subset(content, choice, args.source)
     if fractions:

@@ -1,12 +1,19 @@
 """Checks of the images and boxes of a detection dataset, and a list of the problems found."""
 
+import io
 import math
+import os
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
-from PIL import Image
+import numpy as np
+from PIL import Image, UnidentifiedImageError
 
-from hsakd_mm.datasets.images import FORMATS, unreadable
+from hsakd_mm.datasets.images import FORMATS, ORIENTATION, orientation, unreadable
+from hsakd_mm.datasets.verify import has_end_mark
 from hsakd_mm.errors import UserError
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm')
@@ -14,12 +21,16 @@ EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm')
 MISSING, DUPLICATE, UNREADABLE = 'missing image file', 'duplicate image', 'unreadable image file'
 WRONG_SIZE, NO_ANNOTATION = 'size disagrees with the image', 'missing annotation file'
 MALFORMED, UNKNOWN = 'malformed annotation', 'unknown category'
+NO_IMAGE, DUPLICATE_ID = 'of an image that is not listed', 'duplicate id'
+NO_MASK = 'without a mask'
 NO_AREA, THIN = 'zero area', 'thinner than 1 pixel'
 OUTSIDE, FAR_OUTSIDE = 'outside the image', 'reaches far outside the image'
 
 # YOLO's six decimals are off by less. Clipping so little is neither an error nor counted.
 ROUNDING = 0.05  # pixels
-_ORIENTATION = 0x0112  # EXIF tag; values from 5 swap width and height
+CLIP = 0.01  # of a side: a box may reach so far outside its image
+_SWAPPED = (5, 6, 7, 8)  # orientations that exchange width and height
+_TAIL = 70_000  # bytes; an EXIF block has up to 65,535
 
 
 @dataclass
@@ -36,25 +47,72 @@ class Findings:
     def box(self, reason: str, place: str) -> None:
         self.boxes.setdefault(reason, []).append(place)
 
+    def add(self, other: 'Findings') -> None:
+        for kind in ('images', 'boxes'):
+            for reason, places in getattr(other, kind).items():
+                getattr(self, kind).setdefault(reason, []).extend(places)
+        self.clipped += other.clipped
+
     def __bool__(self) -> bool:
         return bool(self.images or self.boxes)
 
 
 def image_size(path: str) -> tuple:
-    """Width and height in pixels, read from the file's header.
+    """Width and height in pixels of the image as OpenCV loads it, read from the file's header.
 
-    The EXIF orientation of a JPEG is applied, as OpenCV does, with which MMDetection reads images.
+    OpenCV turns an image as the orientation in its EXIF block says. Which formats it turns depends on
+    its version (5.0: JPEG, PNG, WebP and TIFF), so the installed one is asked.
 
     Raises:
         UserError: The file is not an image.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
+            kind = 'JPEG' if image.format == 'MPO' else image.format or ''
             width, height = image.size
-            turned = image.format in ('JPEG', 'MPO') and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            tag = 1
+            if kind == 'TIFF':  # PIL turns it itself, in some versions when it is opened
+                tags = image.tag_v2
+                width, height, tag = tags[256], tags[257], tags.get(ORIENTATION, 1)
+            elif 'exif' in image.info:
+                tag = orientation(image.info['exif'])
+            elif kind == 'PNG':
+                tag = orientation(_exif_at_the_end(path))
     except Exception as error:  # a decoder has many ways to fail on bad bytes
         raise unreadable(path, error) from error
-    return (height, width) if turned else (width, height)
+    return (height, width) if tag in _SWAPPED and opencv_turns(kind) else (width, height)
+
+
+def is_complete(path: str) -> bool:
+    """Whether the file is not cut off; OpenCV's older versions decode what is there. Unknown formats pass."""
+    try:
+        with open(path, 'rb') as file, Image.open(file, formats=FORMATS) as image:
+            if not has_end_mark(file, image.format):  # bytes behind the mark are harmless and not rare
+                file.seek(0)
+                with Image.open(file, formats=FORMATS) as again:
+                    again.load()
+    except UnidentifiedImageError:
+        return os.path.getsize(path) > 0
+    except Exception:  # a decoder has many ways to fail on bad bytes
+        return False
+    return True
+
+
+@cache
+def opencv_turns(kind: str) -> bool:
+    """Whether the installed OpenCV turns images of this format, such as 'PNG', as their EXIF block says.
+
+    Without OpenCV it is assumed to.
+    """
+    try:
+        import cv2
+    except ImportError:
+        return True
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[ORIENTATION] = 6
+    Image.new('RGB', (2, 1)).save(file, kind, exif=exif)
+    decoded = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    return decoded is not None and decoded.shape[:2] == (2, 1)
 
 
 def fit_box(corners: Sequence, size: Sequence, clip: float) -> tuple:
@@ -102,25 +160,43 @@ def reject_bad(findings: dict, skip_bad: bool) -> None:
         skip_bad (bool): ``--skip-bad``.
 
     Raises:
-        UserError: The number of problems by reason, with the first place of each.
+        UserError: The number of problems by reason, with the first places of each.
     """
     if skip_bad or not any(findings.values()):
         return
-    wrong = {}
+    every = Findings()
     for split, found in findings.items():
-        for kind, places_by in (('image', found.images), ('box', found.boxes)):
-            for reason, places in places_by.items():
-                wrong.setdefault((kind, reason), []).extend(f'{split}: {at}' for at in places)
-    parts = [
-        f'{len(places)} {_plural(kind, len(places))} ({reason}; first {places[0]})'
-        for (kind, reason), places in wrong.items()
-    ]
+        for kind in ('images', 'boxes'):
+            for reason, places in getattr(found, kind).items():
+                getattr(every, kind).setdefault(reason, []).extend(f'{split}: {place}' for place in places)
     raise UserError(
-        f'annotations without problems were expected, and there are problems with '
-        f'{", ".join(parts)}: correct them, or drop such images and boxes with --skip-bad; '
-        f'nothing was written.'
+        f'annotations without problems were expected, and there are problems with {describe(every)}: correct '
+        f'them, or drop such images and boxes with --skip-bad; nothing was written.'
     )
 
 
-def _plural(kind: str, count: int) -> str:
-    return kind if count == 1 else dict(image='images', box='boxes')[kind]
+def describe(findings: Findings) -> str:
+    """The number of problems by reason, with the first three places of each."""
+    return ', '.join(
+        f'{len(places)} {kind if len(places) == 1 else kinds} ({reason}; first {first_places(places)})'
+        for kind, kinds, found in (('image', 'images', findings.images), ('box', 'boxes', findings.boxes))
+        for reason, places in found.items()
+    )
+
+
+def first_places(places: Sequence) -> str:
+    """The first three places, and dots for more."""
+    return '; '.join(map(str, places[:3])) + ('; ...' if len(places) > 3 else '')
+
+
+def _exif_at_the_end(path: str) -> bytes:
+    """The EXIF block of a PNG that stands behind its pixels, where PIL sees it only after decoding."""
+    with open(path, 'rb') as file:
+        file.seek(max(0, os.path.getsize(path) - _TAIL))
+        tail = file.read()
+    at = tail.rfind(b'eXIf')
+    if at < 4:
+        return b''
+    (length,) = struct.unpack('>I', tail[at - 4 : at])
+    data, checksum = tail[at : at + 4 + length], tail[at + 4 + length : at + 8 + length]
+    return data[4:] if checksum == zlib.crc32(data).to_bytes(4, 'big') else b''

@@ -8,7 +8,7 @@ from collections import Counter
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import write_atomically
 
-from .checks import reject_bad
+from .checks import CLIP, reject_bad
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--clip',
         type=float,
-        default=0.01,
+        default=CLIP,
         metavar='FRACTION',
         help='clip boxes that reach outside the image by up to this fraction of its width or height (or by one '
         'pixel); more is a problem (default: %(default)s; 1 clips all boxes that touch the image)',

@@ -26,8 +26,20 @@ from dataclasses import dataclass, field
 from multiprocessing.pool import ThreadPool
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.files import read_text
 
-from .checks import DUPLICATE, MALFORMED, MISSING, UNKNOWN, UNREADABLE, WRONG_SIZE, Findings, fit_box, image_size
+from .checks import (
+    DUPLICATE,
+    MALFORMED,
+    MISSING,
+    UNKNOWN,
+    UNREADABLE,
+    WRONG_SIZE,
+    Findings,
+    fit_box,
+    image_size,
+    is_complete,
+)
 
 _LOG_EVERY = 5.0  # seconds
 
@@ -150,13 +162,14 @@ def read_classes(words: Sequence | None) -> list | None:
     """Class names from the command line: the names, or one file with a name a line.
 
     Raises:
-        UserError: There is no name, or a name occurs twice.
+        UserError: There is no name, or a name occurs twice, or a file cannot be read.
     """
     if words is None:
         return None
     if len(words) == 1 and os.path.isfile(words[0]):
-        with open(words[0], encoding='utf-8') as file:
-            words = [line.strip() for line in file if line.strip()]
+        words = [line.strip() for line in read_text(words[0]).splitlines() if line.strip()]
+    elif len(words) == 1 and words[0].lower().endswith('.txt'):
+        raise UserError(f'a file of class names was expected at {words[0]}, and there is none: correct --classes.')
     twice = sorted({name for name in words if list(words).count(name) > 1})
     if twice or not words:
         raise UserError(
@@ -174,6 +187,8 @@ def _load(sample: Sample) -> tuple | Malformed:
     try:
         size = image_size(sample.path)
     except UserError:
+        return Malformed(UNREADABLE, sample.path)
+    if not is_complete(sample.path):
         return Malformed(UNREADABLE, sample.path)
     try:
         annotation = sample.read(size)

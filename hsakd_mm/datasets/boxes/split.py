@@ -49,7 +49,7 @@ def split(content: dict, fractions: dict, seed: int = 0) -> dict:
     """Assign every image to at most one part.
 
     Args:
-        content (dict): Checked content of a COCO json (:func:`.subset.check_coco`).
+        content (dict): Checked content of a COCO json (:func:`.coco_check.check_coco`).
         fractions (dict[str, float]): Fraction of each part. If they sum to less than 1, the
             remaining images are in no part.
         seed (int): The split depends on the seed and the images' names only.

@@ -6,18 +6,11 @@ the same seed.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from hsakd_mm.errors import UserError
-
-from .checks import DUPLICATE, MALFORMED, MISSING, UNKNOWN, UNREADABLE, WRONG_SIZE, Findings, fit_box, image_size
-from .coco_json import bbox_and_area, progress
-
-NO_IMAGE = 'of an image that is not listed'
-DUPLICATE_ID = 'duplicate id'
 
 
 @dataclass
@@ -54,71 +47,6 @@ class Choice:
                 f'no box is both at least --min-area {self.min_area:g} and at most '
                 f'--max-area {self.max_area:g}: exchange them.'
             )
-
-
-def read_coco(path: str) -> dict:
-    """Read a COCO json and check that it has images, categories and annotations."""
-    try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f'a COCO json was expected at {path}, and it cannot be read '
-            f'({getattr(error, "strerror", None) or error}): name another file.'
-        ) from error
-    needed = dict(
-        images=('id', 'file_name', 'width', 'height'),
-        categories=('id', 'name'),
-        annotations=('id', 'image_id', 'category_id', 'bbox'),
-    )
-    for part, keys in needed.items():
-        entries = content.get(part) if isinstance(content, dict) else None
-        if not isinstance(entries, list) or not all(
-            isinstance(entry, dict) and all(key in entry for key in keys) for entry in entries
-        ):
-            raise UserError(
-                f'a COCO json for detection was expected at {path}, and it has no list '
-                f'"{part}" whose entries all have {", ".join(keys)}: name the '
-                f'annotations of a training or validation set.'
-            )
-    return content
-
-
-def check_coco(content: dict, images: str | None, clip: float) -> tuple:
-    """Check every image and box.
-
-    Args:
-        content (dict): See :func:`read_coco`; it is not changed.
-        images (str | None): Folder of the image files; None skips checking them.
-        clip (float): See :func:`.checks.fit_box`.
-
-    Returns:
-        tuple: The content without the images and boxes that have problems, and
-        :class:`.checks.Findings`.
-    """
-    findings, sizes, files, kept = Findings(), {}, set(), []
-    for image in progress(content['images'], len(content['images']), 'images'):
-        reason = DUPLICATE if image['id'] in sizes or image['file_name'] in files else (_wrong_image(image, images))
-        if reason:
-            findings.image(reason, image['file_name'])
-            continue
-        files.add(image['file_name'])
-        sizes[image['id']] = image['width'], image['height']
-        kept.append(image)
-    listed = {image['id'] for image in content['images']}
-    categories, seen, boxes = {entry['id'] for entry in content['categories']}, set(), []
-    for box in content['annotations']:
-        place = f'annotation {box["id"]}'
-        if box['image_id'] not in listed:
-            findings.box(NO_IMAGE, place)
-        elif box['id'] in seen:
-            findings.box(DUPLICATE_ID, place)
-        elif box['category_id'] not in categories:
-            findings.box(UNKNOWN, place)
-        elif box['image_id'] in sizes:  # otherwise its image has a problem
-            boxes += _fitted(box, sizes[box['image_id']], clip, findings, place)
-        seen.add(box['id'])
-    return dict(content, images=kept, annotations=boxes), findings
 
 
 def subset(content: dict, choice: Choice, source: str = '') -> dict:
@@ -172,39 +100,3 @@ def _draw(images: Sequence, choice: Choice) -> Sequence:
     elif choice.fraction is not None:
         count = max(1, round(choice.fraction * len(images)))
     return draw_order(images, choice.seed)[:count]
-
-
-def _wrong_image(image: dict, folder: str | None) -> str | None:
-    said = image['width'], image['height']
-    if not all(isinstance(side, int) and side > 0 for side in said):
-        return MALFORMED
-    if folder is None:
-        return None
-    path = os.path.join(folder, image['file_name'])
-    if not os.path.isfile(path):
-        return MISSING
-    try:
-        size = image_size(path)
-    except UserError:
-        return UNREADABLE
-    return None if size == said else WRONG_SIZE
-
-
-def _fitted(box: dict, size: tuple, clip: float, findings: Findings, place: str) -> list:
-    """A list of the annotation, clipped if necessary, or an empty list."""
-    try:
-        x, y, w, h = map(float, box['bbox'])
-    except (TypeError, ValueError):
-        findings.box(MALFORMED, place)
-        return []
-    corners, clipped, reason = fit_box((x, y, x + w, y + h), size, clip)
-    if reason:
-        findings.box(reason, place)
-        return []
-    if not clipped:
-        return [box]
-    findings.clipped += 1
-    fitted = bbox_and_area(corners)
-    if box.get('segmentation'):
-        fitted.pop('area')  # the area of the mask
-    return [dict(box, **fitted)]

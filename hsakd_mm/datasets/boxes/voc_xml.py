@@ -7,10 +7,13 @@ with the other.
 """
 
 import os
+import re
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from hsakd_mm.datasets.images import is_hidden
 from hsakd_mm.errors import UserError
+from hsakd_mm.files import read_text
 
 from .checks import EXTENSIONS, MALFORMED, NO_ANNOTATION
 from .coco_json import Annotation, Box, Malformed, Sample
@@ -56,14 +59,11 @@ def voc_samples(root: str, image_set: str | None, images: str, annotations: str,
         UserError: A folder or the list is missing or empty.
     """
     images, annotations = os.path.join(root, images), os.path.join(root, annotations)
-    files = _by_stem(images, EXTENSIONS)
-    if image_set is None:
-        ids = sorted(_by_stem(annotations, ('.xml',)))
-    else:
-        ids = read_list(root, image_set)
+    files, xml = by_stem(images, EXTENSIONS), by_stem(annotations, ('.xml',))
+    ids = sorted(xml) if image_set is None else read_list(root, image_set, {**files, **xml})
     samples = []
     for image_id in ids:
-        source = os.path.join(annotations, f'{image_id}.xml')
+        source = os.path.join(annotations, xml.get(image_id, [f'{image_id}.xml'])[0])
         for name in files.get(image_id, [None]):
             samples.append(
                 Sample(
@@ -81,14 +81,17 @@ def voc_samples(root: str, image_set: str | None, images: str, annotations: str,
     return samples
 
 
-def read_list(root: str, image_set: str) -> list:
-    """Image ids of an image-set list. The second column of the lists of one class is ignored."""
+def read_list(root: str, image_set: str, known: Collection) -> list:
+    """Image ids of an image-set list, a name in ``ImageSets/Main`` or a file.
+
+    The lists of one class have a second column, which is ignored: of a line, the id is the longest
+    beginning, up to a blank, that is in ``known``; so names may contain blanks.
+    """
     path = image_set
     if not os.path.isfile(path):
         path = os.path.join(root, MAIN, f'{image_set}.txt')
     try:
-        with open(path, encoding='utf-8') as file:
-            ids = [line.split()[0] for line in file if line.strip()]
+        ids = [image_id(line, known) for line in read_text(path).splitlines() if line.strip()]
     except OSError as error:
         raise UserError(
             f'a list of image ids was expected at {path}, and it cannot be read '
@@ -100,6 +103,14 @@ def read_list(root: str, image_set: str) -> list:
             f'image ids, one a line, were expected in {path}, and it is empty: name another list with --image-sets.'
         )
     return ids
+
+
+def image_id(line: str, known: Collection) -> str:
+    """The image id in a line of an image-set list; see :func:`read_list`."""
+    name = line.strip()
+    while name and name not in known:
+        name = ''.join(re.split(r'(\s+)', name)[:-2])
+    return name or re.sub(r'\s+[-+]?[01]$', '', line.strip())
 
 
 def read_xml(path: str, from_zero: bool = False) -> Annotation:
@@ -116,6 +127,8 @@ def read_xml(path: str, from_zero: bool = False) -> Annotation:
     """
     try:
         root = ET.parse(path).getroot()
+        for node in root.iter():  # without its namespace
+            node.tag = node.tag.rpartition('}')[2]
     except FileNotFoundError as error:
         raise Malformed(NO_ANNOTATION, path) from error
     except (OSError, ET.ParseError, UnicodeDecodeError, ValueError) as error:
@@ -153,10 +166,10 @@ def _size(root: ET.Element, path: str) -> tuple | None:
     return size if all(size) else None
 
 
-def _by_stem(folder: str, extensions: Sequence) -> dict:
-    """File names in a folder by their stem; a .jpg comes first."""
+def by_stem(folder: str, extensions: Sequence) -> dict:
+    """File names in a folder by their stem, without hidden files; a .jpg comes first."""
     try:
-        names = [entry.name for entry in os.scandir(folder) if not entry.is_dir()]
+        names = [entry.name for entry in os.scandir(folder) if not entry.is_dir() and not is_hidden(entry.name)]
     except OSError as error:
         raise UserError(
             f'a folder was expected at {folder}, and it cannot be read '

@@ -1,15 +1,21 @@
 """Reads YOLO's label files: a line ``class cx cy w h`` an object, relative to the image size.
 
 A line with a class and three or more points is a polygon; its box is the polygon's bounding box, as
-in Ultralytics. An image without a label file, or with an empty one, has no objects.
+in Ultralytics. If ``data.yaml`` has ``kpt_shape``, a line is a box and that many keypoints, which are
+left out. Without ``kpt_shape``, a line whose length or visibility flags (0, 1 or 2 in every third
+place) show that it is a box with keypoints is a problem, and so is one with a score. An image without
+a label file, or with an empty one, has no objects.
 """
 
 import os
 from collections.abc import Sequence
+from functools import cache
 
 import yaml
 
+from hsakd_mm.datasets.images import is_hidden
 from hsakd_mm.errors import UserError
+from hsakd_mm.files import read_text
 
 from .checks import EXTENSIONS, MALFORMED
 from .coco_json import Annotation, Box, Malformed, Sample
@@ -25,15 +31,15 @@ def read_data_yaml(path: str) -> tuple:
             ``train``, ``val``, ``test``: a folder, a file with one image a line, or several.
 
     Returns:
-        tuple: ``names``, and folders and list files by split, ``dict[str, list[str]]``.
+        tuple: ``names``; folders and list files by split, ``dict[str, list[str]]``; and the number of
+        values of an object's keypoints, 0 without ``kpt_shape``.
 
     Raises:
         UserError: The file or its names are missing, or the images of a split are not found.
     """
     try:
-        with open(path, encoding='utf-8') as file:
-            data = yaml.safe_load(file)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        data = yaml.safe_load(read_text(path))
+    except (OSError, yaml.YAMLError) as error:
         reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())[:160]
         raise UserError(
             f"YOLO's data.yaml was expected at {path}, and it cannot be read "
@@ -47,6 +53,11 @@ def read_data_yaml(path: str) -> tuple:
             f'class names, each once, were expected in {path} under `names` as a list '
             f'or a mapping from 0, and there are none: add them.'
         )
+    for name in names:
+        if isinstance(name, bool) or not isinstance(name, str | int | float):
+            raise UserError(
+                f'class names were expected in {path} under `names`, and YAML reads one as {name!r}: put it in quotes.'
+            )
     splits = {}
     for split in SPLITS:
         if wanted := data.get(split):
@@ -56,10 +67,10 @@ def read_data_yaml(path: str) -> tuple:
         raise UserError(
             f'train, val or test were expected in {path}, and all are missing: add the folder of images of each split.'
         )
-    return [str(name) for name in names], splits
+    return [str(name) for name in names], splits, _keypoint_values(path, data.get('kpt_shape'))
 
 
-def yolo_samples(places: Sequence, names: Sequence, labels: str | None = None) -> tuple:
+def yolo_samples(places: Sequence, names: Sequence, labels: str | None = None, keypoints: int = 0) -> tuple:
     """The images of folders or list files, each with a reader of its labels.
 
     Args:
@@ -68,10 +79,12 @@ def yolo_samples(places: Sequence, names: Sequence, labels: str | None = None) -
         labels (str | None): Folder of the label files, with the same sub-folders as the images.
             None uses YOLO's rule: the last ``images`` in a path is replaced by ``labels``; without
             one, labels are beside the images.
+        keypoints (int): Number of values behind each box (:func:`read_data_yaml`).
 
     Returns:
         tuple: The samples, and the folder that their names are relative to.
     """
+    listed = cache(_text_files)
     samples, paths = [], [image for place in places for image in _images(place)]
     if not paths:
         raise UserError(
@@ -82,24 +95,38 @@ def yolo_samples(places: Sequence, names: Sequence, labels: str | None = None) -
         folder = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
     for path in paths:
         name = os.path.relpath(path, folder)
-        source = os.path.splitext(os.path.join(labels, name) if labels else label_path(path))[0]
-        samples.append(_sample(name, path, f'{source}.txt', names))
+        place, stem = os.path.split(os.path.splitext(os.path.join(labels, name) if labels else label_path(path))[0])
+        source = os.path.join(place, listed(place).get(stem, f'{stem}.txt'))
+        samples.append(_sample(name, path, source, names, keypoints))
     known = {os.path.normpath(sample.source) for sample in samples}
     for place in filter(os.path.isdir, places):  # a list may leave labels out; a folder may not
         for source in _files(labels or label_path(os.path.join(place, '')), ('.txt',)):
             if os.path.normpath(source) not in known and _is_label(source):
-                samples.append(_sample(source, None, source, names))
+                samples.append(_sample(source, None, source, names, keypoints))
     return samples, folder
 
 
-def read_labels(path: str, size: tuple, names: Sequence) -> Annotation:
+def check_labelled(samples: Sequence, split: str) -> None:
+    """Raise an error if no image of a split has a label file: they are probably somewhere else.
+
+    Raises:
+        UserError: Names the first file that was looked for.
+    """
+    if not any(os.path.isfile(sample.source) for sample in samples):
+        raise UserError(
+            f'label files were expected beside the images of {split}, and none of the {len(samples)} images has one '
+            f'(looked for {samples[0].source}): name their folder with --images and --labels, leave the split '
+            f'out with --splits, or add --allow-unlabelled if no image shows an object.'
+        )
+
+
+def read_labels(path: str, size: tuple, names: Sequence, keypoints: int = 0) -> Annotation:
     """Read one label file of an image of ``size`` (width, height); boxes are in pixels."""
     try:
-        with open(path, encoding='utf-8') as file:
-            lines = file.read().splitlines()
+        lines = read_text(path).splitlines()
     except FileNotFoundError:
         return Annotation()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UserError) as error:
         raise Malformed(MALFORMED, f'{path} ({error})') from error
     annotation = Annotation()
     for number, line in enumerate(lines, 1):
@@ -112,13 +139,34 @@ def read_labels(path: str, size: tuple, names: Sequence) -> Annotation:
         except (ValueError, OverflowError):
             annotation.malformed.append(place)
             continue
-        if index != label or not (len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0)):
-            annotation.malformed.append(place)
+        if problem := _wrong_row(label, values, keypoints):
+            annotation.malformed.append(place + problem)
             continue
+        if keypoints:
+            values = values[:4]
         # 'class 10' is in no list of names, so the check reports an unknown category.
         category = names[index] if 0 <= index < len(names) else f'class {index}'
         annotation.boxes.append(Box(category, _corners(values, size), place=place))
     return annotation
+
+
+def _wrong_row(label: float, values: Sequence, keypoints: int) -> str | None:
+    """What is wrong with a line, '' if that cannot be named; None if it can be read."""
+    count = len(values)
+    if label != int(label):
+        return ': its class is no whole number'
+    if keypoints:
+        return None if count == 4 + keypoints else f': {count} values for a box and {keypoints} of keypoints'
+    if count == 4:
+        return None
+    if count == 5:
+        return ': a box with a score, as in detections'
+    flagged = count % 3 == 1 and all(flag in (0, 1, 2) for flag in values[6::3])
+    cx, cy, w, h = values[:4] if count > 5 else (0, 0, 0, 0)
+    inside = min(cx - w / 2, cy - h / 2) > -0.01 and max(cx + w / 2, cy + h / 2) < 1.01
+    if count > 5 and (count % 2 or (flagged and inside)):
+        return ': a box with keypoints, for which data.yaml needs kpt_shape'
+    return None if count >= 6 else f': {count} values where a box has 4'
 
 
 def label_path(path: str) -> str:
@@ -129,8 +177,26 @@ def label_path(path: str) -> str:
     return os.path.join('labels', path[len('images/') :]) if path.startswith('images/') else path
 
 
-def _sample(name: str, path: str | None, source: str, names: Sequence) -> Sample:
-    return Sample(name, path, source, lambda size: read_labels(source, size, names))
+def _sample(name: str, path: str | None, source: str, names: Sequence, keypoints: int) -> Sample:
+    return Sample(name, path, source, lambda size: read_labels(source, size, names, keypoints))
+
+
+def _keypoint_values(path: str, shape) -> int:
+    if shape is None:
+        return 0
+    if not isinstance(shape, list) or len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise UserError(f'kpt_shape in {path} should be [keypoints, 2 or 3], and it is {shape!r}: correct it.')
+    return shape[0] * shape[1]
+
+
+def _text_files(folder: str) -> dict:
+    """File names with the ending .txt in any case, by stem; .txt comes first."""
+    try:
+        names = sorted(os.listdir(folder or '.'))
+    except OSError:
+        return {}
+    parts = [os.path.splitext(name) for name in names]
+    return {stem: stem + ending for stem, ending in parts if ending.lower() == '.txt'}
 
 
 def _corners(values: Sequence, size: tuple) -> tuple:
@@ -148,9 +214,8 @@ def _images(place: str) -> list:
     if os.path.isdir(place):
         return _files(place, EXTENSIONS)
     try:
-        with open(place, encoding='utf-8') as file:
-            lines = [line.strip() for line in file if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        lines = [line.strip() for line in read_text(place).splitlines() if line.strip()]
+    except OSError as error:
         raise UserError(
             f'a folder of images, or a file that lists them, was expected at {place}, '
             f'and it cannot be read: correct the path.'
@@ -159,17 +224,20 @@ def _images(place: str) -> list:
 
 
 def _files(folder: str, extensions: Sequence) -> list:
-    return sorted(
-        os.path.join(base, name)
-        for base, _, names in os.walk(folder)
-        for name in names
-        if os.path.splitext(name)[1].lower() in extensions
-    )
+    found = []
+    for base, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        found += [
+            os.path.join(base, name)
+            for name in names
+            if os.path.splitext(name)[1].lower() in extensions and not is_hidden(name)
+        ]
+    return sorted(found)
 
 
 def _is_label(path: str) -> bool:
     """Whether a text file has labels and is not a list of classes or a note."""
-    with open(path, encoding='utf-8', errors='replace') as file:
+    with open(path, encoding='utf-8-sig', errors='replace') as file:
         words = file.readline().split()
     return not words or (words[0].replace('.', '', 1).isdigit() and len(words) > 1)
 
