@@ -14,8 +14,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
-from hsakd_mm.checkpoints.loading import load_checkpoint, load_strict
+from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting, load_strict
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
+from hsakd_mm.engine.initial_weights import how_to_start_from
 from hsakd_mm.engine.user_messages import EXTRAS, how_to_install, nearest, user_message
 from hsakd_mm.errors import UserError
 
@@ -161,7 +162,7 @@ def find_checkpoint_to_resume(cfg: Config, resume: str | None) -> dict | None:
     if 'message_hub' not in content or 'epoch' not in content.get('meta', {}):
         raise UserError(
             f'--resume needs a checkpoint of a training run, and {path} holds weights '
-            f'only: to start from weights use --cfg-options load_from={path}.'
+            f'only: {how_to_start_from(cfg, path)}.'
         )
     needed = {'optimizer'} | ({'param_schedulers'} if cfg.get('param_scheduler') else set())
     if not needed <= set(content):
@@ -195,14 +196,24 @@ def check_same_checkpoint(content: dict | None) -> None:
         )
 
 
-def load_weights(runner: Runner, content: dict, path: str) -> None:
-    """Load a checkpoint strictly into the runner's model.
+def load_weights(runner: Runner, content: dict, path: str, resumed: bool = False) -> None:
+    """Load a checkpoint strictly into the runner's model; mmengine loads what fits and only logs the rest.
 
-    mmengine loads what fits and only logs the rest. :meth:`Runner.resume` loads the weights again,
-    with the optimizer, after this check.
+    Args:
+        runner (Runner): Owns the model.
+        content (dict): The result of :func:`~hsakd_mm.checkpoints.loading.load_checkpoint`.
+        path (str): Its file, for the message.
+        resumed (bool): :meth:`Runner.resume` loads the weights again, with the optimizer, after this
+            check: only the names that it expects are accepted.
+
+    Raises:
+        UserError: They do not fit.
     """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    load_strict(model, content['state_dict'], source=path, what='model of this config')
+    if resumed:
+        load_strict(model, content['state_dict'], source=path, what='model of this config')
+    else:
+        load_fitting(model, content, path, 'model of this config')
 
 
 def warn_if_lr_is_not_scaled(cfg: Config, world_size: int) -> None:
