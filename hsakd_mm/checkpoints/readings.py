@@ -116,9 +116,10 @@ def find_reading(
         )
     if fitting:
         return fitting[0]
-    best = max(readings, key=lambda each: (each.found, not each.prefix, each.key == 'state_dict'))
+    best = _nearest(readings, own)
     near = [each for each in readings if each is best or (each.found and 2 * each.found >= best.found)]
-    raise UserError(misfit(own, best, source, what, _others(near, places, own, choose)))
+    once = list({(each.key, each.prefix): each for each in near}.values())  # some were converted too
+    raise UserError(misfit(own, best, source, what, _others(once, places, own, choose)))
 
 
 class _Judge:
@@ -191,6 +192,13 @@ def _places(content: Mapping, selection: Selection, source: str) -> dict[str, Ma
     if content.get('meta') and 'state_dict' in places:  # beside it are an optimizer and averages
         return {'state_dict': places['state_dict']}
     return places
+
+
+def _nearest(readings: list, own: Mapping) -> Reading:
+    """Of those that hold half of the tensors the one with the fewest misfits, else the one that holds most."""
+    if half := [each for each in readings if 2 * each.found >= len(own)]:
+        return min(half, key=lambda each: len(each.missing) + len(each.left) + len(each.odd))
+    return max(readings, key=lambda each: (each.found, not each.prefix, each.key == 'state_dict'))
 
 
 def _distinct(readings: list) -> list:

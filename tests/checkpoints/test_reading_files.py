@@ -163,8 +163,7 @@ def test_the_content_decides_not_the_name(tmp_path, name, write) -> None:
 def test_every_way_in_says_so(tmp_path, refusal) -> None:
     """Tools, model.checkpoint, and what an address gives."""
     torch.save(dict(state_dict=WEIGHTS, cfg=Settings()), tmp_path / 'a.pth')
-    for tool in ('transfer_det.py', 'export_backbone.py'):
-        assert 'test_reading_files.Settings' in refusal(tool, tmp_path / 'a.pth')
+    assert 'test_reading_files.Settings' in refusal('export_backbone.py', tmp_path / 'a.pth')
     with pytest.raises(UserError, match=r'test_reading_files\.Settings'):
         load_backbone(nn.Linear(2, 2), str(tmp_path / 'a.pth'))
 
