@@ -5,6 +5,7 @@ import inspect
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 from mmengine.config import Config
@@ -96,12 +97,23 @@ def _apply(cfg: Config, options: dict, path: str) -> None:
                 f'--cfg-options sets {name}, and neither {path} nor the runner has '
                 f'{root}{nearest(root, known)}: correct the name.'
             )
+    _allow_options_of_initializers(cfg, options)
     try:
         cfg.merge_from_dict(options)
     except Exception as error:  # KeyError, TypeError, IndexError, AssertionError: all the user's
         raise UserError(f'--cfg-options cannot be applied to {path}: {error}') from error
     if any(name.split('.')[0] == 'custom_imports' for name in options):
         import_modules_from_strings(**cfg.custom_imports)
+
+
+def _allow_options_of_initializers(cfg: Config, options: dict) -> None:
+    """Options of ``init_cfg`` where the config has None: tools/transfer_det.py sets its type later."""
+    for name in options:
+        owner = cfg
+        for part in name.rpartition('.init_cfg.')[0].split('.'):
+            owner = owner.get(part) if isinstance(owner, Mapping | Config) else None
+        if isinstance(owner, dict) and owner.get('init_cfg') is None:
+            owner['init_cfg'] = {}
 
 
 def _drop_worker_options(cfg: Config) -> None:
@@ -197,17 +209,10 @@ def check_same_checkpoint(content: dict | None) -> None:
 
 
 def load_weights(runner: Runner, content: dict, path: str, resumed: bool = False) -> None:
-    """Load a checkpoint strictly into the runner's model; mmengine loads what fits and only logs the rest.
+    """Load a checkpoint strictly into the runner's model.
 
-    Args:
-        runner (Runner): Owns the model.
-        content (dict): The result of :func:`~hsakd_mm.checkpoints.loading.load_checkpoint`.
-        path (str): Its file, for the message.
-        resumed (bool): :meth:`Runner.resume` loads the weights again, with the optimizer, after this
-            check: only the names that it expects are accepted.
-
-    Raises:
-        UserError: They do not fit.
+    mmengine loads what fits and only logs the rest. If ``resumed``, :meth:`Runner.resume` loads the
+    weights again, with the optimizer: only the names that it expects are accepted.
     """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if resumed:
