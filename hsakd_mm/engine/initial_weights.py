@@ -31,7 +31,7 @@ def start_from_weights(runner: Runner, path: str) -> None:
         UserError: As :func:`load_start`.
     """
     load_start(_model(runner), load_checkpoint(path), path)
-    runner.load_checkpoint = partial(_load_instead, runner, path)  # type: ignore[method-assign]
+    runner.load_checkpoint = partial(_load_instead, runner, path)
 
 
 def _load_instead(runner: Runner, path: str, *args, **kwargs) -> None:
@@ -82,7 +82,7 @@ def _is_backbone(backbone: nn.Module, content: Mapping, path: str) -> bool:
     return 'backbone' not in reading.prefix.split('.')
 
 
-def how_to_start_from(cfg: Config, path: str) -> str:
+def how_to_start_from(cfg: Config, content: Mapping, path: str) -> str:
     """What starts a run of this config from a file of weights, for the message where it cannot be resumed."""
     model = cfg.get('model') or {}
     if cfg.get('default_scope', 'hsakd_mm') != 'hsakd_mm':
@@ -90,6 +90,10 @@ def how_to_start_from(cfg: Config, path: str) -> str:
     if 'nets' in model:
         return 'the networks of this config teach each other from random weights: leave --resume out to start it'
     option = 'model.checkpoint' if 'checkpoint' in model else 'load_from'
+    # A frozen backbone teaches with its own classifier.
+    needs_head = option == 'model.checkpoint' and not str(model.get('type')).endswith('LinearProbe')
+    if needs_head and not any(map(is_head, content['state_dict'])):
+        return f'{option} starts from weights with the classifier: export them with --with-head, and name that file'
     return f'to start from weights leave --resume out, and use --cfg-options {option}={path}'
 
 

@@ -174,7 +174,7 @@ def find_checkpoint_to_resume(cfg: Config, resume: str | None) -> dict | None:
     if 'message_hub' not in content or 'epoch' not in content.get('meta', {}):
         raise UserError(
             f'--resume needs a checkpoint of a training run, and {path} holds weights '
-            f'only: {how_to_start_from(cfg, path)}.'
+            f'only: {how_to_start_from(cfg, content, path)}.'
         )
     needed = {'optimizer'} | ({'param_schedulers'} if cfg.get('param_scheduler') else set())
     if not needed <= set(content):

@@ -118,8 +118,8 @@ class BackboneCheckHook(Hook):
         file = read_backbone(self.checkpoint)
         own, changed = 0, []
         for module in self._parts(model):
-            init_cfg = getattr(module, 'init_cfg', None)
-            wanted = {name: init_cfg[name] for name in SELECTION if init_cfg.get(name)} if is_strict(init_cfg) else {}
+            init_cfg: dict = getattr(module, 'init_cfg', None) or {}
+            wanted = {name: init_cfg[name] for name in SELECTION if is_strict(init_cfg) and init_cfg.get(name)}
             weights = read_weights(module, file, Selection(**wanted) if wanted else self.selection).weights
             tensors = module.state_dict()
             own += len(tensors)
