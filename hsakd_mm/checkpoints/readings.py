@@ -145,6 +145,8 @@ class _Judge:
     def read(self, key: str, prefix: str, tensors: Mapping) -> Reading:
         weights = self.part(prefix, tensors)
         reading = compare(self.own, weights, self.may_lack, self.may_leave)
+        if head := _head_beside(prefix, tensors, reading.missing):
+            reading = compare(self.own, {**weights, **head}, self.may_lack, self.may_leave)
         reading.key, reading.prefix = key, prefix
         reading.unwrapped = any(prefix + name not in tensors for name in weights)
         return reading
@@ -175,6 +177,16 @@ class _Judge:
                 reading = compare(self.own, weights, self.may_lack, self.may_leave)
                 reading.key, reading.prefix = key, prefix
                 yield reading
+
+
+def _head_beside(prefix: str, tensors: Mapping, missing: list) -> dict:
+    """The classifier that a backbone lacks and MMPretrain has beside it, as ``head.fc``, under the backbone's names."""
+    name = missing[0].rpartition('.')[0] if missing else ''
+    owner = prefix.removesuffix('backbone.')
+    if owner == prefix or sorted(missing) != [f'{name}.bias', f'{name}.weight']:
+        return {}
+    theirs = {f'{name}.{end}': f'{owner}head.fc.{end}' for end in ('weight', 'bias')}
+    return {ours: tensors[their] for ours, their in theirs.items()} if set(theirs.values()) <= tensors.keys() else {}
 
 
 def _places(content: Mapping, selection: Selection, source: str) -> dict[str, Mapping]:

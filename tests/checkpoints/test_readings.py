@@ -75,6 +75,21 @@ def test_the_reading_that_fits_is_used_and_said(tmp_path, said, name) -> None:
     assert len(said) == (place is not None) and (not said or place in said[0])
 
 
+@pytest.mark.parametrize('owner', ['', 'module.', 'architecture.'])
+def test_a_classifier_of_mmpretrain_belongs_to_its_backbone(tmp_path, owner) -> None:
+    """As a teacher: its classifier is in ``head.fc``."""
+    moved = {re.sub(r'^fc\.', 'head.fc.', name): value for name, value in WEIGHTS.items()}
+    state = {owner + (name if name.startswith('head') else f'backbone.{name}'): value for name, value in moved.items()}
+    torch.save(dict(state_dict=state, meta=dict(mmpretrain_version='1.2.0')), tmp_path / 'theirs.pth')
+    backbone = TimmBackbone(**NETWORK)
+    load_backbone(backbone, str(tmp_path / 'theirs.pth'))
+    assert torch.equal(backbone.fc.bias, WEIGHTS['fc.bias'])
+    state.pop(f'{owner}head.fc.bias')
+    torch.save(dict(state_dict=state, meta=dict(mmpretrain_version='1.2.0')), tmp_path / 'theirs.pth')
+    with pytest.raises(UserError, match=r'2 missing: fc\.weight, fc\.bias'):
+        load_backbone(backbone, str(tmp_path / 'theirs.pth'))
+
+
 def clipped(tensors: dict, name: str) -> dict:
     return {**tensors, name: tensors[name][:1]}
 

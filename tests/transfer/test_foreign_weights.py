@@ -1,66 +1,23 @@
-"""A detector from weights of other projects: found, compared with what is trained, in their channel order."""
-
-import re
+"""A detector from weights of other projects: found, and compared with what is trained."""
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.model import BaseModule
 from mmengine.registry import DefaultScope
 
-from hsakd_mm.checkpoints.backbone_file import read_backbone
-from hsakd_mm.checkpoints.export import export_backbone
-from hsakd_mm.checkpoints.source import resolve_source
 from hsakd_mm.errors import UserError
-from hsakd_mm.experiments.detector_run import DetectorRun
 from hsakd_mm.transfer import BackboneCheckHook
-from hsakd_mm.transfer.detector import check_fit, start_from
-from tests.conftest import REPO
 
 pytest.importorskip('mmdet.models', reason='mmdet is not installed')
 from mmdet.registry import MODELS
 
-DEMO = str(REPO / 'configs' / 'demo' / 'faster_rcnn.py')
-NARROW = {
-    'model.backbone.base_channels': 8,
-    'model.backbone.stem_channels': 8,
-    'model.neck.in_channels': [8, 16, 32, 64],
-}
-STRICT = 'hsakd_mm.StrictPretrained'
+from tests.transfer.foreign import STRICT, FakeRunner, run, started, under, weights
 
 
 @pytest.fixture(autouse=True)
 def mmdet_scope():
     with DefaultScope.overwrite_default_scope('mmdet'):
         yield
-
-
-def weights(seed: int = 0) -> dict:
-    """Of MMDetection's narrow ResNet-18, as of MMPretrain's, Caffe's or MoCo's."""
-    torch.manual_seed(seed)
-    return MODELS.build(dict(type='ResNet', depth=18, base_channels=8)).state_dict()
-
-
-def under(prefix: str, tensors: dict) -> dict:
-    return {prefix + name: value for name, value in tensors.items()}
-
-
-class FakeRunner:
-    iter = 0
-
-    def __init__(self, backbone, preprocessor: dict | None = None) -> None:
-        self.model = torch.nn.Module()
-        self.model.backbone = backbone
-        if preprocessor:
-            self.model.data_preprocessor = MODELS.build(dict(type='DetDataPreprocessor', **preprocessor))
-
-
-def started(path, hook_options: dict | None = None, backbone: dict | None = None, **options):
-    """A backbone that StrictPretrained loaded, and the hook that compares it."""
-    init_cfg = dict(type=STRICT, checkpoint=str(path), **options)
-    cfg = dict(dict(type='ResNet', depth=18, base_channels=8), **(backbone or {}))
-    model = MODELS.build(dict(cfg, init_cfg=init_cfg))
-    model.init_weights()
-    return FakeRunner(model), BackboneCheckHook(str(path), **(hook_options or {}))
 
 
 @pytest.mark.parametrize(
@@ -87,6 +44,42 @@ def test_the_hook_knows_the_loaders_options(tmp_path, content, options) -> None:
         runner.model.backbone.layer1[0].bn1.bias[0] += 1
     with pytest.raises(UserError, match=r'1 of the \d+ tensors .*layer1\.0\.bn1\.bias.*remove load_from'):
         hook.before_train(runner)
+
+
+@pytest.mark.parametrize(
+    'content, options',
+    [
+        (lambda own: own, {}),
+        (lambda own: under('module.', own), {}),
+        (lambda own: dict(model=under('module.backbone.', own)), {}),
+        (lambda own: {**under('q.', own), **under('k.', weights(1, stem_channels=8))}, dict(prefix='q.')),
+    ],
+)
+def test_a_c4_detectors_two_parts_are_read_alike(tmp_path, content, options) -> None:
+    torch.save(content(weights(stem_channels=8)), tmp_path / 'a.pth')
+    init_cfg = dict(type=STRICT, checkpoint=str(tmp_path / 'a.pth'), **options)
+    stages = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
+    backbone = dict(type='ResNet', depth=18, base_channels=8, stem_channels=8, **stages)
+    runner = FakeRunner(MODELS.build(dict(backbone, init_cfg=dict(init_cfg, without='layer4.'))))
+    runner.model.roi_head = torch.nn.Module()
+    whole = MODELS.build(dict(type='ResNet', depth=18, base_channels=8, stem_channels=8))
+    runner.model.roi_head.shared_head = Stage(whole.layer4, dict(init_cfg, only='layer4.'))
+    for part in (runner.model.backbone, runner.model.roi_head.shared_head):
+        part.init_weights()
+    hook = BackboneCheckHook(str(tmp_path / 'a.pth'))
+    hook.before_train(runner)
+    with torch.no_grad():
+        runner.model.roi_head.shared_head.layer4[1].bn2.bias[0] += 1
+    with pytest.raises(UserError, match=r'1 of the 120 tensors .*layer4\.1\.bn2\.bias'):
+        hook.before_train(runner)
+
+
+class Stage(BaseModule):
+    """A last stage in a detector's head, as MMDetection's ResLayer has it."""
+
+    def __init__(self, layer4, init_cfg) -> None:
+        super().__init__(init_cfg)
+        self.layer4 = layer4
 
 
 def channels_last(value):
@@ -152,12 +145,6 @@ def test_not_a_number_is_said_before_anything_is_loaded(tmp_path, number, names)
         BackboneCheckHook(str(tmp_path / 'a.pth')).before_train(FakeRunner(backbone))
 
 
-def run(checkpoint, tmp_path, **options) -> DetectorRun:
-    made = DetectorRun(str(checkpoint), DEMO, work_dir=str(tmp_path / 'run'), options={**NARROW, **options})
-    made.check_fit()
-    return made
-
-
 @pytest.mark.parametrize(
     'content',
     [
@@ -193,102 +180,3 @@ def test_cfg_options_choose_a_reading_as_the_sentence_says(tmp_path, wanted) -> 
     hook = dict(next(hook for hook in cfg.custom_hooks if hook['type'].endswith('BackboneCheckHook')))
     hook.pop('type')
     BackboneCheckHook(**hook).before_train(FakeRunner(backbone))
-
-
-def mmlab(model: str, extra: str = '') -> dict:
-    """A checkpoint as MMPretrain, MMDetection and MMClassification write it."""
-    cfg = (
-        f"model = dict(type='ImageClassifier', backbone=dict(type='ResNet', depth=18, base_channels=8){model})\n{extra}"
-    )
-    state = {**under('backbone.', weights()), 'head.fc.weight': torch.ones(1), 'neck.w': torch.ones(1)}
-    return dict(meta=dict(cfg=cfg, epoch=100), state_dict=state)
-
-
-CAFFE = 'mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0]'
-IMAGENET = 'mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]'
-ORDERS = {
-    'MMPretrain': (
-        mmlab('', f"default_scope = 'mmpretrain'\ndata_preprocessor = dict({IMAGENET}, to_rgb=True)"),
-        'RGB',
-    ),
-    'MMPretrain of BGR': (mmlab('', f"default_scope = 'mmpretrain'\ndata_preprocessor = dict({CAFFE})"), 'BGR'),
-    'MMPretrain, in the model': (
-        mmlab(f", data_preprocessor=dict(type='SelfSupDataPreprocessor', {CAFFE}, to_rgb=False)"),
-        'BGR',
-    ),
-    'MMDetection': (mmlab(f", data_preprocessor=dict(type='DetDataPreprocessor', {IMAGENET}, bgr_to_rgb=True)"), 'RGB'),
-    'Caffe': (mmlab(f", data_preprocessor=dict(type='DetDataPreprocessor', {CAFFE}, bgr_to_rgb=False)"), 'BGR'),
-    'by default': (mmlab(f", data_preprocessor=dict(type='mmdet.DetDataPreprocessor', {CAFFE})"), 'BGR'),
-    # Both flags of mmengine's preprocessor swap, and OpenCV gives it BGR.
-    'the other flag': (mmlab(f", data_preprocessor=dict(type='DetDataPreprocessor', {CAFFE}, rgb_to_bgr=True)"), 'RGB'),
-    'MMClassification': (mmlab('', f'img_norm_cfg = dict({IMAGENET}, to_rgb=True)\ngpu_ids = range(0, 8)'), 'RGB'),
-    'MMDetection 2': (
-        mmlab(
-            '', f"data = dict(train=dict(pipeline=[dict(type='Flip'), dict(type='Normalize', {CAFFE}, to_rgb=False)]))"
-        ),
-        'BGR',
-    ),
-    'ours': (mmlab(f", data_preprocessor=dict(type='ImagePreprocessor', {IMAGENET})"), 'RGB'),
-    'ours, in full': (
-        mmlab(f", data_preprocessor=dict(type='hsakd_mm.ImagePreprocessor', {IMAGENET})", "default_scope = 'hsakd_mm'"),
-        'RGB',
-    ),
-}
-
-
-@pytest.mark.parametrize('name', ORDERS)
-def test_the_export_says_the_channel_order_and_the_detector_feeds_it(tmp_path, name) -> None:
-    content, order = ORDERS[name]
-    torch.save(content, tmp_path / 'epoch_100.pth')
-    export = export_backbone(str(tmp_path / 'epoch_100.pth'))
-    file, norm = export.pth, read_backbone(export.pth).normalisation
-    assert norm == read_backbone(export.safetensors).normalisation
-    mean = [float(number) for number in re.search(r'mean=\[(.+?)\]', content['meta']['cfg'])[1].split(',')]
-    assert (norm['channel_order'], norm['mean']) == (order, mean)  # in the order of the channels
-
-    cfg = Config.fromfile(DEMO)
-    start_from(cfg, resolve_source(file))
-    preprocessor = cfg.model.data_preprocessor
-    assert (preprocessor.bgr_to_rgb, preprocessor.rgb_to_bgr, preprocessor.mean) == (order == 'RGB', False, mean)
-    backbone = started(file)[0].model.backbone
-    own = dict(mean=preprocessor.mean, std=preprocessor.std)
-    BackboneCheckHook(file).before_train(FakeRunner(backbone, dict(own, bgr_to_rgb=order == 'RGB')))
-    with pytest.raises(UserError, match=f'was trained on {order} with mean .*bgr_to_rgb={order == "RGB"}'):
-        BackboneCheckHook(file).before_train(FakeRunner(backbone, dict(own, bgr_to_rgb=order != 'RGB')))
-
-
-def test_a_checkpoint_of_mmpretrain_is_transferred(tmp_path) -> None:
-    """As bash tools/transfer_det.sh FILE CONFIG does, with the checkpoint itself and not an export."""
-    torch.save(ORDERS['MMPretrain'][0], tmp_path / 'resnet18_8xb32_in1k.pth')
-    made = run(tmp_path / 'resnet18_8xb32_in1k.pth', tmp_path)
-    assert any('RGB 0..255, mean [123.675, 116.28, 103.53]' in note and 'from the file' in note for note in made.notes)
-    assert made.name == 'ImageClassifier'
-    bare = {**under('backbone.', weights()), 'head.fc.bias': torch.ones(1)}  # as MMClassification published many
-    torch.save(dict(state_dict=bare, meta=dict(mmcls_version='0.2')), tmp_path / 'bare.pth')
-    made = run(tmp_path / 'bare.pth', tmp_path)
-    assert any("torchvision's for ImageNet" in note for note in made.notes)
-
-
-@pytest.mark.parametrize(
-    'type_, keys, place',
-    [
-        ('hsakd_mm.TimmDetBackbone', dict(model_name='resnet18'), 'the model'),
-        ('ResNet', dict(depth=18), 'beside it'),
-        ('ResNet', dict(depth=18), 'nowhere'),
-    ],
-)
-def test_bgr_weights_in_any_detector(tmp_path, type_, keys, place) -> None:
-    torch.manual_seed(0)
-    cfg = Config.fromfile(REPO / 'configs' / 'transfer' / 'faster-rcnn_r18_fpn_1x_coco.py')
-    cfg.model.backbone = dict(type=type_, out_indices=(0, 1, 2, 3), **keys)
-    content = dict(ORDERS['Caffe'][0])
-    content['state_dict'] = under('backbone.', MODELS.build(cfg.model.backbone).state_dict())
-    torch.save(content, tmp_path / 'caffe.pth')
-    preprocessor = cfg.model.pop('data_preprocessor')
-    if place != 'nowhere':
-        (cfg.model if place == 'the model' else cfg).data_preprocessor = preprocessor
-    source = resolve_source(str(tmp_path / 'caffe.pth'))
-    assert 'BGR 0..255, mean [103.53, 116.28, 123.675]' in start_from(cfg, source)[-1]
-    owner = cfg if place == 'beside it' else cfg.model
-    assert owner.data_preprocessor.bgr_to_rgb is False and owner.data_preprocessor.std == [1.0, 1.0, 1.0]
-    check_fit(cfg, source, images=2)
