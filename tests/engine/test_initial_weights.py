@@ -87,6 +87,22 @@ def holds_the_file(backbone, path: str) -> None:
     assert all(torch.equal(own[key], value) for key, value in weights.items())
 
 
+def test_a_whole_run_from_an_exported_backbone(config, tmp_path) -> None:
+    """Through mmengine's order of things: init_weights, hooks with copies of the model, the first step."""
+    cfg = config('plain', **{'optim_wrapper.optimizer.lr': 0.0, 'auto_scale_lr': None})
+    cfg.param_scheduler = None
+    cfg.custom_hooks = [dict(type='EMAHook')]
+    path = export_all(str(checkpoint(tmp_path, preprocessor=cfg.model.data_preprocessor.to_dict())))[0].pth
+    cfg.load_from, cfg.experiment_name = path, str(tmp_path)
+    runner = Runner.from_cfg(cfg)
+    start_from_weights(runner, path)
+    runner.train()
+    weights, averaged = torch.load(path), next(hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook')
+    for own in (runner.model.backbone.state_dict(), averaged.ema_model.module.backbone.state_dict()):
+        for name, _ in runner.model.backbone.named_parameters():
+            assert name.startswith('fc.') or torch.allclose(own[name], weights[name], atol=1e-6), name
+
+
 @pytest.mark.parametrize('type_', ['HSAKDTeacher', 'SSKDTeacher'])
 def test_the_advice_starts_a_frozen_teacher(tmp_path, type_) -> None:
     cfg = plain_config(tmp_path, type=type_, checkpoint=None)
