@@ -17,9 +17,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
-from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.engine.branches import report_branch_accuracy
 from hsakd_mm.engine.hooks.progress_hook import report_progress
+from hsakd_mm.engine.initial_weights import start_from_weights
 from hsakd_mm.engine.launch import check_sync_bn, prepare_launcher, user_errors
 from hsakd_mm.engine.optim import check_amp, use_amp
 from hsakd_mm.engine.options import Options
@@ -99,11 +99,9 @@ def main() -> None:
             hook.preflight()
     check_same_checkpoint(checkpoint)
     if checkpoint is None and cfg.get('load_from') and cfg.get('default_scope') == 'hsakd_mm':
-        weights = load_checkpoint(cfg.load_from)
-        load_weights(runner, weights, cfg.load_from)
-        del weights
+        start_from_weights(runner, cfg.load_from)
     if checkpoint is not None:
-        load_weights(runner, checkpoint, cfg.load_from)
+        load_weights(runner, checkpoint, cfg.load_from, resumed=True)
         checkpoint = dict(meta=checkpoint['meta'])  # the runner reads the weights again by itself
     if is_main_process():
         warn_if_lr_is_not_scaled(cfg, runner.world_size)

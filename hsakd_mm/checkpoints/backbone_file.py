@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from hsakd_mm.checkpoints.loading import METADATA, load_checkpoint, sha256
+from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
+from hsakd_mm.checkpoints.normalisation import trained_normalisation
+from hsakd_mm.checkpoints.reading_files import METADATA
+from hsakd_mm.errors import UserError
 from hsakd_mm.files import write_atomically
 
 FORMAT_VERSION = 1
@@ -29,18 +32,21 @@ class BackboneFile:
     Args:
         path (str): The file.
         state_dict (dict[str, Tensor]): Its tensors, on the CPU.
-        metadata (dict): What :func:`~.export.export_backbone` stored; empty for other files.
+        metadata (dict): What :func:`~.export.export_backbone` stored; of other files the
+            ``normalisation`` in their config, if they have one.
         sha256 (str): SHA-256 of the file.
+        content (dict): All that is in the file, for :func:`~.readings.find_reading`.
     """
 
     path: str
     state_dict: dict
     metadata: dict = field(default_factory=dict)
     sha256: str = ''
+    content: dict = field(default_factory=dict)
 
     @property
     def normalisation(self) -> dict:
-        """``mean`` and ``std``, RGB, in units of 0..255; empty if the file does not have them."""
+        """``mean`` and ``std`` in units of 0..255, and ``channel_order``; empty if the file does not have them."""
         return self.metadata.get('normalisation', {})
 
     @property
@@ -60,10 +66,14 @@ def read_backbone(path: str) -> BackboneFile:
     state_dict = content['state_dict']
     inside = getattr(state_dict, '_metadata', None) or {}
     metadata = inside.get(METADATA) or (content.get('meta') or {}).get(METADATA) or {}
-    if fetched := (content.get('meta') or {}).get('normalisation'):  # from timm:// weights
-        metadata = {'normalisation': fetched, **metadata}
+    try:
+        normalisation = trained_normalisation(content, path)
+    except UserError:  # a config that is more than values: the weights can be used without it
+        normalisation = {}
+    if normalisation:
+        metadata = {'normalisation': normalisation, **metadata}
     digest = sha256(path) if os.path.isfile(path) else ''
-    return BackboneFile(path, dict(state_dict), metadata, digest)
+    return BackboneFile(path, dict(state_dict), metadata, digest, content)
 
 
 def write_backbone(state_dict: OrderedDict, metadata: dict, path: str) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
+from hsakd_mm.checkpoints.normalisation import configured_normalisation, trained_normalisation
+from hsakd_mm.checkpoints.readings import state_dicts
 from hsakd_mm.checkpoints.training_config import training_config
 from hsakd_mm.errors import UserError
 
@@ -53,12 +55,12 @@ def export_backbone(
 
     Keys are those of the backbone without ``prefix``; for a ResNet they are torchvision's. Tensors
     are contiguous float32 on the CPU (counters stay integers). The metadata contain
-    ``normalisation`` (``mean``, ``std``, ``channel_order``; RGB in units of 0..255),
-    ``backbone_type``, ``model_name``, ``model_kwargs``, ``method``, ``epoch``, ``source_sha256``,
-    ``with_head`` and ``format_version``.
+    ``normalisation`` (``mean``, ``std`` in units of 0..255, in the ``channel_order`` that the first
+    layer expects, ``'RGB'`` or ``'BGR'``), ``backbone_type``, ``model_name``, ``model_kwargs``,
+    ``method``, ``epoch``, ``source_sha256``, ``with_head`` and ``format_version``.
 
     Args:
-        checkpoint (str): A checkpoint of tools/train.py.
+        checkpoint (str): A checkpoint of tools/train.py, or of MMPretrain or MMDetection.
         out (str): Name of either file, with or without its extension;
             ``<checkpoint>_backbone`` by default.
         with_head (bool): Keep the classifier (``fc.*``).
@@ -94,10 +96,60 @@ def export_backbone(
             + (
                 'it looks like a backbone already, which can be transferred as it is.'
                 if already
-                else 'name a checkpoint that tools/train.py wrote, or give --prefix.'
+                else 'a backbone of another project can be transferred as it is, and --key and --prefix '
+                'write a part of it as a file.'
             )
         )
-    metadata = _metadata(content, checkpoint, with_head, prefix)
+    return _write(backbone, _metadata(content, checkpoint, with_head, prefix), weights, prefix, checkpoint, out)
+
+
+def extract_backbone(
+    checkpoint: str, key: str = '', prefix: str = '', out: str | None = None, with_head: bool = False
+) -> Export:
+    """Write a part of another project's checkpoint, as :func:`export_backbone` does for ours.
+
+    The metadata have ``normalisation`` only if the checkpoint has it.
+
+    Args:
+        checkpoint (str): The file.
+        key (str): Key of the state dict in it, with dots where it is nested; the usual one if empty.
+        prefix (str): Prefix of the names, which is stripped.
+        out (str): As in :func:`export_backbone`.
+        with_head (bool): Keep the classifier.
+
+    Raises:
+        UserError: There is nothing under this key and prefix.
+    """
+    content = load_checkpoint(checkpoint)
+    places = state_dicts(content)
+    prefix = prefix.rstrip('.') + '.' if prefix else ''
+    weights = places.get(key or 'state_dict', {})
+    part = OrderedDict(
+        (name.removeprefix(prefix), plain_tensor(value))
+        for name, value in weights.items()
+        if name.startswith(prefix) and (with_head or not is_head(name.removeprefix(prefix)))
+    )
+    if not part:
+        first = f', and the first name there is {next(iter(weights))!r}' if weights else ''
+        raise UserError(
+            f'tensors under --key {key or "state_dict"!r} --prefix {prefix!r} were expected in {checkpoint}, and there '
+            f'are none: it has the keys {", ".join(map(repr, places))}{first}.'
+        )
+    metadata = dict(
+        format_version=FORMAT_VERSION,
+        method='file',
+        source=os.path.basename(checkpoint),
+        source_sha256=sha256(checkpoint),
+        with_head=with_head,
+    )
+    if normalisation := trained_normalisation(content, checkpoint):
+        metadata['normalisation'] = _plain(normalisation)
+    return _write(part, metadata, weights, prefix, checkpoint, out)
+
+
+def _write(
+    backbone: OrderedDict, metadata: dict, weights: Mapping, prefix: str, checkpoint: str, out: str | None
+) -> Export:
     backbone._metadata = OrderedDict(  # type: ignore[attr-defined]
         (key.removeprefix(prefix), value)
         for key, value in (getattr(weights, '_metadata', None) or {}).items()
@@ -115,9 +167,10 @@ def export_backbone(
 
 
 def _metadata(content: dict, source: str, with_head: bool, prefix: str) -> dict:
-    model = training_config(content, source).get('model') or {}
-    preprocessor = model.get('data_preprocessor') or {}
-    if not preprocessor.get('mean') or not preprocessor.get('std'):
+    config = training_config(content, source)
+    model = config.get('model') or {}
+    normalisation = configured_normalisation(config)
+    if not normalisation:
         raise UserError(
             f'the input normalisation was expected in {source}, and its config has '
             f'no model.data_preprocessor with mean and std: train with ImagePreprocessor, so '
@@ -134,8 +187,8 @@ def _metadata(content: dict, source: str, with_head: bool, prefix: str) -> dict:
         backbone_type=kind,
         model_name=network.pop('model_name', None),
         model_kwargs=_plain(network),
-        normalisation=dict(mean=_plain(preprocessor['mean']), std=_plain(preprocessor['std']), channel_order='RGB'),
-        epoch=content['meta'].get('epoch'),
+        normalisation=_plain(normalisation),
+        epoch=(content.get('meta') or {}).get('epoch'),
         source=os.path.basename(source),
         source_sha256=sha256(source),
         with_head=with_head,

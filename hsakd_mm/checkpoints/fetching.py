@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlparse
 
 import timm
+import torch
 from huggingface_hub import constants
 from mmengine.dist import is_main_process
 from mmengine.runner.checkpoint import get_torchvision_models
-from torch.hub import get_dir, load_state_dict_from_url
+from torch.hub import get_dir
 
+from hsakd_mm.checkpoints.reading_files import read_file
 from hsakd_mm.errors import UserError
 from hsakd_mm.processes import on_all_ranks
 
@@ -24,8 +26,8 @@ def fetch(name: str) -> Mapping:
         Mapping: A state dict; of timm's weights a checkpoint whose ``meta`` has ``normalisation``.
 
     Raises:
-        UserError: There are no such weights, or they cannot be downloaded; the sentence says which
-            file a machine without internet needs, and where.
+        UserError: There are no such weights, they cannot be downloaded (the sentence says which file a
+            machine without internet needs, and where), or the address gives something else.
     """
     scheme, _, model = name.partition('://')
     load: Callable[[str], Mapping] = _from_url
@@ -80,7 +82,11 @@ def _unknown(model: str, where: str, known) -> UserError:
 
 
 def _from_url(url: str) -> Mapping:
-    return load_state_dict_from_url(url, map_location='cpu', weights_only=True)
+    file = os.path.join(get_dir(), 'checkpoints', os.path.basename(urlparse(url).path))
+    if not os.path.isfile(file):
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        torch.hub.download_url_to_file(url, file)
+    return read_file(file)
 
 
 def _from_timm(name: str) -> dict:

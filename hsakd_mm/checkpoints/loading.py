@@ -1,20 +1,17 @@
 """Read checkpoints and load them strictly: a weight that is not loaded is an error, never a log line."""
 
 import hashlib
-import json
-import os
 import re
 from collections.abc import Mapping
 
-import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from hsakd_mm.checkpoints.fetching import fetch
-from hsakd_mm.checkpoints.training_config import has_config, training_config
+from hsakd_mm.checkpoints.fitting import Reading, compare, misfit, require_finite
+from hsakd_mm.checkpoints.reading_files import read_file
+from hsakd_mm.checkpoints.readings import find_reading, state_dicts
 from hsakd_mm.errors import UserError
-
-METADATA = 'hsakd_mm'  # key of an exported backbone's metadata
-_SHOWN = 6  # keys of each kind that an error lists
 
 
 def sha256(path: str) -> str:
@@ -29,82 +26,31 @@ def sha256(path: str) -> str:
 def load_checkpoint(path: str) -> dict:
     """Read the checkpoint at ``path`` as ``dict(state_dict=..., meta=..., ...)``, on the CPU.
 
-    Accepts mmengine's checkpoints, plain state dicts and ``.safetensors``. Names such as
-    ``torchvision://resnet34``, ``timm://resnet34.a1_in1k`` and ``https://...`` are downloaded
-    first. Only tensors and plain values are unpickled (``weights_only``).
+    Accepts mmengine's checkpoints, plain state dicts, state dicts under any other key, and
+    ``.safetensors``. Names such as ``torchvision://resnet34``, ``timm://resnet34.a1_in1k`` and
+    ``https://...`` are downloaded first. Only tensors and plain values are unpickled.
+
+    Returns:
+        dict: The file's content. ``state_dict`` is the first state dict in it;
+        :func:`~hsakd_mm.checkpoints.readings.find_reading` looks at all of them.
 
     Raises:
         UserError: No such file, or not a checkpoint.
     """
-    if '://' in path:
-        content = fetch(path)
-    elif not os.path.isfile(path):
-        raise UserError(f'a checkpoint was expected at {path}, and there is no such file: check the path.')
-    else:
-        content = _read(path)
-    if isinstance(content, Mapping) and 'state_dict' not in content:
-        content = dict(state_dict=content)
-    state_dict = content.get('state_dict') if isinstance(content, Mapping) else None
-    if (
-        not isinstance(state_dict, Mapping)
-        or not state_dict
-        or not all(isinstance(value, Tensor) for value in state_dict.values())
-    ):
+    content = fetch(path) if '://' in path else read_file(path)
+    found = state_dicts(content) if isinstance(content, Mapping) else {}
+    if not found:
+        there = f'its keys are {", ".join(map(str, list(content)[:6]))}' if isinstance(content, Mapping) else ''
+        there = there or f'it holds one {type(content).__name__}'
         raise UserError(
-            f'a checkpoint was expected at {path}, and the file holds no state dict: '
+            f'a checkpoint was expected at {path}, and the file holds no state dict ({there}): '
             f'name a .pth or .safetensors file of weights.'
         )
-    return dict(content)
-
-
-def _read(path: str):
-    try:
-        if path.endswith('.safetensors'):
-            return _read_safetensors(path)
-        return torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # each format has its own ways to say "not mine"
-        reason = str(error).strip().splitlines()
-        raise UserError(
-            f'a checkpoint was expected at {path}, and the file cannot be read as one '
-            f'({reason[0][:160] if reason else type(error).__name__}): it may be '
-            f'truncated or of another kind; copy it again or name another.'
-        ) from error
-
-
-def _read_safetensors(path: str) -> dict:
-    from safetensors import safe_open
-    from safetensors.torch import load_file
-
-    with safe_open(path, framework='pt') as file:
-        header = json.loads((file.metadata() or {}).get(METADATA, '{}'))
-    return dict(state_dict=load_file(path), meta={METADATA: header})
-
-
-def trained_normalisation(content: Mapping, source: str) -> dict:
-    """``mean`` and ``std``, RGB in units of 0..255, that the weights were trained with.
-
-    They are read from the config in a training checkpoint, from the metadata of an exported
-    backbone, or from timm for its weights.
-
-    Args:
-        content (Mapping): The result of :func:`load_checkpoint`.
-        source (str): Its file, for the error.
-
-    Returns:
-        dict[str, list]: Empty if the checkpoint does not have them.
-
-    Raises:
-        UserError: As :func:`~hsakd_mm.checkpoints.training_config.training_config`.
-    """
-    meta = content.get('meta') or {}
-    if has_config(content):
-        norm = (training_config(content, source).get('model') or {}).get('data_preprocessor') or {}
-    else:
-        inside = getattr(content['state_dict'], '_metadata', None) or {}
-        norm = (
-            meta.get('normalisation') or (meta.get(METADATA) or inside.get(METADATA) or {}).get('normalisation') or {}
-        )
-    return {name: list(norm[name]) for name in ('mean', 'std') if norm.get(name) is not None}
+    if '' in found:  # the names of the tensors are the keys of the file
+        others = {key: value for key, value in content.items() if not isinstance(value, Tensor)}
+        return {**others, 'state_dict': found['state_dict' if 'state_dict' in found else '']}
+    first = 'state_dict' if 'state_dict' in found else next(iter(found))
+    return {**content, 'state_dict': found[first]}
 
 
 def backbone_weights(state_dict: Mapping, source: str) -> Mapping:
@@ -113,14 +59,20 @@ def backbone_weights(state_dict: Mapping, source: str) -> Mapping:
     Raises:
         UserError: The checkpoint has several backbones.
     """
+    refuse_several(state_dict, source)
     own = {key.removeprefix('backbone.'): value for key, value in state_dict.items() if key.startswith('backbone.')}
-    if not own and any(re.match(r'net\d+\.backbone\.', key) for key in state_dict):
+    return own or state_dict
+
+
+def refuse_several(state_dict: Mapping, source: str) -> None:
+    """Raise UserError for a checkpoint of networks that taught each other, where one is expected."""
+    several = any(re.match(r'net\d+\.backbone\.', key) for key in state_dict)
+    if several and not any(key.startswith('backbone.') for key in state_dict):
         raise UserError(
             f'one backbone was expected in {source}, and it holds several that taught '
             f'each other: export them with python tools/export_backbone.py {source}, '
             f'and name one of the files.'
         )
-    return own or state_dict
 
 
 def load_backbone_weights(path: str) -> Mapping:
@@ -141,28 +93,38 @@ def load_strict(module: nn.Module, state_dict: Mapping, source: str, what: str) 
         int: Number of tensors loaded.
 
     Raises:
-        UserError: Keys are missing or left over, or shapes differ. The module is then unchanged.
+        UserError: Keys are missing or left over, shapes differ, or a number is NaN or infinite. The
+            module is then unchanged.
     """
     own = module.state_dict()
-    odd = [
-        f'{key} (here {list(own[key].shape)}, in the file {list(value.shape)})'
-        for key, value in state_dict.items()
-        if key in own and own[key].shape != value.shape
-    ]
-    # Files older than torch 0.4.1 have no num_batches_tracked; torch keeps the module's own then.
-    missing = [key for key in own if key not in state_dict and not key.endswith('num_batches_tracked')]
-    left = [key for key in state_dict if key not in own]
-    if missing or left or odd:
-        kinds = ((missing, 'missing'), (left, 'left over'), (odd, 'of another shape'))
-        found = '; '.join(
-            f'{len(keys)} {kind}: {", ".join(keys[:_SHOWN])}{", ..." if len(keys) > _SHOWN else ""}'
-            for keys, kind in kinds
-            if keys
-        )
-        raise UserError(
-            f'the {what} has {len(own)} tensors and {source} does not hold exactly '
-            f'these ({found}): use a checkpoint of the same architecture, or the '
-            f'config that this one was trained with.'
-        )
+    found = compare(own, state_dict)
+    if not found.fits:
+        raise UserError(misfit(own, found, source, what))
+    require_finite(own, state_dict, source, what)
     module.load_state_dict({**own, **state_dict})
     return len(own)
+
+
+def load_fitting(module: nn.Module, content: Mapping, source: str, what: str, **search) -> Reading:
+    """Load the one reading of a file that fits a module; see :func:`~.readings.find_reading`.
+
+    Args:
+        module (nn.Module): The module to load into.
+        content (Mapping): The result of :func:`load_checkpoint`.
+        source (str): Its file, for the message.
+        what (str): What the module is, for the message.
+        **search: Passed to :func:`~.readings.find_reading`.
+
+    Returns:
+        Reading: What was loaded. A prefix or key that is not our own is logged.
+
+    Raises:
+        UserError: No reading or several fit. The module is then unchanged.
+    """
+    own = module.state_dict()
+    reading = find_reading(own, content, source, what, **search)
+    lacking = {name: own[name] for name in search.get('may_lack', ()) if name not in reading.weights}
+    load_strict(module, {**lacking, **reading.weights}, source, what)
+    if reading.place and (reading.key, reading.prefix) != ('state_dict', 'backbone.'):
+        print_log(f'The weights of the {what} were found{reading.place} of {source}.', 'current')
+    return reading

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from hsakd_mm.checkpoints.loading import backbone_weights, load_checkpoint, load_strict, trained_normalisation
+from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting, refuse_several
+from hsakd_mm.checkpoints.normalisation import trained_normalisation
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.errors import UserError
 
@@ -15,8 +16,9 @@ def load_backbone(
 ) -> int:
     """Load a backbone strictly from a file, a work directory or a name that is downloaded.
 
-    Key names of other libraries are converted if timm has a converter for the network
-    (torchvision's VGG, …).
+    The weights are found under any key and prefix if one reading of the file fits
+    (:func:`~hsakd_mm.checkpoints.readings.find_reading`). Key names of other libraries are converted
+    if timm has a converter for the network (torchvision's VGG, …).
 
     Args:
         backbone (nn.Module): A staged backbone.
@@ -30,16 +32,15 @@ def load_backbone(
         int: Number of tensors loaded.
 
     Raises:
-        UserError: As :func:`load_strict` and :func:`check_normalisation`.
+        UserError: As :func:`~hsakd_mm.checkpoints.loading.load_fitting` and :func:`check_normalisation`.
     """
     path = find_checkpoint(checkpoint)
     content = load_checkpoint(path)
     if preprocessor is not None:
         check_normalisation(preprocessor, content, path)
-    weights = backbone_weights(content['state_dict'], path)
-    if hasattr(backbone, 'adapt_state_dict') and weights.keys() != backbone.state_dict().keys():
-        weights = backbone.adapt_state_dict(weights)
-    return load_strict(backbone, weights, source=path, what=what)
+    refuse_several(content['state_dict'], path)
+    load_fitting(backbone, content, path, what, convert=getattr(backbone, 'adapt_state_dict', None))
+    return len(backbone.state_dict())
 
 
 def check_normalisation(preprocessor: nn.Module, content: Mapping, source: str) -> None:
@@ -52,9 +53,11 @@ def check_normalisation(preprocessor: nn.Module, content: Mapping, source: str) 
         source (str): Its file, for the message.
 
     Raises:
-        UserError: They differ.
+        UserError: They differ, or the weights take BGR.
     """
-    for name, theirs in trained_normalisation(content, source).items():
+    trained = trained_normalisation(content, source)
+    require_rgb(trained, source)
+    for name, theirs in ((name, trained[name]) for name in ('mean', 'std') if trained):
         ours = getattr(preprocessor, name, None)
         ours = None if ours is None else ours.flatten().cpu()
         if ours is None or not torch.allclose(ours, torch.tensor(theirs, dtype=ours.dtype), atol=1e-2):
@@ -65,3 +68,22 @@ def check_normalisation(preprocessor: nn.Module, content: Mapping, source: str) 
                 f'default_hooks.distillation.teacher.data_preprocessor) to what it was trained '
                 f'with.'
             )
+
+
+def require_rgb(normalisation: Mapping, source: str) -> None:
+    """Check the channel order of weights that are loaded into a model of ours, whose images are RGB.
+
+    Args:
+        normalisation (Mapping): Of :func:`~hsakd_mm.checkpoints.normalisation.trained_normalisation`.
+        source (str): Their file, for the message.
+
+    Raises:
+        UserError: They take BGR.
+    """
+    if normalisation.get('channel_order') == 'BGR':
+        raise UserError(
+            f'weights for RGB images were expected, as hsakd_mm feeds them, and {source} was trained on BGR with '
+            f'mean {normalisation["mean"]}: reverse the input channels of its first convolution '
+            f'(weight.flip(1)), save that as a file without the config, and set mean and std of the '
+            f'data_preprocessor to its own in reverse.'
+        )

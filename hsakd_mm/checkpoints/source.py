@@ -8,7 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from hsakd_mm.checkpoints.loading import backbone_weights, load_checkpoint
-from hsakd_mm.checkpoints.training_config import training_config
+from hsakd_mm.checkpoints.training_config import has_config, training_config
 from hsakd_mm.errors import UserError
 
 from .backbone_file import FORMAT_VERSION, BackboneFile, is_head, plain_tensor, read_backbone, write_backbone
@@ -40,11 +40,11 @@ class BackboneSource:
 def resolve_source(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'transfer')) -> BackboneSource:
     """Turn ``checkpoint`` into a backbone file that StrictPretrained can load.
 
-    The backbone of a training checkpoint is exported into the same folder. A file of weights is
-    used as it is. A name with ``://`` is downloaded.
+    The backbone of a training checkpoint (ours, or MMPretrain's or MMDetection's with its config) is
+    exported into the same folder. A file of weights is used as it is. A name with ``://`` is downloaded.
 
     Args:
-        checkpoint (str): Training checkpoint, file of weights, ``torchvision://resnet18``,
+        checkpoint (str): Training checkpoint, file of weights of any project, ``torchvision://resnet18``,
             ``timm://resnet18.a1_in1k``, an address, or ``random``.
         keep_in (str): Folder for downloaded weights.
 
@@ -60,7 +60,7 @@ def resolve_source(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'tr
     notes = []
     path = checkpoint
     backbone_weights(content['state_dict'], checkpoint)  # raises if there are several
-    if networks_in(content['state_dict']):
+    if networks_in(content['state_dict']) and has_config(content):
         del content
         path = export_backbone(checkpoint).pth
         notes.append(f'{checkpoint} is a training checkpoint: its backbone was exported to {path}.')

@@ -14,8 +14,7 @@ from hsakd_mm.errors import UserError
 
 def has_config(content: Mapping) -> bool:
     """Whether a checkpoint's content has a config."""
-    text = (content.get('meta') or {}).get('cfg')
-    return isinstance(text, str) and bool(text.strip())
+    return bool(_text(content).strip())
 
 
 def training_config(content: Mapping, source: str) -> dict:
@@ -36,7 +35,7 @@ def training_config(content: Mapping, source: str) -> dict:
             f'that tools/train.py wrote.'
         )
     try:
-        return _assigned(ast.parse(content['meta']['cfg']))
+        return _assigned(ast.parse(_text(content)))
     # ValueError: null bytes; TypeError: unhashable keys; the last two: nested too deeply.
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         number = getattr(error, 'lineno', None)
@@ -46,6 +45,13 @@ def training_config(content: Mapping, source: str) -> dict:
             f'mmengine writes them, and {line} does not ({error}): it is not '
             f'executed; if you need only the weights, save its state_dict as a file.'
         ) from error
+
+
+def _text(content: Mapping) -> str:
+    meta = content.get('meta')
+    meta = meta if isinstance(meta, Mapping) else {}
+    # mmengine writes `cfg`, OpenMMLab's projects before it `config`.
+    return next((meta[key] for key in ('cfg', 'config') if isinstance(meta.get(key), str)), '')
 
 
 def _assigned(module: ast.Module) -> dict:
@@ -92,6 +98,9 @@ def plain_value(node: ast.expr):
                 return dict(
                     *map(plain_value, args), **{str(each.arg): plain_value(each.value) for each in node.keywords}
                 )
+        case ast.Call(func=ast.Name('range'), args=args, keywords=[]):  # `gpu_ids` of old configs
+            if 0 < len(args) < 4 and all(isinstance(each, ast.Constant | ast.UnaryOp) for each in args):
+                return range(*map(plain_value, args))
         case ast.Name('inf' | 'nan'):  # as str() writes these floats
             return float(node.id)
     raise _refused(node)

@@ -5,6 +5,7 @@ import inspect
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 from mmengine.config import Config
@@ -14,9 +15,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
-from hsakd_mm.checkpoints.loading import load_checkpoint, load_strict
+from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting, load_strict
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
 from hsakd_mm.engine.config_values import check_values
+from hsakd_mm.engine.initial_weights import how_to_start_from
 from hsakd_mm.engine.user_messages import EXTRAS, how_to_install, nearest, user_message
 from hsakd_mm.errors import UserError
 
@@ -97,12 +99,23 @@ def _apply(cfg: Config, options: dict, path: str) -> None:
                 f'--cfg-options sets {name}, and neither {path} nor the runner has '
                 f'{root}{nearest(root, known)}: correct the name.'
             )
+    _allow_options_of_initializers(cfg, options)
     try:
         cfg.merge_from_dict(options)
     except Exception as error:  # KeyError, TypeError, IndexError, AssertionError: all the user's
         raise UserError(f'--cfg-options cannot be applied to {path}: {error}') from error
     if any(name.split('.')[0] == 'custom_imports' for name in options):
         import_modules_from_strings(**cfg.custom_imports)
+
+
+def _allow_options_of_initializers(cfg: Config, options: dict) -> None:
+    """Options of ``init_cfg`` where the config has None: tools/transfer_det.py sets its type later."""
+    for name in options:
+        owner = cfg
+        for part in name.rpartition('.init_cfg.')[0].split('.'):
+            owner = owner.get(part) if isinstance(owner, Mapping | Config) else None
+        if isinstance(owner, dict) and owner.get('init_cfg') is None:
+            owner['init_cfg'] = {}
 
 
 def _drop_worker_options(cfg: Config) -> None:
@@ -163,7 +176,7 @@ def find_checkpoint_to_resume(cfg: Config, resume: str | None) -> dict | None:
     if 'message_hub' not in content or 'epoch' not in content.get('meta', {}):
         raise UserError(
             f'--resume needs a checkpoint of a training run, and {path} holds weights '
-            f'only: to start from weights use --cfg-options load_from={path}.'
+            f'only: {how_to_start_from(cfg, content, path)}.'
         )
     needed = {'optimizer'} | ({'param_schedulers'} if cfg.get('param_scheduler') else set())
     if not needed <= set(content):
@@ -197,14 +210,17 @@ def check_same_checkpoint(content: dict | None) -> None:
         )
 
 
-def load_weights(runner: Runner, content: dict, path: str) -> None:
+def load_weights(runner: Runner, content: dict, path: str, resumed: bool = False) -> None:
     """Load a checkpoint strictly into the runner's model.
 
-    mmengine loads what fits and only logs the rest. :meth:`Runner.resume` loads the weights again,
-    with the optimizer, after this check.
+    mmengine loads what fits and only logs the rest. If ``resumed``, :meth:`Runner.resume` loads the
+    weights again, with the optimizer: only the names that it expects are accepted.
     """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    load_strict(model, content['state_dict'], source=path, what='model of this config')
+    if resumed:
+        load_strict(model, content['state_dict'], source=path, what='model of this config')
+    else:
+        load_fitting(model, content, path, 'model of this config')
 
 
 def warn_if_lr_is_not_scaled(cfg: Config, world_size: int) -> None:

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from hsakd_mm.checkpoints.loading import load_backbone_weights, load_strict, sha256
+from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting, refuse_several, sha256
+from hsakd_mm.checkpoints.normalisation import trained_normalisation
+from hsakd_mm.checkpoints.pretrained import require_rgb
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.models.distillers.plain import Classifier
 from hsakd_mm.registry import MODELS
@@ -56,20 +58,20 @@ class LinearProbe(Classifier):
         """Load the backbone's weights from :attr:`checkpoint`; called when training starts.
 
         Raises:
-            UserError: The checkpoint does not exist or is of another network.
+            UserError: The checkpoint does not exist, is of another network, or takes BGR images.
         """
         super().init_weights()
         if self.checkpoint is None:
             print_log('Probe: no checkpoint, the backbone is random.', 'current')
             return
         path = find_checkpoint(self.checkpoint)
-        own = self.backbone.state_dict()
-        classifier = {key: own[key] for key in self.unused}
-        tensors = load_strict(
-            self.backbone, {**classifier, **load_backbone_weights(path)}, source=path, what='backbone of the probe'
-        )
+        content = load_checkpoint(path)
+        refuse_several(content['state_dict'], path)
+        # The probe has a normalisation of its own.
+        require_rgb(trained_normalisation(content, path), path)
+        load_fitting(self.backbone, content, path, 'backbone of the probe', may_lack=self.unused)
         digest = f', SHA-256 {sha256(path)}' if os.path.isfile(path) else ''
-        print_log(f'Probe: {tensors} tensors of the backbone from {path}{digest}', 'current')
+        print_log(f'Probe: {len(self.backbone.state_dict())} tensors of the backbone from {path}{digest}', 'current')
 
     def train(self, mode: bool = True) -> 'LinearProbe':
         super().train(mode)

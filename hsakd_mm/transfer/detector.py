@@ -16,6 +16,7 @@ from hsakd_mm.checkpoints.source import IMAGENET, BackboneSource
 from hsakd_mm.errors import UserError
 
 from .channels import has_auto_channels, match_channels, name_backbone, name_network
+from .initializer import is_strict
 
 STRICT = 'hsakd_mm.StrictPretrained'
 BACKBONE_CHECK = 'hsakd_mm.BackboneCheckHook'
@@ -43,7 +44,7 @@ def start_from(cfg: Config, source: BackboneSource) -> list:
     path = os.path.abspath(source.backbone.path)
     for part in parts:
         init_cfg = part.get('init_cfg') or {}
-        kept = init_cfg if _is_strict(init_cfg) else {}
+        kept = init_cfg if is_strict(init_cfg) else {}
         part.init_cfg = dict(kept, type=STRICT, checkpoint=path)
     hooks = cfg.get('custom_hooks') or []
     arrived = next((hook for hook in hooks if hook['type'] == BACKBONE_CHECK), {})
@@ -58,9 +59,19 @@ def start_from(cfg: Config, source: BackboneSource) -> list:
     if not normalisation:
         normalisation, origin = IMAGENET, "torchvision's for ImageNet: the file has none"
     mean, std = list(normalisation['mean']), list(normalisation['std'])
-    cfg.model.data_preprocessor.update(mean=mean, std=std, bgr_to_rgb=True, rgb_to_bgr=False)
-    notes.append(f'Input: RGB 0..255, mean {mean}, std {std} ({origin}).')
+    order = normalisation.get('channel_order') or 'RGB'
+    # The images are loaded as BGR.
+    _preprocessor(cfg).update(mean=mean, std=std, bgr_to_rgb=order == 'RGB', rgb_to_bgr=False)
+    notes.append(f'Input: {order} 0..255, mean {mean}, std {std} ({origin}).')
     return notes
+
+
+def _preprocessor(cfg: Config) -> dict:
+    """The config of the data preprocessor; Runner takes that of the model, else the one beside it."""
+    owner = cfg if cfg.get('data_preprocessor') and not cfg.model.get('data_preprocessor') else cfg.model
+    if not owner.get('data_preprocessor'):
+        owner.data_preprocessor = dict(type='DetDataPreprocessor', pad_size_divisor=32)
+    return owner.data_preprocessor
 
 
 def _start_random(cfg: Config, parts: list) -> list:
@@ -181,17 +192,13 @@ def as_test_config(cfg: Config) -> Config:
     return measured
 
 
-def _is_strict(init_cfg) -> bool:
-    return isinstance(init_cfg, dict) and init_cfg.get('type', '').endswith('StrictPretrained')
-
-
 def _strict_parts(config) -> list:
     """All configs inside ``config`` of modules that StrictPretrained initialises."""
     if isinstance(config, list | tuple):
         return [part for item in config for part in _strict_parts(item)]
     if not isinstance(config, dict):
         return []
-    here = [config] if _is_strict(config.get('init_cfg')) else []
+    here = [config] if is_strict(config.get('init_cfg')) else []
     return here + [part for item in config.values() for part in _strict_parts(item)]
 
 

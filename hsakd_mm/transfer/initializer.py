@@ -7,9 +7,19 @@ from mmengine.model import is_model_wrapper, update_init_info
 from torch import nn
 
 from hsakd_mm.checkpoints.backbone_file import BackboneFile, is_head, read_backbone
+from hsakd_mm.checkpoints.fitting import Reading, require_finite
 from hsakd_mm.checkpoints.loading import load_strict
+from hsakd_mm.checkpoints.readings import Selection, find_reading
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import HOOKS, WEIGHT_INITIALIZERS
+
+SELECTION = ('key', 'prefix', 'only', 'without')  # options of StrictPretrained
+CHOOSE = (
+    '--cfg-options model.backbone.init_cfg.key=KEY model.backbone.init_cfg.prefix=PREFIX (of a C4 detector also of '
+    'model.roi_head.shared_head)'
+)
+# What self-supervised methods train behind a backbone, under the same prefix.
+PROJECTORS = ('projector.', 'projection_head.', 'predictor.', 'prototypes.')
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -18,8 +28,9 @@ class StrictPretrained:
 
     mmengine's ``Pretrained`` only logs keys that do not match, so a forgotten prefix trains from
     random weights. Here every tensor of the module must be in the file with the same shape, and
-    every tensor of the file must be used, except those of a classifier (``fc.*``) and those that a
-    ``TimmDetBackbone`` lists in ``unused_keys``.
+    every tensor beside them must be used, except those of a classifier (``fc.*``) and those that a
+    ``TimmDetBackbone`` lists in ``unused_keys``. A key and a prefix under which another project saved
+    them (``model``, ``module.backbone.``) are found if one reading fits, and are logged.
 
     mmengine runs every initializer except its own ``Pretrained`` *before* those of the module's
     children, which could overwrite the loaded weights. The children are therefore marked as
@@ -29,20 +40,24 @@ class StrictPretrained:
         checkpoint (str): ``.pth`` or ``.safetensors`` file with torchvision's or timm's key names,
             or ``torchvision://NAME`` or ``timm://NAME``. None, as in configs/transfer, is a
             placeholder that tools/transfer_det.sh replaces.
-        prefix (str): Use only keys with this prefix, and strip it.
+        key (str): Key of the state dict in the file, such as ``teacher`` or ``ema.model``; searched
+            by default.
+        prefix (str): Use only names with this prefix, and strip it; searched by default.
         only, without (str): For a network that is split over two modules (a C4 detector's fourth
-            stage is in its head): use only keys that begin with ``only``, and skip those that
-            begin with ``without``.
+            stage is in its head): use only names that begin with ``only``, and skip those that
+            begin with ``without``, both after the prefix.
 
     Raises:
-        UserError: When called, if the file and the module do not match exactly. The module is
-            then unchanged.
+        UserError: When called, if the file and the module do not match exactly, if several readings
+            of the file do, or if it holds NaN. The module is then unchanged.
 
     Example:
         >>> init_cfg = dict(type='hsakd_mm.StrictPretrained', checkpoint='epoch_100_backbone.pth')
     """
 
-    def __init__(self, checkpoint: str | None, prefix: str = '', only: str = '', without: str = '') -> None:
+    def __init__(
+        self, checkpoint: str | None, prefix: str = '', only: str = '', without: str = '', key: str = ''
+    ) -> None:
         if checkpoint is None:
             raise UserError(
                 'this detector needs a pretrained backbone, and its config names none: '
@@ -50,20 +65,21 @@ class StrictPretrained:
                 'model.backbone.init_cfg.checkpoint.'
             )
         self.checkpoint = checkpoint
-        self.part = dict(prefix=prefix, only=only, without=without)
+        self.selection = Selection(key, prefix, only, without)
 
     def __call__(self, module: nn.Module) -> None:
-        file, weights, unused = select_weights(module, self.checkpoint, **self.part)
-        loaded = load_strict(module, weights, source=self.checkpoint, what='backbone')
+        file = read_backbone(self.checkpoint)
+        reading = read_weights(module, file, self.selection)
+        loaded = load_strict(module, reading.weights, source=self.checkpoint, what='backbone')
         for child in module.modules():
             if child is not module and hasattr(child, 'init_weights'):
                 child._is_init = True
         norm = file.normalisation
-        trained = f'; trained on RGB, mean {norm["mean"]}, std {norm["std"]}' if norm else ''
+        trained = f'; trained on {_order(norm)}, mean {norm["mean"]}, std {norm["std"]}' if norm else ''
         MMLogger.get_current_instance().info(
             f'StrictPretrained: {loaded} of {len(module.state_dict())} tensors of '
-            f'{type(module).__name__} loaded from {self.checkpoint}'
-            f'{f", SHA-256 {file.sha256}" if file.sha256 else ""}{_left_over(unused)}{trained}'
+            f'{type(module).__name__} loaded from {self.checkpoint}{reading.place}'
+            f'{f", SHA-256 {file.sha256}" if file.sha256 else ""}{_left_over(reading.unused)}{trained}'
         )
         if hasattr(module, '_params_init_info'):  # mmengine's record, kept while it initialises
             update_init_info(module, f'StrictPretrained: loaded from {self.checkpoint}')
@@ -77,8 +93,13 @@ class BackboneCheckHook(Hook):
     ``init_cfg``, a ``load_from`` that overwrites the weights, and an input normalisation that
     differs from the file's.
 
+    Of each module the weights are read as its ``init_cfg`` has them read (``prefix``, ``only`` …), and
+    compared in the module's own number format.
+
     Args:
         checkpoint (str): The file of ``StrictPretrained``.
+        **selection: ``key``, ``prefix``, ``only`` and ``without`` for a backbone that is not loaded by
+            ``StrictPretrained``.
 
     Raises:
         UserError: The weights or the normalisation differ.
@@ -86,32 +107,47 @@ class BackboneCheckHook(Hook):
 
     priority = 'VERY_HIGH'
 
-    def __init__(self, checkpoint: str) -> None:
+    def __init__(self, checkpoint: str, **selection: str) -> None:
         self.checkpoint = checkpoint
+        self.selection = Selection(**selection)
 
     def before_train(self, runner) -> None:
         if runner.iter:
             return  # resumed: the weights have been trained
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        file, weights, _ = select_weights(model.backbone, self.checkpoint)
-        own = model.backbone.state_dict()
-        shared = getattr(getattr(model, 'roi_head', None), 'shared_head', None)
-        if shared is not None:  # C4: the backbone's last stage is the head of each proposal
-            own.update(shared.state_dict())
-        changed = [
-            key
-            for key, value in own.items()
-            if not key.endswith('num_batches_tracked')
-            and (key not in weights or not torch.equal(value.cpu(), weights[key]))
-        ]
+        file = read_backbone(self.checkpoint)
+        own, changed = 0, []
+        for module in self._parts(model):
+            init_cfg: dict = getattr(module, 'init_cfg', None) or {}
+            wanted = {name: init_cfg[name] for name in SELECTION if is_strict(init_cfg) and init_cfg.get(name)}
+            weights = read_weights(module, file, Selection(**wanted) if wanted else self.selection).weights
+            tensors = module.state_dict()
+            own += len(tensors)
+            changed += [
+                name
+                for name, value in tensors.items()
+                if not name.endswith('num_batches_tracked')
+                and not torch.equal(value.cpu(), weights[name].to(value.dtype))
+            ]
         if changed or not own:
             raise UserError(
                 f'the detector should start from the weights in {self.checkpoint}, and '
-                f'{len(changed)} of the {len(own)} tensors of its backbone differ from them '
+                f'{len(changed)} of the {own} tensors of its backbone differ from them '
                 f'({", ".join(changed[:3])}, ...): they were overwritten after loading; remove '
                 f'load_from, or use a backbone that initialises itself with init_cfg only.'
             )
         _check_normalisation(getattr(model, 'data_preprocessor', None), file)
+
+    @staticmethod
+    def _parts(model: nn.Module) -> list:
+        """The backbone, and other modules that StrictPretrained loads: a C4 detector's last stage is in its head."""
+        others = [module for module in model.modules() if is_strict(getattr(module, 'init_cfg', None))]
+        return [model.backbone, *(module for module in others if module is not model.backbone)]
+
+
+def is_strict(init_cfg) -> bool:
+    """Whether ``init_cfg`` is one of :class:`StrictPretrained`."""
+    return isinstance(init_cfg, dict) and str(init_cfg.get('type', '')).endswith('StrictPretrained')
 
 
 def _check_normalisation(preprocessor: nn.Module | None, file: BackboneFile) -> None:
@@ -123,56 +159,58 @@ def _check_normalisation(preprocessor: nn.Module | None, file: BackboneFile) -> 
     if not file.normalisation or getattr(preprocessor, 'mean', None) is None:
         return  # without a mean in the preprocessor, a transform may normalise
     own = {key: getattr(preprocessor, key).flatten().tolist() for key in ('mean', 'std')}
-    rgb = getattr(preprocessor, '_channel_conversion', False)
-    if not rgb or any(
+    order = 'RGB' if getattr(preprocessor, '_channel_conversion', False) else 'BGR'
+    wanted = _order(file.normalisation)
+    if order != wanted or any(
         len(own[key]) != len(file.normalisation[key])
         or not torch.allclose(torch.tensor(own[key]), torch.tensor(file.normalisation[key]), rtol=1e-3, atol=1e-3)
         for key in own
     ):
         mean, std = (list(file.normalisation[key]) for key in ('mean', 'std'))
         raise UserError(
-            f'the backbone in {file.path} was trained on RGB with mean {mean}, std {std}, and the '
-            f'detector feeds it {"RGB" if rgb else "BGR"} with mean {_short(own["mean"])}, std '
+            f'the backbone in {file.path} was trained on {wanted} with mean {mean}, std {std}, and the '
+            f'detector feeds it {order} with mean {_short(own["mean"])}, std '
             f'{_short(own["std"])}: set model.data_preprocessor to mean={mean}, std={std}, '
-            f'bgr_to_rgb=True.'
+            f'bgr_to_rgb={wanted == "RGB"}, rgb_to_bgr=False.'
         )
+
+
+def _order(normalisation: dict) -> str:
+    return normalisation.get('channel_order') or 'RGB'
 
 
 def _short(numbers: list) -> list:
     return [round(number, 3) for number in numbers]  # float32 adds digits to the config's numbers
 
 
-def select_weights(module: nn.Module, checkpoint: str, prefix: str = '', only: str = '', without: str = '') -> tuple:
-    """Read a file and select the module's weights.
+def read_weights(module: nn.Module, file: BackboneFile, selection: Selection) -> Reading:
+    """The module's weights in a file.
 
     Returns:
-        tuple[BackboneFile, dict, list]: The file, the weights, and the keys that the module may
-        leave unused: those of a classifier, and of layers behind its last stage.
+        Reading: Its ``unused`` are the names that the module may leave unused: those of a classifier,
+        and of layers behind its last stage.
 
     Raises:
-        UserError: The file has no keys with the prefix.
+        UserError: No reading of the file fits, several do, or it holds NaN.
     """
-    file: BackboneFile = read_backbone(checkpoint)
-    weights = {
-        key.removeprefix(prefix): value
-        for key, value in file.state_dict.items()
-        if key.startswith(prefix + only) and not (without and key.startswith(prefix + without))
-    }
-    if not weights:
-        raise UserError(
-            f'keys under {prefix + only!r} were expected in {checkpoint}, and there are none '
-            f'(its first key is {next(iter(file.state_dict))!r}): leave the prefix out for an '
-            f'exported backbone.'
-        )
     own = module.state_dict()
     behind = getattr(module, 'unused_keys', ())
-    unused = [key for key in weights if key not in own and (is_head(key) or key in behind)]
-    return file, {key: value for key, value in weights.items() if key not in unused}, unused
+    reading = find_reading(
+        own,
+        file.content,
+        file.path,
+        'backbone',
+        selection,
+        may_leave=lambda name: is_head(name) or name.startswith(PROJECTORS) or name in behind,
+        choose=CHOOSE,
+    )
+    require_finite(own, reading.weights, file.path, 'backbone')
+    return reading
 
 
 def _left_over(unused: list) -> str:
-    heads = [key for key in unused if is_head(key)]
-    behind = [key for key in unused if not is_head(key)]
+    heads = [key for key in unused if is_head(key) or key.startswith(PROJECTORS)]
+    behind = [key for key in unused if key not in heads]
     said = f'; left over: the classifier ({", ".join(heads)})' if heads else ''
     if behind:
         said += (

@@ -135,9 +135,8 @@ def refused(model, sentence) -> None:
     'change, sentence',
     [
         (
-            lambda weights: {f'backbone.{key}': value for key, value in weights.items()},
-            r'100 missing: conv1\.weight, bn1\.weight, bn1\.bias, bn1\.running_mean, bn1\.running_var, '
-            r'layer1\.0\.conv1\.weight, \.\.\.; 120 left over: backbone\.conv1\.weight',
+            lambda weights: {f'backbone.{key}': value for key, value in half_of_the_stages(weights).items()},
+            r'exactly these under `backbone\.` \(50 missing: layer3\.0\.conv1\.weight, layer3\.0\.bn1\.weight',
         ),
         (
             lambda weights: {key.removeprefix('layer'): value for key, value in weights.items()},

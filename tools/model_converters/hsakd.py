@@ -7,17 +7,16 @@ python tools/model_converters/hsakd.py --reverse CHECKPOINT CONFIG OUT
 import argparse
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Mapping
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 import hsakd_mm  # noqa: F401  patches mmengine before it is used
 from hsakd_mm.checkpoints.loading import load_checkpoint, load_strict, sha256
+from hsakd_mm.checkpoints.reading_files import read_file
 from hsakd_mm.checkpoints.upstream import from_upstream, to_upstream
 from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.engine.preflight import load_config
@@ -29,14 +28,6 @@ from hsakd_mm.registry import MODELS
 # The key of the weights in a file, and what to add to its ``epoch`` for the number of epochs trained:
 # winycg/HSAKD counts from 0, RepDistiller from 1.
 PLACES = {'net': 1, 'model': 0, 'state_dict': 0}
-# Besides tensors, their files hold accuracies (numpy scalars) and the command-line arguments.
-HARMLESS = [
-    Namespace,
-    np.dtype,
-    *(type(np.dtype(name)) for name in ('f4', 'f8', 'i4', 'i8')),
-    (np.float64(0).__reduce__()[0], 'numpy.core.multiarray.scalar'),
-    (np.float64(0).__reduce__()[0], 'numpy._core.multiarray.scalar'),
-]
 
 
 def parse_args() -> argparse.Namespace:
@@ -84,24 +75,7 @@ def read(path: str) -> tuple[dict, int | None]:
     """Weights and number of epochs trained (None if unknown) of one of their files."""
     if not os.path.isfile(path):
         raise UserError(f'a file of weights was expected at {path}, and there is none: check the path.')
-    try:
-        # On exit the context forbids all of its globals, also those that were allowed before.
-        allowed = torch.serialization.get_safe_globals()
-        with torch.serialization.safe_globals([each for each in HARMLESS if each not in allowed]):
-            content = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # truncated, no checkpoint, or objects that could run code
-        if 'GLOBAL' in str(error):
-            raise UserError(
-                f'{path} holds more than tensors and plain values, and reading such a file can run '
-                f'any code; if you trust its origin, save its weights alone, as in python '
-                f"-c \"import torch; torch.save(torch.load({path!r}, weights_only=False)['net'], "
-                f"'weights.pth')\", and convert weights.pth."
-            ) from error
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f'a file of weights was expected at {path}, and it cannot be read as one '
-            f'({reason[:160]}): it may be truncated; copy it again.'
-        ) from error
+    content = read_file(path)
     place = next(
         (name for name in PLACES if isinstance(content, Mapping) and isinstance(content.get(name), Mapping)), None
     )

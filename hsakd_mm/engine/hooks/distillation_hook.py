@@ -6,7 +6,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from hsakd_mm.checkpoints.loading import load_checkpoint, load_strict, sha256
+from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting, sha256
 from hsakd_mm.checkpoints.pretrained import check_normalisation, load_backbone
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.engine.class_match import match_classes
@@ -96,7 +96,7 @@ class DistillationHook(Hook):
             teacher = MODELS.build(cfg)
         if any(not key.startswith('backbone.') for key in teacher.state_dict()):  # branches, a head
             content = load_checkpoint(path)
-            load_strict(teacher, content['state_dict'], source=path, what='teacher')
+            load_fitting(teacher, content, path, 'teacher')
             check_normalisation(teacher.data_preprocessor, content, path)
         else:
             load_backbone(teacher.backbone, path, 'teacher', teacher.data_preprocessor)
