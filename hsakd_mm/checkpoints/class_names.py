@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from hsakd_mm.checkpoints.loading import METADATA
+from hsakd_mm.checkpoints.reading_files import METADATA
 from hsakd_mm.errors import UserError
 
 _SHOWN = 5

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hsakd_mm.checkpoints.class_names import class_names
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.checkpoints.normalisation import configured_normalisation, trained_normalisation
 from hsakd_mm.checkpoints.readings import state_dicts
@@ -57,7 +58,8 @@ def export_backbone(
     are contiguous float32 on the CPU (counters stay integers). The metadata contain
     ``normalisation`` (``mean``, ``std`` in units of 0..255, in the ``channel_order`` that the first
     layer expects, ``'RGB'`` or ``'BGR'``), ``backbone_type``, ``model_name``, ``model_kwargs``,
-    ``method``, ``epoch``, ``source_sha256``, ``with_head`` and ``format_version``.
+    ``method``, ``classes`` (their names in order, or None), ``epoch``, ``source_sha256``, ``with_head`` and
+    ``format_version``.
 
     Args:
         checkpoint (str): A checkpoint of tools/train.py, or of MMPretrain or MMDetection.
@@ -72,6 +74,11 @@ def export_backbone(
             ``out`` cannot be written; existing files are then unchanged.
     """
     content = load_checkpoint(checkpoint)
+    if (content.get('meta') or {}).get('iter', 1) == 0:
+        raise UserError(
+            f'a trained network was expected in {checkpoint}, and it was saved before the first step: for random '
+            f'weights use the word random instead of a file.'
+        )
     weights = content['state_dict']
     known = networks_in(weights)
     prefix = next(
@@ -188,6 +195,7 @@ def _metadata(content: dict, source: str, with_head: bool, prefix: str) -> dict:
         model_name=network.pop('model_name', None),
         model_kwargs=_plain(network),
         normalisation=_plain(normalisation),
+        classes=_plain(class_names(content)),
         epoch=(content.get('meta') or {}).get('epoch'),
         source=os.path.basename(source),
         source_sha256=sha256(source),

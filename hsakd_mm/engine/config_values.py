@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from numbers import Real
 
 from mmengine.config import Config
 from mmengine.registry import FUNCTIONS, OPTIMIZERS
@@ -20,7 +19,7 @@ def _number(least: float, below: float = float('inf')) -> Callable:
 
 
 def _is_number(value) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < float('inf')
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float('inf')
 
 
 CLIP = {'type', 'max_norm', 'norm_type', 'error_if_nonfinite', 'foreach', 'clip_value'}  # mmengine's and torch's

@@ -11,8 +11,9 @@ import torchvision
 
 from hsakd_mm.checkpoints import backbone_file
 from hsakd_mm.checkpoints.backbone_file import read_backbone
+from hsakd_mm.checkpoints.class_names import class_names
 from hsakd_mm.checkpoints.export import export_all, export_backbone
-from hsakd_mm.checkpoints.loading import sha256
+from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.hssakd import HSSAKDOnline
 from tests.conftest import REPO
@@ -200,3 +201,25 @@ def test_of_two_networks_each_is_written(tmp_path, refusal) -> None:
     with pytest.raises(UserError, match="has no backbone under 'net2.branches.'"):
         export_backbone(str(path), prefix='net2.branches.')
     assert 'it holds several that taught each other' in refusal('transfer_det.py', str(path))
+
+
+@pytest.mark.parametrize('ending', ['pth', 'safetensors'])
+def test_the_names_of_the_classes_go_with_the_weights(tmp_path, ending) -> None:
+    path = tmp_path / 'epoch_3.pth'
+    write_checkpoint(path)
+    content = load_checkpoint(str(path))
+    content['meta'].update(dataset_meta=dict(classes=('b', 'a')), iter=12)
+    torch.save(content, path)
+    file = getattr(export_backbone(str(path), with_head=True), ending)
+    assert class_names(load_checkpoint(file)) == ('b', 'a')
+
+
+def test_what_was_never_trained_is_not_exported(tmp_path) -> None:
+    path = tmp_path / 'epoch_1.pth'
+    write_checkpoint(path)
+    content = load_checkpoint(str(path))
+    content['meta'].update(iter=0)
+    torch.save(content, path)
+    with pytest.raises(UserError, match='saved before the first step'):
+        export_backbone(str(path))
+    assert [file.name for file in tmp_path.iterdir()] == ['epoch_1.pth']

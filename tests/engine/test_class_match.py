@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from hsakd_mm.checkpoints.class_names import class_names
-from hsakd_mm.checkpoints.loading import METADATA, load_checkpoint
+from hsakd_mm.checkpoints.loading import load_checkpoint
+from hsakd_mm.checkpoints.reading_files import METADATA
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.hsakd import HSAKDTeacher
 from tests.conftest import REPO
