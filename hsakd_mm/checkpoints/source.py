@@ -8,6 +8,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from hsakd_mm.checkpoints.loading import backbone_weights, load_checkpoint
+from hsakd_mm.checkpoints.normalisation import trained_normalisation
+from hsakd_mm.checkpoints.readings import state_dicts
 from hsakd_mm.checkpoints.training_config import has_config, training_config
 from hsakd_mm.errors import UserError
 
@@ -83,9 +85,15 @@ def _fetched(name: str, folder: str) -> BackboneSource:
     path = os.path.join(folder, f'{short}{tag}_backbone.safetensors')
     if not os.path.isfile(path) or read_backbone(path).metadata.get('source') != name:
         content = load_checkpoint(name)
-        normalisation = (content.get('meta') or {}).get('normalisation') or (
-            IMAGENET if scheme == 'torchvision' else {}
-        )
+        if not content.get('meta') and len({id(tensors) for tensors in state_dicts(content).values()}) > 1:
+            raise UserError(
+                f'one set of weights was expected at {name}, and there are several, under '
+                f'{", ".join(map(repr, state_dicts(content)))}: download it, and name the file, of which one can be '
+                f'chosen.'
+            )
+        normalisation = trained_normalisation(content, name)
+        if not normalisation and scheme == 'torchvision':
+            normalisation = dict(IMAGENET, channel_order='RGB')
         weights = OrderedDict(
             (key, plain_tensor(value)) for key, value in content['state_dict'].items() if not is_head(key)
         )
@@ -93,7 +101,7 @@ def _fetched(name: str, folder: str) -> BackboneSource:
         if scheme in ('torchvision', 'timm'):
             metadata.update(backbone_type=scheme, model_name=model)
         if normalisation:
-            metadata.update(normalisation=dict(normalisation, channel_order='RGB'))
+            metadata.update(normalisation=normalisation)
         write_backbone(weights, metadata, path)
     return BackboneSource(
         short, short, read_backbone(path), [f'{name} was downloaded, and is kept without its classifier in {path}.']

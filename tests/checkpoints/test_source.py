@@ -13,6 +13,8 @@ from hsakd_mm.checkpoints.source import newest_student, resolve_source
 from hsakd_mm.errors import UserError
 from tests.trained_backbones import write_checkpoint
 
+MMPRETRAIN = "default_scope = 'mmpretrain'\ndata_preprocessor = dict(mean=[1.0], std=[2.0], to_rgb=True)"
+
 
 def older(path, seconds: int) -> None:
     os.utime(path, (os.path.getmtime(path) - seconds,) * 2)
@@ -77,6 +79,35 @@ def test_fetched_weights_become_a_file(name, state, trained, tmp_path, monkeypat
     assert resolve_source(name, str(tmp_path)).backbone.sha256 == made.backbone.sha256
     with pytest.raises(pytest.fail.Exception):  # another name does not take that file
         resolve_source(f'{name}x', str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    'content, order',
+    [
+        (lambda own: dict(state_dict={f'backbone.{key}': own[key] for key in own}, meta=dict(cfg=MMPRETRAIN)), 'RGB'),
+        (
+            lambda own: dict(
+                state_dict={f'backbone.{key}': own[key] for key in own},
+                meta=dict(cfg=MMPRETRAIN.replace('to_rgb=True', '')),
+            ),
+            'BGR',
+        ),
+        (lambda own: dict(model={f'module.{key}': own[key] for key in own}, epoch=3), None),
+        (lambda own: dict(teacher=own, student={key: value + 1 for key, value in own.items()}), 'several'),
+        (lambda own: dict(state_dict=own, state_dict_ema={key: value + 1 for key, value in own.items()}), 'several'),
+    ],
+)
+def test_an_address_of_another_projects_checkpoint(trained, tmp_path, monkeypatch, content, order) -> None:
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+    torch.save(content(trained[1].state_dict()), tmp_path / 'theirs.pth')
+    address = (tmp_path / 'theirs.pth').as_uri()
+    if order == 'several':
+        with pytest.raises(UserError, match='there are several, under .*: download it, and name the file'):
+            resolve_source(address, str(tmp_path / 'kept'))
+        return
+    made = resolve_source(address, str(tmp_path / 'kept'))
+    assert made.backbone.normalisation.get('channel_order') == order
+    assert any(key.endswith('.conv1.weight') for key in made.backbone.state_dict)
 
 
 def test_names_of_weights_that_do_not_exist() -> None:

@@ -249,6 +249,17 @@ def test_weights_of_another_architecture(runner):
         load_weights(runner, {'state_dict': {'line.weight': weights['line.weight']}}, 'a.pth')
 
 
+@pytest.mark.parametrize('prefix', ['module.', '_orig_mod.', 'ema.model.'])
+def test_weights_under_a_prefix_are_tested_and_not_resumed(runner, prefix):
+    """mmengine resumes by the names that it expects."""
+    weights = TinyModel().state_dict()
+    content = dict(state_dict={prefix + name: value for name, value in weights.items()})
+    load_weights(runner, content, 'a.pth')
+    assert torch.equal(runner.model.line.weight, weights['line.weight'])
+    with pytest.raises(UserError, match='2 missing: line.weight'):
+        load_weights(runner, content, 'a.pth', resumed=True)
+
+
 def test_wrong_argument_of_a_loop(runner):
     runner._train_loop['max_epoch'] = 4
     with pytest.raises(TypeError) as info:
