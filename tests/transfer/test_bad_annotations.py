@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hsakd_mm.datasets.boxes import coco_json, coco_read
 from hsakd_mm.errors import UserError
 from hsakd_mm.transfer import annotations as transfer_annotations
 from hsakd_mm.transfer.data_files import check_data
@@ -246,6 +247,24 @@ def test_nothing_to_find_is_said_before_training(tmp_path, names, said) -> None:
     (tmp_path / 'val.json').write_text(json.dumps(dict(full, annotations=boxes)))
     (note,) = check_data(cfg)
     assert said in note
+
+
+def test_a_large_file_shows_progress_and_its_masks_are_not_parsed(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(coco_read, '_LARGE', 0)
+    monkeypatch.setattr(coco_json, '_LOG_EVERY', -1)
+    cfg = detector(tmp_path)
+    masks = [[[4, 4, 20.5, 4, 20, 1.2e1]], dict(size=[40, 80], counts=[100, 3100]), dict(size=[40, 80], counts='0x"{')]
+    change(
+        tmp_path / 'val.json',
+        lambda content: [box(number, segmentation=each)(content) for number, each in enumerate(masks)],
+    )
+    assert check_data(cfg) == []
+    shown = capsys.readouterr().err
+    assert 'val.json: 0 MB' in shown and 'checking boxes: 6/6, 0 s left' in shown
+    for masked in (True, False):
+        read = coco_read.read_coco(str(tmp_path / 'val.json'), masked).content['annotations']
+        assert [each.get('segmentation') for each in read[:2]] == (masks[:2] if masked else [None, None])
+        assert read[2]['bbox'] == [4, 4, 20, 12]
 
 
 def test_a_crowd_is_nothing_to_find(tmp_path) -> None:
