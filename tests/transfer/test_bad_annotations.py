@@ -271,34 +271,3 @@ def test_a_crowd_is_nothing_to_find(tmp_path) -> None:
     cfg = detector(tmp_path)
     change(tmp_path / 'val.json', lambda content: [each.update(iscrowd=1) for each in content['annotations']])
     assert 'no box of any class' in check_data(cfg)[0]
-
-
-@pytest.mark.parametrize('part', ['train', 'val'])
-@pytest.mark.parametrize(
-    'classes, said',
-    [
-        ('cat', "it is the text 'cat', which is no file"),
-        ('cat,dog', "it is the text 'cat,dog'"),
-        ((1, 2), r'each a text in quotes, and it is \(1, 2\)'),
-        ((), 'should be a list of names'),
-        (('cat', ''), 'should be a list of names'),
-        (5, 'should be a list of names'),
-        (('cat', 'cat'), 'names cat twice'),
-    ],
-)
-def test_classes_that_are_no_list_of_names(tmp_path, monkeypatch, part, classes, said) -> None:
-    monkeypatch.chdir(tmp_path)
-    cfg = detector(tmp_path)
-    cfg[f'{part}_dataloader'].dataset.metainfo.classes = classes
-    with pytest.raises(UserError, match=said):
-        check_data(cfg)
-
-
-@pytest.mark.parametrize('text', [b'cat\ndog\n', b'\xef\xbb\xbfcat\r\ndog\r\n', b' cat\n\ndog \n\n'])
-def test_a_file_of_classes(tmp_path, text) -> None:
-    cfg = detector(tmp_path)
-    (tmp_path / 'classes.txt').write_bytes(text)
-    for part in ('train', 'val'):
-        cfg[f'{part}_dataloader'].dataset.metainfo.classes = str(tmp_path / 'classes.txt')
-    assert check_data(cfg) == []
-    assert cfg.val_dataloader.dataset.metainfo.classes == ('cat', 'dog')
