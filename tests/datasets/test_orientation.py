@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hsakd_mm.datasets import ImageFolder
 from hsakd_mm.datasets.boxes import checks
 from hsakd_mm.datasets.boxes.checks import image_size
 from hsakd_mm.datasets.images import read_rgb
@@ -92,6 +93,14 @@ def test_an_opencv_that_does_not_turn_a_format_is_believed(tmp_path, monkeypatch
     monkeypatch.setattr(checks, 'opencv_turns', lambda kind: kind == 'JPEG')
     assert image_size(str(tmp_path / 'a.png')) == (80, 40)
     assert read_rgb(str(tmp_path / 'a.png')).size == (40, 80)  # pretraining does not depend on OpenCV
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP'])
+def test_pretraining_sees_photographs_upright(tmp_path, kind) -> None:
+    (tmp_path / 'ant').mkdir()
+    picture().save(tmp_path / 'ant' / 'a', kind, exif=block('<', 8), **FORMATS[kind])
+    dataset = ImageFolder(str(tmp_path), pipeline=[dict(type='LoadImage'), dict(type='PackInputs')])
+    assert dataset[0]['inputs'].shape == (3, 80, 40)
 
 
 def test_without_a_block_no_bit_changes(tmp_path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hsakd_mm.datasets.boxes import coco_json, coco_read
 from hsakd_mm.errors import UserError
 from hsakd_mm.transfer import annotations as transfer_annotations
 from hsakd_mm.transfer.data_files import check_data
@@ -248,38 +249,25 @@ def test_nothing_to_find_is_said_before_training(tmp_path, names, said) -> None:
     assert said in note
 
 
+def test_a_large_file_shows_progress_and_its_masks_are_not_parsed(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(coco_read, '_LARGE', 0)
+    monkeypatch.setattr(coco_json, '_LOG_EVERY', -1)
+    cfg = detector(tmp_path)
+    masks = [[[4, 4, 20.5, 4, 20, 1.2e1]], dict(size=[40, 80], counts=[100, 3100]), dict(size=[40, 80], counts='0x"{')]
+    change(
+        tmp_path / 'val.json',
+        lambda content: [box(number, segmentation=each)(content) for number, each in enumerate(masks)],
+    )
+    assert check_data(cfg) == []
+    shown = capsys.readouterr().err
+    assert 'val.json: 0 MB' in shown and 'checking boxes: 6/6, 0 s left' in shown
+    for masked in (True, False):
+        read = coco_read.read_coco(str(tmp_path / 'val.json'), masked).content['annotations']
+        assert [each.get('segmentation') for each in read[:2]] == (masks[:2] if masked else [None, None])
+        assert read[2]['bbox'] == [4, 4, 20, 12]
+
+
 def test_a_crowd_is_nothing_to_find(tmp_path) -> None:
     cfg = detector(tmp_path)
     change(tmp_path / 'val.json', lambda content: [each.update(iscrowd=1) for each in content['annotations']])
     assert 'no box of any class' in check_data(cfg)[0]
-
-
-@pytest.mark.parametrize('part', ['train', 'val'])
-@pytest.mark.parametrize(
-    'classes, said',
-    [
-        ('cat', "it is the text 'cat', which is no file"),
-        ('cat,dog', "it is the text 'cat,dog'"),
-        ((1, 2), r'each a text in quotes, and it is \(1, 2\)'),
-        ((), 'should be a list of names'),
-        (('cat', ''), 'should be a list of names'),
-        (5, 'should be a list of names'),
-        (('cat', 'cat'), 'names cat twice'),
-    ],
-)
-def test_classes_that_are_no_list_of_names(tmp_path, monkeypatch, part, classes, said) -> None:
-    monkeypatch.chdir(tmp_path)
-    cfg = detector(tmp_path)
-    cfg[f'{part}_dataloader'].dataset.metainfo.classes = classes
-    with pytest.raises(UserError, match=said):
-        check_data(cfg)
-
-
-@pytest.mark.parametrize('text', [b'cat\ndog\n', b'\xef\xbb\xbfcat\r\ndog\r\n', b' cat\n\ndog \n\n'])
-def test_a_file_of_classes(tmp_path, text) -> None:
-    cfg = detector(tmp_path)
-    (tmp_path / 'classes.txt').write_bytes(text)
-    for part in ('train', 'val'):
-        cfg[f'{part}_dataloader'].dataset.metainfo.classes = str(tmp_path / 'classes.txt')
-    assert check_data(cfg) == []
-    assert cfg.val_dataloader.dataset.metainfo.classes == ('cat', 'dog')

@@ -73,8 +73,7 @@ def read_coco(path: str, masks: bool = True) -> CocoFile:
         with open(path, 'rb') as file:
             has_mark = file.read(3) == b'\xef\xbb\xbf'
         with no_garbage():
-            text = read_text(path)
-            content = json.loads(text if masks else _MASK.sub('"segmentation": null', text))
+            content = _parse(read_text(path), masks)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f'a COCO json was expected at {path}, and it cannot be read '
@@ -87,6 +86,15 @@ def read_coco(path: str, masks: bool = True) -> CocoFile:
     if has_mark:
         mended['a byte order mark, which pycocotools cannot read and the copy lacks'] = ['at its start']
     return CocoFile(path, dict(content, annotations=annotations), mended)
+
+
+def _parse(text: str, masks: bool):
+    if not masks:
+        try:
+            return json.loads(_MASK.sub('"segmentation": null', text))
+        except ValueError:  # the error's place is the one in the whole text
+            pass
+    return json.loads(text)
 
 
 @contextmanager
