@@ -3,11 +3,12 @@
 import runpy
 import signal
 import sys
-from collections import Counter
+from collections import Counter, OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from tests.trained_backbones import write_checkpoint
@@ -29,9 +30,10 @@ def pytest_collection_modifyitems(items) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_default_scope(monkeypatch) -> None:
-    """A Runner leaves the default scope of its config behind, in which other names are looked up."""
+def own_scope_and_logger(monkeypatch) -> None:
+    """A Runner leaves the default scope of its config behind, and a logger that writes to its test's stderr."""
     monkeypatch.setattr(DefaultScope, '_instance_dict', DefaultScope._instance_dict.copy())
+    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())
 
 
 @pytest.fixture(scope='session')
