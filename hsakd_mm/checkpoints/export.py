@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hsakd_mm.checkpoints.class_names import class_names
+from hsakd_mm.checkpoints.fitting import require_finite
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.checkpoints.normalisation import configured_normalisation, trained_normalisation
 from hsakd_mm.checkpoints.readings import state_dicts
@@ -34,7 +35,7 @@ def networks_in(state_dict: Mapping) -> list[str]:
     ``['backbone.']``; ``['net1.backbone.', 'net2.backbone.']`` for two networks of online
     distillation; ``[]`` for a file that is not a training checkpoint.
     """
-    found = (re.match(r'(net\d+\.)?backbone\.', key) for key in state_dict)
+    found = (re.match(r'(module\.)?(net\d+\.)?backbone\.', key) for key in state_dict)  # DataParallel's `module.`
     return sorted({match[0] for match in found if match})
 
 
@@ -82,7 +83,12 @@ def export_backbone(
     weights = content['state_dict']
     known = networks_in(weights)
     prefix = next(
-        (each for each in known if prefix.rstrip('.') in (each.removesuffix('.'), each.removesuffix('.backbone.'))),
+        (
+            each
+            for each in known
+            for short in (each, each.removeprefix('module.'))
+            if prefix.rstrip('.') in (short.removesuffix('.'), short.removesuffix('.backbone.'))
+        ),
         prefix,
     )
     if known and prefix not in known:
@@ -107,6 +113,7 @@ def export_backbone(
                 'write a part of it as a file.'
             )
         )
+    require_finite(backbone, backbone, checkpoint, 'backbone')
     return _write(backbone, _metadata(content, checkpoint, with_head, prefix), weights, prefix, checkpoint, out)
 
 
@@ -151,6 +158,7 @@ def extract_backbone(
     )
     if normalisation := trained_normalisation(content, checkpoint):
         metadata['normalisation'] = _plain(normalisation)
+    require_finite(part, part, checkpoint, 'backbone')
     return _write(part, metadata, weights, prefix, checkpoint, out)
 
 

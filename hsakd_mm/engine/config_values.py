@@ -1,10 +1,13 @@
 """Checks the values of a config that mmengine and torch would only trip over, some of them in the first step."""
 
+import difflib
+import inspect
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from mmengine.config import Config
 from mmengine.registry import FUNCTIONS, OPTIMIZERS
+from mmengine.runner import Runner
 
 from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
@@ -23,6 +26,19 @@ def _is_number(value) -> bool:
 
 
 CLIP = {'type', 'max_norm', 'norm_type', 'error_if_nonfinite', 'foreach', 'clip_value'}  # mmengine's and torch's
+# Top-level names that Runner reads from its config, besides its arguments.
+READ = {
+    'model_wrapper_cfg',
+    'find_unused_parameters',
+    'sync_bn',
+    'compile',
+    'runner_type',
+    'activation_checkpointing',
+    'efficient_conv_bn_eval',
+    'custom_imports',
+    'strategy',
+}
+READ |= set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 # Path in the config, whether a value is right, and what is expected. Absent values and None are not checked.
 RULES = [
     *[(f'{part}_dataloader.batch_size', _whole(1), 'an integer of at least 1') for part in ('train', 'val', 'test')],
@@ -61,6 +77,24 @@ NAMES = [
 ]
 
 
+def check_names(cfg: Config, path: str) -> None:
+    """Check that no top-level name is one of the runner's but for a letter or two: it would have no effect.
+
+    Args:
+        cfg (Config): The content of the file.
+        path (str): The file, for the error.
+
+    Raises:
+        UserError: There is one.
+    """
+    for name in set(cfg) - READ:
+        if meant := difflib.get_close_matches(name, READ, n=1, cutoff=0.9):
+            raise UserError(
+                f'{path} sets {name}, which nothing reads: correct it to {meant[0]}, or, if it is a variable of your '
+                f'own, choose a name that is less like it.'
+            )
+
+
 def check_values(cfg: Config) -> None:
     """Check numbers, sections, and names that mmengine calls without looking.
 
@@ -76,6 +110,12 @@ def check_values(cfg: Config) -> None:
         for key, value in _find(content, path.split('.')):
             if not isinstance(value, dict):
                 raise _wrong(key, 'a dict', value)
+    for name, hook in (cfg.get('default_hooks') or {}).items():
+        if isinstance(hook, dict) and 'type' not in hook:
+            raise UserError(
+                f'default_hooks.{name} is expected to have a type, and it has {", ".join(hook) or "nothing"}'
+                f'{nearest(name, set(cfg.default_hooks) - {name})}: correct the name of the hook, or give it a type.'
+            )
     for path, registry, expected in NAMES:
         for key, name in _find(content, path.split('.')):
             with registry.switch_scope_and_registry(cfg.get('default_scope')) as found:

@@ -1,7 +1,6 @@
 """Checks before a run starts: config, work directory, checkpoint, disk."""
 
 import glob
-import inspect
 import os
 import shutil
 import tempfile
@@ -17,24 +16,10 @@ from mmengine.utils import import_modules_from_strings
 
 from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting, load_strict
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
-from hsakd_mm.engine.config_values import check_values
+from hsakd_mm.engine.config_values import READ, check_names, check_values
 from hsakd_mm.engine.initial_weights import how_to_start_from
 from hsakd_mm.engine.user_messages import EXTRAS, how_to_install, nearest, user_message
 from hsakd_mm.errors import UserError
-
-# Top-level names that Runner reads from its config, besides its arguments.
-_READ = {
-    'model_wrapper_cfg',
-    'find_unused_parameters',
-    'sync_bn',
-    'compile',
-    'runner_type',
-    'activation_checkpointing',
-    'efficient_conv_bn_eval',
-    'custom_imports',
-    'strategy',
-}
-_READ |= set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 
 
 def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Config:
@@ -68,6 +53,7 @@ def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Co
         raise UserError(
             user_message(error) or f'the config {path} cannot be read: {type(error).__name__}: {error}'
         ) from error
+    check_names(cfg, path)
     scope = cfg.get('default_scope')
     if scope in EXTRAS and find_spec(scope) is None:
         raise UserError(how_to_install(scope))
@@ -84,11 +70,11 @@ def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Co
 
 
 def _apply(cfg: Config, options: dict, path: str) -> None:
-    known = set(cfg) | _READ
+    known = set(cfg) | READ
     for name in options:
         root = name.split('.')[0]
         # Runner takes data_preprocessor only for a model that has none.
-        if (root in cfg and root not in _READ) or (root == 'data_preprocessor' and root in (cfg.get('model') or {})):
+        if (root in cfg and root not in READ) or (root == 'data_preprocessor' and root in (cfg.get('model') or {})):
             raise UserError(
                 f'--cfg-options sets {name}, and {root} is a variable of the config file: it was '
                 f'used when the file was read, and changing it now has no effect; set the place '

@@ -209,9 +209,12 @@ def _refuse(findings: Findings, path: str, total: int, tool: str, use: str) -> l
         if reason in TOLERATED and len(places) <= TOLERATED_SHARE[use] * total
     }
     if findings.images or len(few) < len(findings.boxes):
+        outside = {OUTSIDE, FAR_OUTSIDE, NO_AREA} & set(findings.boxes)
+        corners = outside and tool.startswith('coco')
+        hint = ' (COCO writes a box as x, y, width, height; are these two corners?)' if corners else ''
         raise UserError(
-            f'images and boxes that loader and metric use alike were expected in {path}, and there are problems with '
-            f'{describe(findings)}: correct them, or write annotations without them with '
+            f'readable images, and boxes inside them, were expected in {path}, and there are problems with '
+            f'{describe(findings)}: correct them{hint}, or write annotations without them with '
             f'tools/dataset_converters/{tool} ... --skip-bad.'
         )
     effect = 'the metric counts them as missed' if use == 'measured' else 'MMDetection leaves out those under a pixel'

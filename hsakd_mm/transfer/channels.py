@@ -54,6 +54,10 @@ def match_channels(model: dict, build: Callable) -> None:
         try:
             _run(build(neck), maps)
         except Exception as error:
+            if 'unexpected keyword argument' in str(error):
+                raise UserError(
+                    f'{neck["type"]} does not take what {key} gives it ({error}): correct that name.'
+                ) from error
             if given == AUTO:
                 raise UserError(
                     f"{key}.in_channels='auto' fills in {channels}, and {neck['type']} does not take these "

@@ -223,3 +223,26 @@ def test_what_was_never_trained_is_not_exported(tmp_path) -> None:
     with pytest.raises(UserError, match='saved before the first step'):
         export_backbone(str(path))
     assert [file.name for file in tmp_path.iterdir()] == ['epoch_1.pth']
+
+
+@pytest.mark.parametrize('number', [float('nan'), float('inf')])
+def test_weights_that_are_no_numbers_are_not_exported(tmp_path, number) -> None:
+    path = tmp_path / 'epoch_1.pth'
+    write_checkpoint(path)
+    content = load_checkpoint(str(path))
+    content['state_dict']['backbone.layer2.0.conv1.weight'][0, 0] = number
+    torch.save(content, path)
+    with pytest.raises(UserError, match=r'hold NaN or infinity \(layer2.0.conv1.weight\)'):
+        export_backbone(str(path))
+    assert [file.name for file in tmp_path.iterdir()] == ['epoch_1.pth']
+
+
+def test_a_checkpoint_of_dataparallel_is_exported_as_its_own(tmp_path) -> None:
+    path, wrapped = tmp_path / 'epoch_3.pth', tmp_path / 'wrapped.pth'
+    write_checkpoint(path)
+    content = load_checkpoint(str(path))
+    torch.save(
+        dict(content, state_dict={f'module.{key}': value for key, value in content['state_dict'].items()}), wrapped
+    )
+    own, other = (read_backbone(export_all(str(file))[0].pth) for file in (path, wrapped))
+    assert own.state_dict.keys() == other.state_dict.keys() and other.metadata['method'] == 'HSAKD'

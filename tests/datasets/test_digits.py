@@ -229,6 +229,6 @@ def test_an_interrupt_leaves_nothing_behind(few, tmp_path, monkeypatch, error, s
 
 def test_without_scikit_learn(tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(__import__('sys').modules, 'sklearn.datasets', None)
-    with pytest.raises(UserError, match=re.escape("pip install 'hsakd_mm[demo]'")):
+    with pytest.raises(UserError, match=re.escape("pip install -e '.[demo]'")):
         prepare_demo_data(str(tmp_path / 'demo'))
     assert not list(tmp_path.iterdir())

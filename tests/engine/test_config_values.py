@@ -60,6 +60,38 @@ def test_other_values(key, value, said) -> None:
 
 
 @pytest.mark.parametrize(
+    'line, said',
+    [
+        (
+            'optim_wraper = dict(optimizer=dict(lr=0.01))',
+            'sets optim_wraper, which nothing reads: correct it to optim_wrapper',
+        ),
+        ('custom_hook = []', 'correct it to custom_hooks'),
+        ('train_dataloder = dict(batch_size=8)', 'correct it to train_dataloader'),
+        ('val_evalator = None', 'correct it to val_evaluator'),
+        (
+            'default_hooks = dict(chekpoint=dict(interval=5))',
+            r'default_hooks.chekpoint is expected .*did you mean checkpoint',
+        ),
+        ('default_hooks = dict(mine=dict())', 'it has nothing'),
+    ],
+)
+def test_misspelt_names_in_a_file(tmp_path, line, said) -> None:
+    path = tmp_path / 'mine.py'
+    path.write_text(f"_base_ = 'hsakd_mm::demo/plain.py'\n{line}\n")
+    with pytest.raises(UserError, match=said):
+        load_config(str(path))
+
+
+def test_own_variables_in_a_file(tmp_path) -> None:
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        "_base_ = 'hsakd_mm::demo/plain.py'\ntrain_pipeline = val_pipeline = []\nmax_epochs = base_lr = 1\n"
+    )
+    load_config(str(path))
+
+
+@pytest.mark.parametrize(
     'key, value',
     [
         ('train_cfg.max_epochs', 2.0),

@@ -150,3 +150,9 @@ def test_the_training_tool_checks_any_detector(tmp_path) -> None:
     options += ['model.neck.in_channels=[64,128,256,512]', 'model.backbone.frozen_stages=-1']
     done = python(REPO / 'tools' / 'train.py', demo, '--cfg-options', *options, cwd=tmp_path)
     assert_sentence(done, 'have [32, 64, 128, 256]: set model.neck.in_channels=[32, 64, 128, 256]')
+
+
+def test_a_misspelt_argument_of_the_neck(shipped, backbone) -> None:
+    cfg = config(shipped, backbone[0], in_chanels=[1])
+    with pytest.raises(UserError, match='FPN does not take what model.neck gives it .*in_chanels.*correct that name'):
+        check_fit(cfg, RANDOM, images=8)

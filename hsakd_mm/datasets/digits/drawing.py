@@ -53,7 +53,7 @@ def load_source(seed: int) -> Source:
     except ImportError as error:
         raise UserError(
             "the demo data is made from scikit-learn's digits, and scikit-learn is "
-            "not installed: run pip install 'hsakd_mm[demo]'."
+            "not installed: run pip install -e '.[demo]' in the checkout of hsakd_mm."
         ) from error
     data = load_digits()
     digits, labels = data.images.astype(np.uint8), data.target.astype(int)
