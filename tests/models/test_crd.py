@@ -232,3 +232,14 @@ def test_two_processes_hold_equal_banks(tmp_path) -> None:
         alone(*part)
     for side in ('student', 'teacher'):
         torch.testing.assert_close(first[f'bank_{side}'], getattr(alone, f'bank_{side}'))
+
+
+@pytest.mark.parametrize('images, rows, negatives', [(6, 50_000, 16_384), (20, 20, 16_384), (20, 21, 19), (9, 10, 1)])
+def test_fewer_images_than_rows_or_negatives(images, rows, negatives) -> None:
+    labels = torch.arange(images) % 3
+    contrast = ContrastiveLoss(8, 8, rows, 6, negatives, temperature=0.07, momentum=0.5)
+    contrast.negatives = NegativeSampler(labels)
+    drawn = contrast.draw(labels)
+    assert drawn.shape == (images, negatives) and drawn.max() < images
+    assert (labels[drawn] != labels[:, None]).all()
+    assert contrast(torch.randn(images, 8), torch.randn(images, 8), labels, torch.arange(images)).isfinite()
