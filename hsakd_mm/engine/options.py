@@ -18,7 +18,7 @@ class Options(DictAction):
         for pair in values:
             key, equals, text = pair.partition('=')
             if not equals or not key.strip():
-                parser.error(f'{option_string} takes KEY=VALUE, and {pair!r} is none.')
+                parser.error(f'{option_string} takes KEY=VALUE, and {pair!r} is none: quote a value with blanks.')
             try:
                 options[key.strip()] = parse_value(text)
             except ValueError as error:

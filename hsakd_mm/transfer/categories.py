@@ -64,7 +64,7 @@ def check_heads(cfg: Config, dataset: dict) -> None:
         raise UserError(
             f'the detector has num_classes={odd[0][1]}, and the dataset in '
             f'{dataset.get("data_root", ".")} names {len(classes)} classes '
-            f'({", ".join(classes[:3])}, ...): set {keys}, or correct metainfo.classes.'
+            f'({_some(classes, 3)}): set {keys}, or correct metainfo.classes.'
         )
 
 
