@@ -11,6 +11,7 @@ from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.checkpoints.reading_files import METADATA
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.hsakd import HSAKDTeacher
+from hsakd_mm.models.distillers.plain import Classifier
 from tests.conftest import REPO
 from tests.tools.commands import assert_sentence, python
 
@@ -57,6 +58,33 @@ def test_a_teacher_of_other_classes_is_refused(config, run, teacher_file, classe
 
 def test_names_that_mean_the_same_can_be_allowed(config, run, teacher_file) -> None:
     cfg = distil(config, teacher_file(RENAMED), **{'default_hooks.distillation.check_classes': False})
+    assert run(cfg).iter == 2
+
+
+def frozen(config, tmp_path, classes: tuple, **overrides):
+    """A teacher on a frozen backbone that was trained on ``classes``."""
+    torch.manual_seed(1)
+    backbone = config('teacher').model.backbone
+    path = tmp_path / 'plain.pth'
+    state_dict = Classifier(backbone).state_dict()
+    torch.save(dict(state_dict=state_dict, meta=dict(dataset_meta=dict(classes=classes))), path)
+    options = {'model.frozen_backbone': True, 'model.checkpoint': str(path)}
+    return config('teacher', **options, **overrides), state_dict
+
+
+@pytest.mark.parametrize('classes', [DIGITS, TURNED, DIGITS[::-1]])
+def test_a_frozen_backbones_classes_are_numbered_as_the_datas(config, run, tmp_path, classes) -> None:
+    cfg, before = frozen(config, tmp_path, classes)
+    weight = run(cfg).model.backbone.fc.weight
+    for label, name in enumerate(DIGITS):
+        assert torch.equal(weight[label], before['backbone.fc.weight'][classes.index(name)])
+
+
+def test_a_frozen_backbone_of_other_classes_is_refused(config, run, tmp_path) -> None:
+    cfg, _ = frozen(config, tmp_path, RENAMED)
+    with pytest.raises(UserError, match="only the data has '8': .*num_class_check.check_names=False"):
+        run(cfg)
+    cfg, _ = frozen(config, tmp_path, RENAMED, **{'default_hooks.num_class_check.check_names': False})
     assert run(cfg).iter == 2
 
 
