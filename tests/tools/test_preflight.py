@@ -85,7 +85,7 @@ def test_option_that_comes_too_late(tmp_path):
         'data_preprocessor.mean': [2],
         'custom_imports.imports': ['json'],
         'auto_scale_lr.enable': True,
-        'default_hooks.logger.interval': 1,
+        'default_hooks.logger': dict(type='LoggerHook', interval=1),
         'load_from': 'a',
         'env_cfg.cudnn_benchmark': True,
         'visualizer.name': 'x',
