@@ -109,9 +109,7 @@ def main() -> None:
         )
     name, checkpoint = split_name(args.checkpoints[0])
     run = DetectorRun(checkpoint, args.config, seed=args.seeds[0] if args.seeds else None, name=name, **common)
-    run.check()
-    if args.resume is None:
-        run.move_outdated_aside()  # the result of another start is kept
+    run.check(args.resume)
     run.train(resume=args.resume)
     run.report()
 

@@ -111,9 +111,14 @@ class DetectorRun:
         self.parameters, self.frozen = 0, ''
         self.top1: float | None = None  # of the pretraining, in percent; set by the caller
 
-    def check(self) -> None:
-        """Check before training that the weights fit and the data is there; print the notes."""
+    def check(self, resume: str | None = None) -> None:
+        """Check before training that the weights fit and the data is there; print the notes.
+
+        A run in the work directory with another start or config is moved aside, unless ``resume`` is given.
+        """
         self.check_fit()
+        if resume is None:
+            self.move_outdated_aside()  # before mended annotations are written there
         self.notes += check_data(self.cfg, mended_in=self.work_dir)
         print('\n'.join(self.notes), flush=True)
 

@@ -234,3 +234,12 @@ def test_a_list_that_is_none(refusal) -> None:
     assert 'names the checkpoint of one run' in refusal(
         'transfer_det.py', 'random', '--seeds', 0, 1, '--resume', 'epoch_3.pth'
     )
+
+
+@needs_mmdet
+@pytest.mark.parametrize('resume, kept', [(None, 'here.old1'), ('auto', 'here')])
+def test_the_result_of_another_config_is_not_overwritten(started, resume, kept) -> None:
+    started(work_dir='here').train()
+    with pytest.raises(UserError, match='data is not where'):  # which is looked for next
+        started(work_dir='here', options={'optim_wrapper.optimizer.lr': 0.5}).check(resume)
+    assert os.path.isfile(os.path.join(kept, 'transfer.json'))
