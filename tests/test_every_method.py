@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from hsakd_mm.checkpoints.export import export_all
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
+from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.plain import Classifier
 from hsakd_mm.registry import MODELS
 from tests.configs.catalog import CONFIGS, load
@@ -95,6 +96,25 @@ def test_a_model_can_be_asked_what_it_has(method, config) -> None:
     model = built(config(METHODS[method]).model)
     assert not hasattr(model, 'teacher')  # nobody has attached one
     assert all(isinstance(hasattr(model, name), bool) for name in dir(model))
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_a_last_batch_of_one_image_is_trained_or_refused(method, config, tmp_path) -> None:
+    torch.set_num_threads(1)
+    cfg = config(METHODS[method])
+    cfg.train_dataloader.update(batch_size=33, drop_last=False)
+    cfg.train_dataloader.dataset.indices = [*range(0, 264, 4), 270]
+    cfg.train_cfg.max_epochs = 1
+    runner, refusal = run(cfg, tmp_path / 'run'), ''
+    try:
+        runner.train()
+    except UserError as error:
+        refusal = str(error)
+    saved = list((tmp_path / 'run').rglob('*.pth'))
+    if refusal:
+        assert 'a batch of at least two images' in refusal and not saved
+    else:
+        assert runner.iter == 3 and saved
 
 
 @pytest.mark.parametrize('method', METHODS)

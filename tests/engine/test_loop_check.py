@@ -83,6 +83,12 @@ def test_an_empty_dataset_is_named(config, empty) -> None:
     assert said.startswith('images were expected in the ImageFolder of ') and 'indices' in said
 
 
+def test_a_checkpoint_of_the_first_step_is_saved(config, run) -> None:
+    by_step = {'default_hooks.checkpoint': dict(type='CheckpointHook', by_epoch=False, interval=1)}
+    runner = run(config('plain', **by_step))
+    assert sorted(path.name for path in Path(runner.work_dir).glob('*.pth')) == ['iter_1.pth', 'iter_2.pth']
+
+
 def test_no_checkpoint_without_a_step(config, run) -> None:
     runner = run(config('plain'))
     LoopCheckHook().before_save_checkpoint(runner, {})

@@ -8,7 +8,7 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.registry import TRANSFORMS
 
 
-def image_of(results: dict, transform: str):
+def image_of(results: dict, transform):
     """The image of a sample, or UserError where none is loaded."""
     if 'img' not in results:
         raise UserError(
@@ -36,7 +36,7 @@ class PackInputs:
         self.with_index = with_index
 
     def __call__(self, results: dict) -> dict:
-        image = image_of(results, type(self).__name__)
+        image = image_of(results, 'PackInputs')
         if not isinstance(image, Tensor):
             image = torch.from_numpy(np.array(image))
             image = image.permute(2, 0, 1) if image.ndim == 3 else image[None]

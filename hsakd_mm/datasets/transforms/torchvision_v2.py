@@ -35,7 +35,7 @@ class TorchvisionTransform:
             UserError: The transform cannot be applied to this image, such as a crop to one that is smaller.
         """
         try:
-            results['img'] = self.transform(image_of(results, str(self)))
+            results['img'] = self.transform(image_of(results, self))
         except (ValueError, RuntimeError, TypeError, MemoryError, OverflowError) as error:
             height, width = F.get_size(results['img'])
             name = results.get('img_path') or f'number {results.get("sample_idx")}'

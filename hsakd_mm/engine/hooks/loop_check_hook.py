@@ -30,7 +30,8 @@ class LoopCheckHook(Hook):
         check_last_batch(runner)  # after DistillationHook, which attaches the teacher
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        if runner.iter == 0:
+        # In the hooks of a step runner.iter does not count that step yet; what is saved then does.
+        if checkpoint.get('meta', {}).get('iter', runner.iter) == 0:
             raise UserError(
                 f'a checkpoint of a trained model was to be saved in {runner.work_dir}, and no step was taken: check '
                 f'train_cfg and train_dataloader; nothing was saved.'
