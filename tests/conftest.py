@@ -11,6 +11,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
+from tests.faults.page import FaultPage
 from tests.trained_backbones import write_checkpoint
 
 REPO = Path(__file__).parent.parent
@@ -21,6 +22,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser) -> None:
     parser.addoption('--vectors', metavar='DIR', help='folder of parity vectors (default: tests/parity/vectors)')
+    parser.addoption('--write-faults', action='store_true', help='write docs/faults.md from what tests/faults saw')
+
+
+def pytest_configure(config) -> None:
+    if config.getoption('write_faults'):
+        config.pluginmanager.register(FaultPage(REPO / 'docs/faults.md'))
 
 
 def pytest_collection_modifyitems(items) -> None:

@@ -1,0 +1,39 @@
+"""Writes docs/faults.md from the fault tests that passed."""
+
+from collections import defaultdict
+from pathlib import Path
+
+HEAD = """# Faults
+
+What happens to a run, tried with real processes, signals and files. This page is written by the tests in
+`tests/faults`, from what they saw:
+
+```bash
+.venv/bin/python -m pytest tests/faults --write-faults
+```
+"""
+
+
+class FaultPage:
+    """A pytest plugin; with pytest-xdist it collects what the workers report."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.lines, self.failed = path, defaultdict(dict), 0
+
+    def pytest_runtest_logreport(self, report) -> None:
+        if report.failed:
+            self.failed += 1
+        if report.when == 'call' and report.passed:
+            for name, value in report.user_properties:
+                if name == 'fault':
+                    row, injected, outcome = value
+                    self.lines[row][injected, outcome] = None
+
+    def pytest_sessionfinish(self, session) -> None:
+        if hasattr(session.config, 'workerinput') or self.failed or not self.lines:
+            return
+        text = [HEAD]
+        for row in sorted(self.lines):
+            text += [f'## {row}\n', '| injected | seen |', '|---|---|']
+            text += [f'| {injected} | {outcome} |' for injected, outcome in sorted(self.lines[row])] + ['']
+        self.path.write_text('\n'.join(text))
