@@ -3,9 +3,17 @@
 import os
 from collections.abc import Callable
 
-from mmengine.dist import all_gather_object
+import torch
+from mmengine.dist import all_gather_object, get_world_size
+from torch import distributed
 
 from hsakd_mm.errors import UserError
+
+# Exit status of a run that was told to stop, has written a checkpoint and wants to be started again.
+# It is EX_TEMPFAIL of sysexits.h: the same command goes on from that checkpoint by itself.
+REQUEUE = 75
+
+_cpu_group: list = []
 
 
 def ranks() -> tuple:
@@ -34,3 +42,17 @@ def on_all_ranks(function: Callable, *args):
     if failures:
         raise failure or failures[0]
     return result
+
+
+def any_rank(flag: bool) -> bool:
+    """Whether the flag is set on any rank; to be called on all of them.
+
+    Goes over the CPU, so that a GPU that still computes is not waited for.
+    """
+    if get_world_size() == 1:
+        return flag
+    if not _cpu_group:
+        _cpu_group.append(distributed.new_group(backend='gloo'))
+    flags = torch.tensor([flag], dtype=torch.uint8)
+    distributed.all_reduce(flags, distributed.ReduceOp.MAX, group=_cpu_group[0])
+    return bool(flags.item())
