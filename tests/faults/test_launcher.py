@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -141,7 +142,8 @@ def test_waiting_for_a_node(tmp_path, seen):
     """Told to stop while the other node has not come."""
     with launcher(tmp_path, 1, NODES=(*TWO, '--node-rank=0')) as process:
         port = next(int(part) for part in process.args if part.isdecimal() and int(part) > 1024)
-        wait_for(lambda: f':{port:04X} ' in open('/proc/net/tcp6').read() + open('/proc/net/tcp').read(), process)
+        tables = [Path('/proc/net/tcp'), Path('/proc/net/tcp6')]
+        wait_for(lambda: any(f':{port:04X} ' in table.read_text() for table in tables if table.exists()), process)
         process.terminate()
         process.communicate(timeout=20)
     assert process.returncode == REQUEUE
