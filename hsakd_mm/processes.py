@@ -7,8 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
-from mmengine.dist import all_gather_object
+import torch
+from mmengine.dist import all_gather_object, get_world_size
+from torch import distributed
 
 from hsakd_mm.errors import UserError
 
@@ -19,6 +22,13 @@ REQUEUE = 75
 PARENT = 'HSAKD_MM_PARENT'
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_cpu_group: list = []
+_limit: list = []  # of this run's collectives
+
+
+def limit_collectives(limit: timedelta) -> None:
+    """How long a collective of this module waits for another process; torch's default is half an hour."""
+    _limit[:] = [limit]
 
 
 def ranks() -> tuple:
@@ -115,3 +125,17 @@ def alive(pid: int) -> bool:
     except PermissionError:  # another user's
         return True
     return True
+
+
+def any_rank(flag: bool) -> bool:
+    """Whether the flag is set on any rank; to be called on all of them.
+
+    Goes over the CPU, so that a GPU that still computes is not waited for.
+    """
+    if get_world_size() == 1:
+        return flag
+    if not _cpu_group:
+        _cpu_group.append(distributed.new_group(backend='gloo', timeout=_limit[0] if _limit else None))
+    flags = torch.tensor([flag], dtype=torch.uint8)
+    distributed.all_reduce(flags, distributed.ReduceOp.MAX, group=_cpu_group[0])
+    return bool(flags.item())

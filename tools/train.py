@@ -19,6 +19,8 @@ from mmengine.runner import Runner
 
 import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
 from hsakd_mm.engine.branches import report_branch_accuracy
+from hsakd_mm.engine.exact import make_exact
+from hsakd_mm.engine.hooks.preemption_hook import listen
 from hsakd_mm.engine.hooks.progress_hook import report_progress
 from hsakd_mm.engine.initial_weights import start_from_weights
 from hsakd_mm.engine.launch import check_sync_bn, prepare_launcher, user_errors
@@ -73,6 +75,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    listen()
     cfg = load_config(args.config, args.cfg_options, needs=('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     prepare_work_dir(cfg, args.work_dir, args.config)
     resume = RunMark(cfg.work_dir).to_resume(args.resume)
@@ -97,6 +100,7 @@ def run(args: argparse.Namespace, cfg: Config, resume: str | None) -> None:
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     checkpoint = find_checkpoint_to_resume(cfg, resume)
+    make_exact(cfg)
     prepare_launcher(cfg, args.launcher)
     check_sync_bn(cfg)
 
@@ -111,12 +115,12 @@ def run(args: argparse.Namespace, cfg: Config, resume: str | None) -> None:
         start_from_weights(runner, cfg.load_from)
     if checkpoint is not None:
         load_weights(runner, checkpoint, cfg.load_from, resumed=True)
-        checkpoint = dict(meta=checkpoint['meta'])  # the runner reads the weights again by itself
     if is_main_process():
         warn_if_lr_is_not_scaled(cfg, runner.world_size)
+    del checkpoint  # the runner reads it again by itself
     check_disk(runner)
     report_progress(runner)
-    train(runner, checkpoint)
+    train(runner)
 
 
 if __name__ == '__main__':

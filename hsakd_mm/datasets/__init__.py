@@ -9,7 +9,8 @@ use torchvision's classes where it has them.
 from . import transforms
 from .cifar import CIFAR10, CIFAR100
 from .image_folder import ImageFolder
+from .stateless_sampler import StatelessBatchSampler
 from .stl10 import STL10
 from .tiny_imagenet import TinyImageNet
 
-__all__ = ['CIFAR10', 'CIFAR100', 'STL10', 'ImageFolder', 'TinyImageNet', 'transforms']
+__all__ = ['CIFAR10', 'CIFAR100', 'STL10', 'ImageFolder', 'StatelessBatchSampler', 'TinyImageNet', 'transforms']

@@ -1,5 +1,5 @@
-"""Hooks, optimizer wrappers, and the shared code of the command-line tools."""
+"""Hooks, loops, optimizer wrappers, and the shared code of the command-line tools."""
 
-from . import hooks, optim
+from . import hooks, loops, optim
 
-__all__ = ['hooks', 'optim']
+__all__ = ['hooks', 'loops', 'optim']

@@ -19,7 +19,7 @@ from torch import distributed as dist
 
 from hsakd_mm.engine.user_messages import user_message
 from hsakd_mm.errors import UserError
-from hsakd_mm.processes import end_with_parent, ranks, restarts
+from hsakd_mm.processes import end_with_parent, limit_collectives, ranks, restarts
 
 # Of a collective, in seconds, unless the config sets env_cfg.dist_cfg.timeout; torch's own are 10 to 30 minutes.
 TIMEOUT = 600
@@ -193,6 +193,7 @@ def _join(backend: str, timeout: float, **options) -> None:
     limit = timedelta(seconds=timeout)
     store, rank, world_size = next(dist.rendezvous('env://', timeout=limit))
     store = dist.PrefixStore(f'restart_{restarts()}', store)
+    limit_collectives(limit)
     options.pop('init_backend', None)
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=limit, **options)
 

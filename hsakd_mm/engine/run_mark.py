@@ -6,17 +6,18 @@ import tempfile
 from contextlib import suppress
 
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
-from hsakd_mm.processes import REQUEUE, ranks, restarts
+from hsakd_mm.engine.hooks.preemption_hook import was_preempted
+from hsakd_mm.processes import ranks, restarts
 
 
 class RunMark:
-    """The file ``.run.json`` of a work directory: when its run began, and whether it wants to be started again.
+    """The file ``.run.json`` of a work directory: when its run began, and in which Slurm job.
 
-    A context manager around the run, on rank 0. A start goes on with the run before it
+    A start goes on with the run before it
 
     - after the launcher has started the processes again because one failed,
     - in a Slurm job that was requeued,
-    - after a run that ended with status :data:`~hsakd_mm.processes.REQUEUE`,
+    - after a run that was stopped by :class:`~hsakd_mm.engine.hooks.PreemptionHook`,
 
     and only from a checkpoint that was written since that run began: one that lay there before is not its own.
 
@@ -31,20 +32,15 @@ class RunMark:
         self.work_dir, self.fresh = work_dir, fresh
         self.file = os.path.join(work_dir, self.NAME)
 
-    def __enter__(self) -> 'RunMark':
+    def begin(self) -> None:
+        """The run begins, or goes on; rank 0 calls it once it has the work directory's lock."""
         mark = self._read()
-        if not mark or self.fresh or not (restarts() or mark.get('stopped') or self._requeued(mark)):
+        if not mark or self.fresh or not (restarts() or was_preempted(self.work_dir) or self._requeued(mark)):
             mark = {'since': now(self.work_dir)}
         self._write({**mark, 'job': os.environ.get('SLURM_JOB_ID', '')})
-        return self
-
-    def __exit__(self, kind, error, trace) -> None:
-        stopped = isinstance(error, SystemExit) and error.code == REQUEUE
-        if error is None or stopped:  # a run that failed leaves what it found
-            self._write({**self._read(), 'stopped': stopped})
 
     def to_resume(self, resume: str | None) -> str | None:
-        """What the run resumes from; call it on all ranks, outside the context manager.
+        """What the run resumes from; call it on all ranks, before :meth:`begin`.
 
         Args:
             resume (str): What the user asked for: ``'auto'``, a file or None.
@@ -57,7 +53,7 @@ class RunMark:
             return resume
         again = restarts() or self._requeued(mark)
         # Whoever names a file after a run has ended means that file.
-        if not again and not (mark.get('stopped') and resume is None):
+        if not again and not (was_preempted(self.work_dir) and resume is None):
             return resume
         newest = last_checkpoint(self.work_dir)
         if newest is None or os.stat(newest).st_mtime_ns <= mark['since']:

@@ -1,27 +1,18 @@
-"""Training, including a run that is resumed after its last epoch."""
+"""Training, with the checks that every run gets."""
 
 from mmengine.runner import Runner
 
 from hsakd_mm.engine.hooks.loop_check_hook import LoopCheckHook, check_loops
 
 
-def train(runner: Runner, checkpoint: dict | None) -> None:
-    """Run ``runner.train()``; if no epoch is left to train, validate the last one.
-
-    mmengine writes the checkpoint of an epoch before it validates that epoch. A run that was stopped in
-    between and is resumed would otherwise end without a validation.
+def train(runner: Runner) -> None:
+    """Run ``runner.train()``.
 
     Args:
         runner (Runner): Not trained yet.
-        checkpoint (dict): The checkpoint that it resumes from, or None.
     """
     if not any(isinstance(hook, LoopCheckHook) for hook in runner.hooks):  # an MMDetection config
         runner.register_hook(LoopCheckHook())
     assert runner.train_loop is not None  # builds it: schedulers of an epoch without steps fail before any hook
     check_loops(runner)
     runner.train()
-    if checkpoint is None or runner.val_loop is None or runner.max_epochs is None:
-        return
-    if checkpoint.get('meta', {}).get('epoch', 0) >= runner.max_epochs:
-        runner.logger.info('No epoch was left to train: validating the last one.')
-        runner.val()

@@ -28,7 +28,7 @@ GONE = 180
 
 @contextmanager
 def only_run(work_dir: str, fresh: bool = False):
-    """Hold the work directory's lock on rank 0, and keep its :class:`RunMark`; other ranks do nothing.
+    """Hold the work directory's lock on rank 0, and begin its :class:`RunMark`; other ranks do nothing.
 
     Args:
         work_dir (str): Exists.
@@ -44,8 +44,8 @@ def only_run(work_dir: str, fresh: bool = False):
     ended = threading.Event()
     threading.Thread(target=_renew, args=(file, _text(file), ended), daemon=True).start()
     try:
-        with RunMark(work_dir, fresh):
-            yield
+        RunMark(work_dir, fresh).begin()
+        yield
     finally:
         ended.set()
         with suppress(OSError):

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from hsakd_mm.engine import work_dir_lock
+from hsakd_mm.engine.hooks.preemption_hook import MARK
 from hsakd_mm.engine.run_mark import RunMark
 from hsakd_mm.engine.work_dir_lock import GONE, only_run
 from hsakd_mm.errors import UserError
-from hsakd_mm.processes import REQUEUE
 from tests.tools.commands import ROOT, TINY, assert_sentence, python
 
 
@@ -104,12 +104,13 @@ def checkpoint(folder, name='epoch_1.pth') -> None:
     (folder / 'last_checkpoint').write_text(str(folder / name))
 
 
-def run(folder, status: int | None = None, fresh: bool = False) -> None:
+def run(folder, stopped: bool = False, fresh: bool = False) -> None:
     """A run that writes a checkpoint."""
-    with contextlib.suppress(SystemExit), only_run(str(folder), fresh):
+    with only_run(str(folder), fresh):
+        (folder / MARK).unlink(missing_ok=True)  # as PreemptionHook does
         checkpoint(folder)
-        if status is not None:
-            raise SystemExit(status)
+        if stopped:
+            (folder / MARK).write_text('{}')
 
 
 def test_goes_on_after_it_was_asked_to_stop(tmp_path, capsys):
@@ -117,12 +118,10 @@ def test_goes_on_after_it_was_asked_to_stop(tmp_path, capsys):
     assert mark.to_resume(None) is None and mark.to_resume('auto') == 'auto'
     run(tmp_path)
     assert mark.to_resume(None) is None  # it had ended
-    run(tmp_path, REQUEUE)
+    run(tmp_path, stopped=True)
     assert mark.to_resume(None) == 'auto' and mark.to_resume('a.pth') == 'a.pth'
     assert 'asked to stop before its end: from epoch_1.pth' in capsys.readouterr().out
     assert RunMark(str(tmp_path), fresh=True).to_resume(None) is None
-    run(tmp_path, 1)  # goes on and fails
-    assert mark.to_resume(None) == 'auto'
     run(tmp_path)
     assert mark.to_resume(None) is None
 
@@ -141,7 +140,7 @@ def test_restart_takes_only_its_own_checkpoints(tmp_path, monkeypatch, seen):
 def test_requeued_job_goes_on(tmp_path, monkeypatch):
     """It was killed, and could not say that it wants to go on."""
     monkeypatch.setenv('SLURM_JOB_ID', '5')
-    run(tmp_path, 1)
+    run(tmp_path)
     assert RunMark(str(tmp_path)).to_resume(None) is None
     monkeypatch.setenv('SLURM_RESTART_COUNT', '1')
     assert RunMark(str(tmp_path)).to_resume(None) == 'auto'

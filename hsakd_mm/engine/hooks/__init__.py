@@ -1,6 +1,15 @@
 from .distillation_hook import DistillationHook
+from .exact_checkpoint_hook import ExactCheckpointHook
 from .loop_check_hook import LoopCheckHook
 from .num_class_check_hook import NumClassCheckHook
+from .preemption_hook import PreemptionHook
 from .progress_hook import ProgressHook
 
-__all__ = ['DistillationHook', 'LoopCheckHook', 'NumClassCheckHook', 'ProgressHook']
+__all__ = [
+    'DistillationHook',
+    'ExactCheckpointHook',
+    'LoopCheckHook',
+    'NumClassCheckHook',
+    'PreemptionHook',
+    'ProgressHook',
+]

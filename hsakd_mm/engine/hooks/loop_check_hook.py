@@ -53,7 +53,8 @@ def check_loops(runner) -> None:
 
 
 def _no_batch(part: str, dataloader) -> UserError:
-    dataset, batch, processes = dataloader.dataset, dataloader.batch_size, get_world_size()
+    dataset, processes = dataloader.dataset, get_world_size()
+    batch = getattr(dataloader.batch_sampler, 'batch_size', None)
     folder = folder_of(dataset)
     where = f'the {part} data{f" in {folder}" if folder else ""}'
     share = len(dataset) // processes
@@ -98,8 +99,9 @@ def check_last_batch(runner) -> None:
 
 def _last_batch(dataloader) -> int:
     """Images in the last batch of an epoch on this rank; 0 where that is not known."""
-    size = dataloader.batch_size
-    if not size or not hasattr(dataloader.sampler, '__len__'):
+    batches = dataloader.batch_sampler
+    size = getattr(batches, 'batch_size', 0)
+    if not size or not hasattr(batches.sampler, '__len__'):
         return 0
-    left = len(dataloader.sampler) % size
-    return size if left == 0 or dataloader.drop_last else left
+    left = len(batches.sampler) % size
+    return size if left == 0 or batches.drop_last else left

@@ -1,0 +1,129 @@
+"""Checkpoints from which a run goes on exactly, none of which is removed before its successor is written."""
+
+import glob
+import os
+from typing import Any
+
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import CheckpointHook
+
+from hsakd_mm.engine import rank_states
+from hsakd_mm.registry import HOOKS
+
+INTERIM = 'interim_checkpoint'  # in the message hub: of a run that was stopped
+
+
+@HOOKS.register_module()
+class ExactCheckpointHook(CheckpointHook):
+    """``CheckpointHook`` for :mod:`hsakd_mm.engine.loops`, with mmengine's arguments.
+
+    * A checkpoint holds the position in the epoch, and what differs from rank to rank
+      (:mod:`hsakd_mm.engine.rank_states`).
+    * Outdated files are removed after the new one is in place: a run killed at any moment keeps a checkpoint, also
+      with ``max_keep_ckpts=1``.
+    * What a killed run left half written is removed at the next start.
+    """
+
+    states: list = ()  # type: ignore[assignment]
+    file_backend: Any
+
+    def before_train(self, runner) -> None:
+        super().before_train(runner)
+        if is_main_process():
+            for leftover in glob.glob(os.path.join(glob.escape(str(self.out_dir)), '*.pth.*.tmp')):
+                os.remove(leftover)
+                runner.logger.info(f'Removed {leftover}, which a killed run had not finished.')
+
+    def save_interim(self, runner, epoch: int, step: int) -> str:
+        """Write a checkpoint of a run that is being stopped; the next regular one replaces it.
+
+        Args:
+            runner (Runner): The runner, on all ranks.
+            epoch (int): Whole epochs that were trained.
+            step (int): Steps that were trained.
+
+        Returns:
+            str: The file, which is complete on all ranks' return.
+        """
+        name = f'iter_{step}.pth'
+        path = os.path.join(str(self.out_dir), name)
+        runner.message_hub.update_info(INTERIM, path)
+        self._collect(runner)
+        runner.save_checkpoint(
+            self.out_dir, name, meta=dict(epoch=epoch, iter=step), by_epoch=False, backend_args=self.backend_args
+        )
+        self._point_to(runner, path)
+        barrier()
+        return path
+
+    def _save_checkpoint_with_step(self, runner, step, meta) -> None:
+        interim = runner.message_hub.runtime_info.pop(INTERIM, None)
+        self._collect(runner)
+        removing = _RemovesLater(self.file_backend)
+        self.file_backend = removing
+        try:
+            super()._save_checkpoint_with_step(runner, step, meta)
+        finally:
+            self.file_backend = removing.backend
+        if interim and interim != self.last_ckpt:
+            removing.outdated.append(interim)
+        if is_main_process():
+            removing.remove_outdated(but=[self.last_ckpt])
+
+    def _save_best_checkpoint(self, runner, metrics) -> None:
+        removing = _RemovesLater(self.file_backend)
+        self.file_backend = removing
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        finally:
+            self.file_backend = removing.backend
+        removing.remove_outdated(but=runner.message_hub.runtime_info.values())
+
+    def _collect(self, runner) -> None:
+        states = rank_states.collect(runner)
+        self.states = states if is_main_process() else []
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        if any(self.states):
+            checkpoint[rank_states.KEY] = self.states
+        self.states = []
+        if hasattr(runner.train_loop, 'images'):
+            checkpoint['meta']['images_in_epoch'] = runner.train_loop.images
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        if runner._resume and hasattr(runner.train_loop, 'resumed_images'):
+            runner.train_loop.resumed_images = checkpoint['meta'].get('images_in_epoch')
+        self.resumed_states = checkpoint.get(rank_states.KEY) if runner._resume else None
+
+    def before_train_epoch(self, runner) -> None:
+        if states := self.__dict__.pop('resumed_states', None):
+            rank_states.restore(runner, states)
+
+    def _point_to(self, runner, path: str) -> None:
+        if is_main_process():
+            self.file_backend.put_text(path, os.path.join(runner.work_dir, 'last_checkpoint'))
+
+
+class _RemovesLater:
+    """A file backend that removes nothing before :meth:`remove_outdated`."""
+
+    def __init__(self, backend) -> None:
+        self.backend, self.outdated = backend, []
+
+    def __getattr__(self, name: str):
+        return getattr(self.backend, name)
+
+    def remove(self, path: str) -> None:
+        self.outdated.append(path)
+
+    rmtree = remove
+
+    def remove_outdated(self, but) -> None:
+        """Remove all that were to be removed, except files written again since."""
+        for path in self.outdated:
+            if path in list(but):
+                continue
+            if self.backend.isdir(path):
+                self.backend.rmtree(path)
+            elif self.backend.isfile(path):
+                self.backend.remove(path)

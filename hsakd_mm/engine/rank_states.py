@@ -1,0 +1,67 @@
+"""What differs from rank to rank in the middle of an epoch, and has to be in a checkpoint that goes on exactly.
+
+Each rank has BatchNorm statistics of its own until they are averaged, and with gradient accumulation gradients
+of its own until they are.
+"""
+
+import hashlib
+
+import torch
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+KEY = 'rank_states'  # of the checkpoint
+
+
+def collect(runner) -> list[dict[str, Tensor]]:
+    """State of each rank, in order of rank: ``buffer.<name>`` and ``gradient.<name>`` to tensors on the CPU.
+
+    To be called on all ranks. Buffers that are equal on all ranks, such as memory banks, are left out.
+    """
+    model, tensors = _model(runner), {}
+    if get_world_size() > 1:
+        buffers = dict(model.named_buffers())
+        digests = all_gather_object({name: _digest(value) for name, value in buffers.items()})
+        tensors = {
+            f'buffer.{name}': value
+            for name, value in buffers.items()
+            if any(each[name] != digests[0][name] for each in digests)
+        }
+    if not runner.optim_wrapper.should_update():
+        tensors.update(
+            (f'gradient.{name}', parameter.grad)
+            for name, parameter in model.named_parameters()
+            if parameter.grad is not None
+        )
+    return all_gather_object({name: value.detach().cpu() for name, value in tensors.items()})
+
+
+def restore(runner, states: list[dict[str, Tensor]]) -> None:
+    """Give each rank its state back; if there are more or fewer ranks now, the mean of all."""
+    model = _model(runner)
+    if len(states) == get_world_size():
+        state = states[get_rank()]
+    else:
+        state = {name: _mean([each[name] for each in states]) for name in states[0]}
+    buffers, parameters = dict(model.named_buffers()), dict(model.named_parameters())
+    with torch.no_grad():
+        for key, value in state.items():
+            kind, _, name = key.partition('.')
+            if kind == 'buffer':
+                buffers[name].copy_(value)
+            else:
+                parameters[name].grad = value.to(parameters[name])
+
+
+def _model(runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _digest(value: Tensor) -> bytes:
+    flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return hashlib.sha256(flat.numpy()).digest()
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    return torch.stack(values).double().mean(0).to(values[0].dtype)
