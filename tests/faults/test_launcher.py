@@ -61,8 +61,9 @@ def test_launcher_killed(tmp_path, seen):
     """With DataLoader workers, one worker stopped; the next start finds the work directory free."""
     os.mkfifo(tmp_path / 'gate')
     options = [f'train_dataloader.dataset.gate={tmp_path / "gate"}', 'train_dataloader.num_workers=1']
+    options += ['train_dataloader.persistent_workers=True']
     with train(tmp_path, *options) as process:
-        line(process, 'Epoch(val) [1]')
+        line(process, 'Epoch(val) [2]')
         pids = descendants(process.pid)
         assert len(pids) >= 4
         os.kill(max(pids), signal.SIGSTOP)
@@ -79,17 +80,16 @@ def test_launcher_killed(tmp_path, seen):
 
 
 def test_worker_killed_and_restarted(tmp_path, seen):
-    """Goes on from epoch 1 without --resume."""
+    """Goes on from epoch 2 without --resume."""
     os.mkfifo(tmp_path / 'gate')
     with train(tmp_path, f'train_dataloader.dataset.gate={tmp_path / "gate"}', PET_MAX_RESTARTS=1) as process:
-        line(process, 'Epoch(val) [1]')
+        line(process, 'Epoch(val) [2]')
         os.kill(max(descendants(process.pid)), signal.SIGKILL)
-        output = line(process, 'resumed epoch: 1')
-        with open(tmp_path / 'gate', 'w'):
-            output += process.communicate(timeout=60)[0]
+        output = line(process, 'resumed epoch: 2')
+        output += process.communicate(timeout=60)[0]
     assert process.returncode == 0, output
     assert 'was ended by SIGKILL' in output and 'restart 1 of 1' in output
-    assert 'Epoch(train) [2]' in output and (tmp_path / 'run/epoch_2.pth').exists()
+    assert 'Epoch(train) [3]' in output and (tmp_path / 'run/epoch_3.pth').exists()
     assert not list((tmp_path / 'run').glob('.lock-*')) and 'Traceback' not in output
     seen('worker killed', 'kill -9 of one of two workers, PET_MAX_RESTARTS=1', 'went on from the last checkpoint')
 
@@ -98,7 +98,7 @@ def test_peer_that_hangs(tmp_path, seen):
     os.mkfifo(tmp_path / 'gate')
     options = [f'train_dataloader.dataset.gate={tmp_path / "gate"}', 'env_cfg.dist_cfg.timeout=3']
     with train(tmp_path, *options) as process:
-        line(process, 'Epoch(val) [1]')
+        line(process, 'Epoch(val) [2]')
         pids = descendants(process.pid)
         os.kill(max(pids), signal.SIGSTOP)
         with open(tmp_path / 'gate', 'w'):
