@@ -1,7 +1,13 @@
-"""The processes of a distributed run: the rank of this one, and errors that reach all ranks."""
+"""The processes of a distributed run: ranks, exit statuses, ending together, errors that reach all ranks."""
 
+import ctypes
 import os
+import signal
+import sys
+import threading
+import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import torch
 from mmengine.dist import all_gather_object, get_world_size
@@ -12,8 +18,17 @@ from hsakd_mm.errors import UserError
 # Exit status of a run that was told to stop, has written a checkpoint and wants to be started again.
 # It is EX_TEMPFAIL of sysexits.h: the same command goes on from that checkpoint by itself.
 REQUEUE = 75
+# A process that is to end with its parent finds the parent's pid in this variable.
+PARENT = 'HSAKD_MM_PARENT'
 
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _cpu_group: list = []
+_limit: list = []  # of this run's collectives
+
+
+def limit_collectives(limit: timedelta) -> None:
+    """How long a collective of this module waits for another process; torch's default is half an hour."""
+    _limit[:] = [limit]
 
 
 def ranks() -> tuple:
@@ -31,6 +46,11 @@ def ranks() -> tuple:
     return 0, 0
 
 
+def restarts() -> int:
+    """How many times the launcher has started this run's processes again after one of them failed."""
+    return int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0))
+
+
 def on_all_ranks(function: Callable, *args):
     """Returns ``function(*args)``; a UserError on any rank is raised on every rank."""
     failure = result = None
@@ -44,6 +64,69 @@ def on_all_ranks(function: Callable, *args):
     return result
 
 
+def end_with_parent() -> None:
+    """End this process and all it forks, by SIGKILL, when its parent ends, however that ends.
+
+    Only if the parent asked for it by ``HSAKD_MM_PARENT``, its pid, as our launcher does. A parent that is
+    already gone ends this process at once. A process that is stopped or hangs ends as well: the kernel
+    sends the signal. Where the kernel cannot (not Linux, or a process in between), a thread looks every second.
+    """
+    parent = int(os.environ.pop(PARENT, 0))  # not for the children of this process: theirs is this one
+    if not parent:
+        return
+    if _kill_with(parent):
+        _have_children_follow()
+    else:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _kill_with(parent: int) -> bool:
+    """Ask the kernel for a SIGKILL at the parent's end; False if this is not Linux or it is not the parent."""
+    if sys.platform != 'linux':
+        return False
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == parent:
+        return True
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0)
+    if not alive(parent):
+        os._exit(128 + signal.SIGKILL)
+    return False
+
+
+def _watch(parent: int) -> None:
+    while alive(parent):
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _have_children_follow() -> None:
+    """A DataLoader's worker looks for its parent every 5 s, and not while it waits for a disk."""
+    forking: list = []
+
+    def before() -> None:
+        # The kernel counts the end of the forking thread as the end of the parent.
+        forking[:] = [os.getpid()] if threading.current_thread() is threading.main_thread() else []
+
+    def in_child() -> None:
+        if forking:
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != forking[0]:
+                os._exit(128 + signal.SIGKILL)
+
+    os.register_at_fork(before=before, after_in_child=in_child)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process with this pid is on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
 def any_rank(flag: bool) -> bool:
     """Whether the flag is set on any rank; to be called on all of them.
 
@@ -52,7 +135,7 @@ def any_rank(flag: bool) -> bool:
     if get_world_size() == 1:
         return flag
     if not _cpu_group:
-        _cpu_group.append(distributed.new_group(backend='gloo'))
+        _cpu_group.append(distributed.new_group(backend='gloo', timeout=_limit[0] if _limit else None))
     flags = torch.tensor([flag], dtype=torch.uint8)
     distributed.all_reduce(flags, distributed.ReduceOp.MAX, group=_cpu_group[0])
     return bool(flags.item())

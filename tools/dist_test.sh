@@ -13,7 +13,7 @@ checkpoint=$2
 gpus=$3
 shift 3
 
-exec bash "$tools/python.sh" -m hsakd_mm.engine.launch \
+exec bash "$tools/python.sh" -m hsakd_mm.engine.torchrun \
     --nnodes "${NNODES:-1}" --node-rank "${NODE_RANK:-0}" \
     --master-addr "${MASTER_ADDR:-127.0.0.1}" --master-port "${PORT:-29500}" \
     --nproc-per-node "$gpus" \

@@ -16,7 +16,7 @@ config=$1
 gpus=$2
 shift 2
 
-exec bash "$tools/python.sh" -m hsakd_mm.engine.launch \
+exec bash "$tools/python.sh" -m hsakd_mm.engine.torchrun \
     --nnodes "${NNODES:-1}" --node-rank "${NODE_RANK:-0}" \
     --master-addr "${MASTER_ADDR:-127.0.0.1}" --master-port "${PORT:-29500}" \
     --nproc-per-node "$gpus" \

@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
-# Train under Slurm: GPUS processes, GPUS_PER_NODE on each node.
+# Train under Slurm: GPUS processes, GPUS_PER_NODE on each node; with CPU=1 on nodes without GPUs.
+#
+# A run that is asked to stop (scancel --signal=USR1, or SRUN_ARGS='--signal=USR1@120' before the time limit) saves
+# and ends with status 75; the same command goes on from there. srun cannot be requeued. Inside a batch job that
+# was submitted with --requeue, this script requeues the job by itself:
+#
+#   sbatch --requeue --wrap 'bash tools/slurm_train.sh PARTITION JOB CONFIG WORK_DIR' ...
 set -euo pipefail
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ $# -lt 4 ]; then
-    echo "usage: [GPUS=8 GPUS_PER_NODE=8 CPUS_PER_TASK=5 PORT=... SRUN_ARGS=...]" \
+    echo "usage: [GPUS=8 GPUS_PER_NODE=8 CPU= CPUS_PER_TASK=5 PORT=... SRUN_ARGS=...]" \
         "bash tools/slurm_train.sh PARTITION JOB CONFIG WORK_DIR [options of train.py]" >&2
     exit 2
 fi
@@ -25,10 +31,22 @@ if [ -n "${PORT:-}" ]; then
     export MASTER_PORT=$PORT
 fi
 
+gres=(--gres="gpu:$per_node")
+if [ -n "${CPU:-}" ]; then
+    gres=()
+fi
+
+# The step's tasks get the signals from Slurm; this script waits for them and looks at their status.
+trap '' TERM USR1
+status=0
 # SRUN_ARGS is several words: it is split on purpose.
 # shellcheck disable=SC2086
-exec srun --partition="$partition" --job-name="$job" --gres="gpu:$per_node" --ntasks="$gpus" \
+(trap - TERM USR1; exec srun --partition="$partition" --job-name="$job" "${gres[@]}" --ntasks="$gpus" \
     --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 \
     ${SRUN_ARGS:-} \
     bash "$tools/python.sh" -u "$tools/train.py" "$config" --work-dir "$work_dir" \
-    --launcher slurm "$@"
+    --launcher slurm "$@") || status=$?
+if [ "$status" = 75 ] && [ -n "${SLURM_JOB_ID:-}" ] && [ -n "${SLURM_JOB_PARTITION:-}" ]; then
+    scontrol requeue "$SLURM_JOB_ID" || true
+fi
+exit "$status"

@@ -12,6 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -19,7 +20,7 @@ from mmengine.runner import Runner
 import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
 from hsakd_mm.engine.branches import report_branch_accuracy
 from hsakd_mm.engine.exact import make_exact
-from hsakd_mm.engine.hooks.preemption_hook import listen, was_preempted
+from hsakd_mm.engine.hooks.preemption_hook import listen
 from hsakd_mm.engine.hooks.progress_hook import report_progress
 from hsakd_mm.engine.initial_weights import start_from_weights
 from hsakd_mm.engine.launch import check_sync_bn, prepare_launcher, user_errors
@@ -34,7 +35,9 @@ from hsakd_mm.engine.preflight import (
     prepare_work_dir,
     warn_if_lr_is_not_scaled,
 )
+from hsakd_mm.engine.run_mark import RunMark
 from hsakd_mm.engine.training import train
+from hsakd_mm.engine.work_dir_lock import only_run
 from hsakd_mm.errors import UserError
 from hsakd_mm.transfer.detector import check_channels
 
@@ -75,6 +78,12 @@ def main() -> None:
     listen()
     cfg = load_config(args.config, args.cfg_options, needs=('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     prepare_work_dir(cfg, args.work_dir, args.config)
+    resume = RunMark(cfg.work_dir).to_resume(args.resume)
+    with only_run(cfg.work_dir):
+        run(args, cfg, resume)
+
+
+def run(args: argparse.Namespace, cfg: Config, resume: str | None) -> None:
     if args.branches:
         report_branch_accuracy(cfg)
     if args.amp:
@@ -90,9 +99,7 @@ def main() -> None:
         cfg.auto_scale_lr.enable = True
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    if args.resume is None and was_preempted(cfg.work_dir):
-        args.resume = 'auto'
-    checkpoint = find_checkpoint_to_resume(cfg, args.resume)
+    checkpoint = find_checkpoint_to_resume(cfg, resume)
     make_exact(cfg)
     prepare_launcher(cfg, args.launcher)
     check_sync_bn(cfg)

@@ -1,18 +1,12 @@
 """Start and end of a command-line tool: launchers, processes, exit statuses.
 
-Run as a module, it is torchrun with the same arguments and with readable errors::
-
-    python -m hsakd_mm.engine.launch --nproc-per-node 8 tools/train.py CONFIG --launcher pytorch
-
-Exit statuses: 2 for a user's mistake, 130 for Ctrl-C, otherwise that of the worker which failed.
+Exit statuses: 2 for a user's mistake, 130 for Ctrl-C, 75 for a run that was asked to stop, has saved and wants
+to be started again, 1 if another process of the run ended or did not answer.
 """
 
-import errno
-import logging
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,18 +19,23 @@ from torch import distributed as dist
 
 from hsakd_mm.engine.user_messages import user_message
 from hsakd_mm.errors import UserError
-from hsakd_mm.processes import ranks
+from hsakd_mm.processes import end_with_parent, limit_collectives, ranks, restarts
+
+# Of a collective, in seconds, unless the config sets env_cfg.dist_cfg.timeout; torch's own are 10 to 30 minutes.
+TIMEOUT = 600
 
 
 @contextmanager
 def user_errors(interrupted: str = 'interrupted.'):
     """Exit with one sentence for a user's mistake; a bug keeps its traceback.
 
-    If the environment variable ``HSAKD_MM_TRACEBACK`` is set, nothing is caught.
+    If the environment variable ``HSAKD_MM_TRACEBACK`` is set, nothing is caught. A process that our launcher
+    started ends with it; see :func:`~hsakd_mm.processes.end_with_parent`.
 
     Args:
         interrupted (str): Message after Ctrl-C, which says how to continue.
     """
+    end_with_parent()
     try:
         yield
     except KeyboardInterrupt:
@@ -46,6 +45,13 @@ def user_errors(interrupted: str = 'interrupted.'):
     except Exception as error:
         if os.environ.get('HSAKD_MM_TRACEBACK'):
             raise
+        if waited := _no_answer(error):
+            _say(
+                f'another process of this run did not answer within {waited} and may hang: look at what its machine '
+                f'does, then start again with --resume; env_cfg.dist_cfg.timeout (seconds) says how long to wait.',
+                -1,
+            )
+            raise SystemExit(1) from None
         if _lost_a_peer(error):
             _say('another process of this run ended, and this one cannot go on without it.', -1)
             raise SystemExit(1) from None
@@ -85,6 +91,17 @@ def _lost_a_peer(error: Exception) -> bool:
     )
 
 
+def _no_answer(error: Exception) -> str | None:
+    """How long a collective waited for another rank in vain, as text; None if that is not what happened."""
+    found = isinstance(error, RuntimeError) and re.search(
+        r'Timed out waiting (\d+)ms|(?:wait|client socket has|Socket) timeout.*?(\d+)ms|timed out after (\d+)ms',
+        str(error),
+    )
+    if not found or not dist.is_available():
+        return None
+    return f'{int(next(filter(None, found.groups()))) / 1000:g} s'
+
+
 def wait_after_interrupt(process) -> int:
     """Wait until a child ends after Ctrl-C; returns its exit status.
 
@@ -100,36 +117,41 @@ def wait_after_interrupt(process) -> int:
 def prepare_launcher(cfg: Config, launcher: str) -> None:
     """Prepare the config for ``--launcher`` on this machine, before the Runner is built.
 
-    With GPUs, mmengine does everything. Without them its set-up would call CUDA, so the gloo group is
-    created here, and DDP gets no device.
+    The process group is created here and not by mmengine, which calls CUDA without GPUs and, after a restart by
+    torchrun, would find the addresses of the dead processes in the store. A collective that waits longer than
+    ``env_cfg.dist_cfg.timeout`` seconds (default 600) for another process ends the run. Without GPUs it is a
+    gloo group, and DDP gets no device.
 
     Raises:
         UserError: The launcher needs GPUs, or the process was not started by a launcher.
     """
     cfg.launcher = launcher
-    if launcher == 'slurm' and 'SLURM_JOB_ID' in os.environ:
-        # mmengine's fixed port would make two jobs on one node collide.
-        job, step = (int(os.environ.get(name, 0)) for name in ('SLURM_JOB_ID', 'SLURM_STEP_ID'))
-        os.environ.setdefault('MASTER_PORT', str(15000 + (job + 101 * step) % 15000))
     if launcher == 'pytorch' and not {'RANK', 'WORLD_SIZE', 'MASTER_ADDR'} <= set(os.environ):
         raise UserError(
             '--launcher pytorch expects to be started by torchrun, and was not: use '
             'bash tools/dist_train.sh CONFIG GPUS, or leave --launcher out.'
         )
-    if launcher == 'none' or torch.cuda.is_available():
+    if launcher == 'none':
         return
-    if launcher != 'pytorch':
+    gpus = torch.cuda.is_available()
+    if launcher == 'mpi' and not gpus:
         raise UserError(
             f'--launcher {launcher} needs GPUs, and torch finds none here: use '
             f'bash tools/dist_train.sh CONFIG PROCESSES.'
         )
-    options = dict(cfg.get('env_cfg', {}).get('dist_cfg', {}))
-    group: dict = dict(backend='gloo')
-    if 'timeout' in options:
-        group['timeout'] = timedelta(seconds=options['timeout'])
-    if not dist.is_initialized():
-        dist.init_process_group(**group)
-    cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+    options = dict(cfg.get('env_cfg', {}).get('dist_cfg') or {})
+    options = {'backend': 'nccl', 'timeout': TIMEOUT, **options}
+    if not gpus:
+        options['backend'] = 'gloo'
+    cfg.merge_from_dict({'env_cfg.dist_cfg': options})
+    if launcher == 'slurm':
+        _read_slurm()
+    if launcher != 'mpi' and not dist.is_initialized():
+        if gpus:
+            torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
+        _join(**options)
+    if gpus:
+        return
     cfg.model_wrapper_cfg = {
         'type': 'MMDistributedDataParallel',
         'broadcast_buffers': False,
@@ -137,6 +159,43 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
         **(cfg.get('model_wrapper_cfg') or {}),
         'device_ids': None,
     }
+
+
+def _read_slurm() -> None:
+    """Set torchrun's variables from those of a Slurm step.
+
+    Raises:
+        UserError: This is not a task of one.
+    """
+    missing = [name for name in ('SLURM_JOB_ID', 'SLURM_PROCID', 'SLURM_NTASKS') if name not in os.environ]
+    if missing:
+        raise UserError(
+            f'--launcher slurm expects to be started by srun, and was not ({missing[0]} is not set): use '
+            f'bash tools/slurm_train.sh PARTITION JOB CONFIG WORK_DIR, or leave --launcher out.'
+        )
+    # One fixed port would make two jobs on a node collide.
+    job, step = (int(os.environ.get(name, 0)) for name in ('SLURM_JOB_ID', 'SLURM_STEP_ID'))
+    os.environ.setdefault('MASTER_PORT', str(15000 + (job + 101 * step) % 15000))
+    if 'MASTER_ADDR' not in os.environ:
+        nodes = os.environ.get('SLURM_STEP_NODELIST') or os.environ['SLURM_NODELIST']
+        names = subprocess.run(['scontrol', 'show', 'hostnames', nodes], capture_output=True, text=True, check=True)
+        os.environ['MASTER_ADDR'] = names.stdout.split()[0]
+    for ours, theirs in (('RANK', 'PROCID'), ('LOCAL_RANK', 'LOCALID'), ('WORLD_SIZE', 'NTASKS')):
+        os.environ[ours] = os.environ[f'SLURM_{theirs}']
+
+
+def _join(backend: str, timeout: float, **options) -> None:
+    """Create the process group from torchrun's variables, after a restart under a name of its own.
+
+    torchrun's launcher keeps one store for all restarts; the addresses in it (gloo's) or the id (NCCL's) would
+    be those of the processes that are gone.
+    """
+    limit = timedelta(seconds=timeout)
+    store, rank, world_size = next(dist.rendezvous('env://', timeout=limit))
+    store = dist.PrefixStore(f'restart_{restarts()}', store)
+    limit_collectives(limit)
+    options.pop('init_backend', None)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=limit, **options)
 
 
 def check_sync_bn(cfg: Config) -> None:
@@ -153,91 +212,3 @@ def check_sync_bn(cfg: Config) -> None:
             f'sync_bn={kind!r} needs GPUs, and torch finds none here: set sync_bn=None; SyncBuffersHook '
             f"averages the processes' BatchNorm statistics before each validation."
         )
-
-
-def main(argv: list | None = None) -> None:
-    """torchrun, with readable errors."""
-    from torch.distributed import run as torchrun
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
-    with user_errors():
-        args = torchrun.parse_args(argv)
-        processes = _check_processes(args.nproc_per_node)
-        master = args.rdzv_backend == 'static' and not args.standalone and not args.rdzv_endpoint
-        local = args.master_addr in ('127.0.0.1', 'localhost', '::1')
-        if master and local and args.nnodes.split(':')[-1] != '1':
-            raise UserError(
-                f'{args.nnodes} nodes need an address at which they can meet, and '
-                f'{args.master_addr} is each node itself: set MASTER_ADDR to the '
-                f'address of node 0, on every node.'
-            )
-        if master and args.node_rank == 0:
-            _check_port(args.master_port)
-        _share_cores(processes)
-        # It would print its own report of each worker's end, below the worker's sentence.
-        logging.getLogger('torch.distributed.elastic.multiprocessing.api').setLevel('CRITICAL')
-        try:
-            torchrun.run(args)
-        except ChildFailedError as error:
-            raise SystemExit(_worker_status(error)) from None
-        except SignalException as error:
-            raise SystemExit(128 + error.sigval) from None
-        except dist.DistNetworkError as error:
-            raise UserError(
-                f'the processes could not meet at {args.master_addr}:{args.master_port} '
-                f'({str(error).splitlines()[0]}): set MASTER_ADDR to the address of node 0, and '
-                f'the same PORT on every node.'
-            ) from error
-
-
-def _check_processes(count: str) -> int:
-    """Processes on this node, from torchrun's ``--nproc-per-node``."""
-    devices = torch.cuda.device_count()
-    if count in ('auto', 'gpu', 'cpu'):
-        return max(1, devices if count != 'cpu' else os.cpu_count() or 1)
-    if not count.isdecimal() or int(count) == 0:
-        raise UserError(
-            f'the number of GPUs (on a machine without: of processes) should be a positive number, and is {count!r}.'
-        )
-    if devices and int(count) > devices:
-        raise UserError(
-            f'{count} GPUs were asked for, and this machine has {devices}: ask for '
-            f'{devices} or fewer; --auto-scale-lr adapts the learning rate.'
-        )
-    return int(count)
-
-
-def _share_cores(processes: int) -> None:
-    """Divide the cores among the processes; with GPUs one thread each, as torchrun does."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    threads = 1 if torch.cuda.is_available() else max(1, cores // processes)
-    os.environ.setdefault('OMP_NUM_THREADS', str(threads))
-    os.environ.setdefault('MKL_NUM_THREADS', os.environ['OMP_NUM_THREADS'])
-
-
-def _check_port(port: int) -> None:
-    try:
-        socket.create_server(('', port)).close()
-    except (OSError, OverflowError) as error:
-        if getattr(error, 'errno', None) == errno.EADDRINUSE:
-            reason = 'is already in use on this machine, perhaps by another training run'
-        else:
-            reason = f'cannot be opened ({error})'
-        raise UserError(
-            f'port {port} {reason}: set another one on every node, as in PORT={29500 if port != 29500 else 29501}.'
-        ) from error
-
-
-def _worker_status(error) -> int:
-    rank, failure = error.get_first_failure()
-    if failure.exitcode < 0:  # ended by a signal, so it could not print an error
-        name = signal.Signals(-failure.exitcode).name
-        hint = ', as when memory runs out' if name == 'SIGKILL' else ''
-        print(f'error: rank {rank} was ended by {name}{hint}; the others were stopped.', file=sys.stderr)
-        return 128 - failure.exitcode
-    return failure.exitcode
-
-
-if __name__ == '__main__':
-    main()

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from hsakd_mm.engine import launch
+from hsakd_mm.engine import launch, torchrun
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 from tests.tools.commands import ROOT, TINY, assert_sentence, bash, python
@@ -123,11 +123,11 @@ def test_distillation_in_two_processes(tmp_path, demo_data, port):
 
 def test_numbers_of_processes(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 4)
-    assert launch._check_processes('4') == 4 and launch._check_processes('gpu') == 4
+    assert torchrun._check_processes('4') == 4 and torchrun._check_processes('gpu') == 4
     with pytest.raises(UserError, match='8 GPUs were asked for, and this machine has 4'):
-        launch._check_processes('8')
+        torchrun._check_processes('8')
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
-    assert launch._check_processes('8') == 8  # processes on the CPU
+    assert torchrun._check_processes('8') == 8  # processes on the CPU
     for wrong in ('0', '-1', 'many'):
         with pytest.raises(UserError, match='positive number'):
-            launch._check_processes(wrong)
+            torchrun._check_processes(wrong)

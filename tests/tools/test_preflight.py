@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from hsakd_mm.engine import preflight
+from hsakd_mm.engine import launch, preflight
 from hsakd_mm.engine.launch import prepare_launcher
 from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import (
@@ -126,7 +126,10 @@ def test_launcher_without_a_launcher(monkeypatch):
     with pytest.raises(UserError, match='dist_train.sh'):
         prepare_launcher(load_config(str(TINY)), 'pytorch')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    with pytest.raises(UserError, match='slurm needs GPUs'):
+    monkeypatch.delenv('SLURM_JOB_ID', raising=False)
+    with pytest.raises(UserError, match='mpi needs GPUs'):
+        prepare_launcher(load_config(str(TINY)), 'mpi')
+    with pytest.raises(UserError, match='slurm expects to be started by srun'):
         prepare_launcher(load_config(str(TINY)), 'slurm')
 
 
@@ -219,16 +222,22 @@ def test_lr_for_another_batch(capsys):
 
 
 def test_port_of_a_slurm_job(monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    ports = []
+    joined = []
+    monkeypatch.setattr(launch, '_join', lambda **options: joined.append(os.environ['MASTER_PORT']))
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    names = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_PORT')
     for job in (7001, 7002):
         with monkeypatch.context() as patched:
-            patched.setenv('SLURM_JOB_ID', str(job))
-            patched.setenv('MASTER_PORT', '')
-            patched.delenv('MASTER_PORT')
+            for name in names:
+                patched.setenv(name, '')
+                patched.delenv(name)
+            task = dict(JOB_ID=job, PROCID=1, LOCALID=0, NTASKS=2)
+            for name, value in task.items():
+                patched.setenv(f'SLURM_{name}', str(value))
+            patched.setenv('MASTER_ADDR', 'node1')
             prepare_launcher(Config(), 'slurm')
-            ports.append(os.environ['MASTER_PORT'])
-    assert ports[0] != ports[1] and 'MASTER_PORT' not in os.environ
+            assert os.environ['RANK'] == '1' and os.environ['WORLD_SIZE'] == '2'
+    assert joined[0] != joined[1] and 'MASTER_PORT' not in os.environ
 
 
 @pytest.fixture
