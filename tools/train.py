@@ -48,6 +48,9 @@ def parse_args() -> argparse.Namespace:
         metavar='FILE',
         help='go on from this checkpoint; without FILE from the last one of the work directory, if there is any',
     )
+    parser.add_argument(
+        '--overwrite', action='store_true', help="start from the beginning; an earlier run's files are moved aside"
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate with the number of images a step'
@@ -87,7 +90,7 @@ def main() -> None:
         cfg.auto_scale_lr.enable = True
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    checkpoint = find_checkpoint_to_resume(cfg, args.resume)
+    checkpoint = find_checkpoint_to_resume(cfg, args.resume, args.overwrite)
     prepare_launcher(cfg, args.launcher)
     check_sync_bn(cfg)
 
