@@ -1,7 +1,7 @@
 """Values written as Python code, read without executing it.
 
-mmengine stores the text of a config in its checkpoints: assignments of numbers, strings, lists, tuples and ``dict(...)``.
-Only these are read.
+mmengine stores the text of a config in its checkpoints: assignments of numbers, strings, lists, tuples and
+``dict(...)``. Only these are read.
 """
 
 import ast
@@ -30,11 +30,11 @@ def only_values(text: str) -> str:
     kept = []
     try:
         for statement in ast.parse(text).body:
-            if _assigns(statement) and statement.targets[0].id not in ('dict', '_base_', 'custom_imports'):  # type: ignore[attr-defined]
-                try:
-                    plain_value(statement.value)  # type: ignore[attr-defined]
-                except (SyntaxError, ValueError, TypeError):
-                    continue
+            try:
+                (name,) = assigned_values(ast.unparse(statement))
+            except (SyntaxError, ValueError, TypeError):
+                continue
+            if name not in ('dict', '_base_', 'custom_imports'):
                 kept.append(ast.unparse(statement))
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return ''

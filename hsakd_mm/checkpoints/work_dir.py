@@ -74,8 +74,8 @@ def last_checkpoint(work_dir: str) -> str | None:
                 print(f'{pointer} {lacking}: taking {os.path.basename(other)}, the newest that can.', flush=True)
             return other
     raise UserError(
-        f'{pointer} {lacking}, and none of the {len(others)} other checkpoints in {work_dir} can be read: name one with '
-        f'--resume FILE, or start from the beginning with --overwrite, which moves the old files aside.'
+        f'{pointer} {lacking}, and none of the {len(others)} other checkpoints in {work_dir} can be read: name one '
+        f'with --resume FILE, or start from the beginning with --overwrite, which moves the old files aside.'
     )
 
 
@@ -96,8 +96,8 @@ def require_unused(work_dir: str) -> None:
     if files:
         raise UserError(
             f'a work directory without checkpoints was expected, as this run starts from the beginning, and {work_dir} '
-            f'has {len(files)} files of another ({", ".join(files[:3])}{", ..." if len(files) > 3 else ""}): go on with '
-            f'that run by --resume, choose another --work-dir, or add --overwrite, which moves its files aside.'
+            f'has {len(files)} files of another ({", ".join(files[:3])}{", ..." if len(files) > 3 else ""}): go on '
+            f'with that run by --resume, choose another --work-dir, or add --overwrite, which moves its files aside.'
         )
 
 

@@ -6,7 +6,9 @@ of processes, the batch, the workers, where files are) is said.
 
 import hashlib
 import os
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
@@ -19,6 +21,7 @@ KEY = 'run_identity'  # in a checkpoint's `meta`
 _HOOKS = ('DistillationHook', 'EMAHook', 'PipelineSwitchHook')  # these change what is learnt
 _PLACES = ('checkpoint', 'init_cfg', 'pretrained', 'check', 'check_classes')  # how a run starts, or where files are
 _SHOWN = 120
+_CLASSIFIED = {'img_path', 'gt_label', 'sample_idx', 'row'}  # what a classification set knows of a sample
 
 
 def run_identity(runner) -> dict:
@@ -26,7 +29,7 @@ def run_identity(runner) -> dict:
 
     Returns:
         dict: ``weights`` (SHA-256 of the files that the model learns from, by their place in the config), ``data``
-        (:func:`data_fingerprint`), ``recipe`` (:func:`recipe_of`), ``length``, and ``may_change``: of plain values only.
+        (:func:`data_fingerprint`), ``recipe`` (:func:`recipe_of`), ``length``, ``may_change``: of plain values only.
     """
     cfg = runner.cfg
     # MMDetection's configs set no seed; mmengine draws one then, and a resumed run takes that of its checkpoint.
@@ -44,8 +47,9 @@ def run_identity(runner) -> dict:
 def data_fingerprint(dataset) -> dict:
     """Number of samples, classes in order, and a SHA-256 over the names and labels of all samples.
 
-    A file's name counts from the folder of the data, so that the data may be moved. A detection set that is read from one
-    file is known by that file. Measured on one core: 1.3 s for 1.28 million images.
+    A file's name counts from the folder of the data, so that the data may be moved. A detection set that is read from
+    one file is known by that file. The content of images is not read. Measured on one core: 3.5 s for
+    1.28 million files.
     """
     classes = classes_of(dataset)
     digest = hashlib.sha256()
@@ -75,15 +79,26 @@ def _samples(dataset) -> Iterator[str]:
         pixels = getattr(dataset, '_images', None)
         if pixels is not None:  # they are in one array, whose rows have no names: some of them
             yield hashlib.sha256(pixels[:: max(1, len(pixels) // 256)].tobytes()).hexdigest()
-        for index in range(len(dataset)):
-            # Of BaseDataset itself: a class of ours adds the decoded image.
-            yield _text(BaseDataset.get_data_info(dataset, index), root)
+        texts = (_text(info, root) for info in _infos(dataset))
+        while some := ''.join(islice(texts, 4096)):
+            yield some
+
+
+def _infos(dataset: BaseDataset) -> Iterator[dict]:
+    """What the set knows of each sample, without its image."""
+    if not dataset.serialize_data:
+        yield from dataset.data_list
+        return
+    stored, start = memoryview(dataset.data_bytes), 0
+    for end in dataset.data_address.tolist():  # not by get_data_info, which takes four times as long
+        yield pickle.loads(stored[start:end])
+        start = end
 
 
 def _text(info: Mapping, root: str) -> str:
     path = info.get('img_path')
     name = path.removeprefix(root) if isinstance(path, str) else ''
-    if info.keys() <= {'img_path', 'gt_label', 'sample_idx', 'row'}:
+    if info.keys() <= _CLASSIFIED:
         return f'{name}\0{info.get("row")}\0{info.get("gt_label")}\n'
     others = {key: value for key, value in info.items() if not str(key).endswith(('_path', 'sample_idx'))}
     return f'{name}\0{sorted(others.items())!r}\n'
@@ -183,8 +198,8 @@ def differences(old: Mapping, new: Mapping) -> list[str]:
         found.append(_classes(theirs.get('classes') or [], ours.get('classes') or []))
     if not found and theirs.get('sha256') != ours.get('sha256'):
         found.append(
-            f'the names or labels of the training data are others (fingerprint {str(theirs.get("sha256"))[:12]}, and now '
-            f'{str(ours.get("sha256"))[:12]})'
+            f'the names or labels of the training data are others (fingerprint {str(theirs.get("sha256"))[:12]}, and '
+            f'now {str(ours.get("sha256"))[:12]})'
         )
     return found
 

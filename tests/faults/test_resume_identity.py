@@ -1,4 +1,4 @@
-"""A run that is resumed is the run that was stopped: another experiment is refused, a new learning rate takes effect."""
+"""A run that is resumed is the run that was stopped: another experiment is refused, a new rate takes effect."""
 
 import shutil
 from pathlib import Path

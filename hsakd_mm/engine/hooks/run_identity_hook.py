@@ -116,8 +116,8 @@ class RunIdentityHook(Hook):
         found = differences(old, self.identity)
         if found:
             raise UserError(
-                f'--resume goes on with the run of {path}, and this is another experiment: {"; ".join(found)}: give what '
-                f'that run had, or start this one in another --work-dir without --resume.'
+                f'--resume goes on with the run of {path}, and this is another experiment: {"; ".join(found)}: give '
+                f'what that run had, or start this one in another --work-dir without --resume.'
             )
         other = changes(old, self.identity)
         return f'Resumed with what may change: {"; ".join(other)}.' if other else ''
