@@ -21,7 +21,8 @@
 * mmengine executes the text ``meta['config']`` of a checkpoint that it resumes from, and its inferencers that of
   ``meta['cfg']``: of these texts only assignments of plain values reach it (:mod:`hsakd_mm.literals`), and nothing of
   ``meta['config']``, which it only uses to refuse another number of GPUs. It reads checkpoints with torch's default,
-  which an environment variable changes to unpickling anything: ``weights_only`` is given. Files of safetensors can be read as well.
+  which an environment variable changes to unpickling anything: ``weights_only`` is given.
+  Files of safetensors can be read as well.
 * mmengine unpickles label files named ``.pkl``: only plain values are read (:mod:`hsakd_mm.plain_pickle`).
 * mmengine and mmcv look for mmcv's compiled operators with ``pkgutil.find_loader``, mmengine at every
   ``paramwise_cfg``. Python 3.14 no longer has that function; it is defined there again.
