@@ -18,6 +18,12 @@
   ``default_scope`` is mmdet, ``CocoDataset`` was looked up in hsakd_mm. The config's ``default_scope`` is used.
 * ``sync_bn='torch'`` converts timm's ``BatchNormAct2d`` to a SyncBatchNorm without its activation,
   silently. timm's conversion, which keeps the activation, is used instead.
+* mmengine executes the text ``meta['config']`` of a checkpoint that it resumes from, and its inferencers that of
+  ``meta['cfg']``: of these texts only assignments of plain values reach it (:mod:`hsakd_mm.literals`), and nothing of
+  ``meta['config']``, which it only uses to refuse another number of GPUs. It reads checkpoints with torch's default,
+  which an environment variable changes to unpickling anything: ``weights_only`` is given.
+  Files of safetensors can be read as well.
+* mmengine unpickles label files named ``.pkl``: only plain values are read (:mod:`hsakd_mm.plain_pickle`).
 * mmengine and mmcv look for mmcv's compiled operators with ``pkgutil.find_loader``, mmengine at every
   ``paramwise_cfg``. Python 3.14 no longer has that function; it is defined there again.
 """
@@ -36,11 +42,18 @@ import torch
 from mmengine.config import config as _config
 from mmengine.config import utils as _config_utils
 from mmengine.fileio import LocalBackend
+from mmengine.fileio.handlers import PickleHandler
+from mmengine.infer import infer as _infer
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
+from mmengine.runner import checkpoint as _checkpoint
 from mmengine.runner import runner as _runner
 from mmengine.utils import digit_version
+from mmengine.utils.dl_utils import hub as _hub
+
+from hsakd_mm.literals import only_values
+from hsakd_mm.plain_pickle import load_plain
 
 _STATISTICS = ('min', 'max', 'mean', 'current')
 
@@ -152,6 +165,49 @@ def _keep_activations() -> None:
     _runner.convert_sync_batchnorm = convert
 
 
+class _TorchThatReadsWeights:
+    """``torch`` for mmengine's modules that read checkpoints; its ``load`` unpickles weights and plain values only."""
+
+    def __getattr__(self, name: str):
+        return getattr(torch, name)
+
+    @staticmethod
+    def load(file, map_location=None):
+        return torch.load(file, map_location=map_location, weights_only=True)
+
+
+def _texts_as_values(content):
+    """A checkpoint whose configs, which an inferencer executes, are assignments of values only."""
+    for owner in (content.get('meta'), (content.get('message_hub') or {}).get('runtime_info')):
+        if isinstance(owner, dict) and isinstance(owner.get('cfg'), str):
+            owner['cfg'] = only_values(owner['cfg'])
+    return content
+
+
+def _read_no_code() -> None:
+    _checkpoint.torch = _hub.torch = _TorchThatReadsWeights()
+    usual, from_file = _checkpoint.CheckpointLoader.load_checkpoint, _checkpoint.load_from_local
+
+    def load_checkpoint(cls, filename, map_location=None, logger='current'):
+        content = usual(filename, map_location=map_location, logger=logger)
+        if isinstance(content, dict) and isinstance(content.get('meta'), dict):
+            content['meta'].pop('config', None)
+        return content
+
+    def load_from_local(filename, map_location):
+        if str(filename).endswith('.safetensors'):
+            from safetensors.torch import load_file
+
+            return dict(state_dict=load_file(os.path.expanduser(filename)))
+        return from_file(filename, map_location)
+
+    _checkpoint.CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
+    _checkpoint.CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
+    read = _infer._load_checkpoint
+    _infer._load_checkpoint = lambda *args, **kwargs: _texts_as_values(read(*args, **kwargs))
+    PickleHandler.load_from_fileobj = lambda self, file, **kwargs: load_plain(file, **kwargs)
+
+
 def _find_loader(name: str):
     spec = find_spec(name)
     return spec and spec.loader
@@ -174,4 +230,5 @@ _inherit_default_scope()
 _write_whole_files()
 _inherit_dataloaders()
 _keep_activations()
+_read_no_code()
 _find_compiled_operators()

@@ -51,6 +51,11 @@ def restarts() -> int:
     return int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0))
 
 
+def is_restart() -> bool:
+    """Whether the launcher, or Slurm, has started this run before."""
+    return restarts() > 0 or int(os.environ.get('SLURM_RESTART_COUNT', 0)) > 0
+
+
 def on_all_ranks(function: Callable, *args):
     """Returns ``function(*args)``; a UserError on any rank is raised on every rank."""
     failure = result = None

@@ -68,6 +68,9 @@ def parse_args() -> argparse.Namespace:
         'one of the work directory, if there is any',
     )
     parser.add_argument(
+        '--overwrite', action='store_true', help="start from the beginning; an earlier run's files are moved aside"
+    )
+    parser.add_argument(
         '--out', metavar='FILE', help='write the result as JSON; default: <work dir>/linear_probe.json, or knn.json'
     )
     parser.add_argument(
@@ -98,7 +101,7 @@ def main() -> None:
         )
     prepare_work_dir(cfg, args.work_dir, args.config)
     cfg.model.checkpoint = find_checkpoint(args.checkpoint)
-    result = neighbours(cfg, args.knn) if args.knn is not None else train(cfg, args.resume)
+    result = neighbours(cfg, args.knn) if args.knn is not None else train(cfg, args.resume, args.overwrite)
     out = args.out or os.path.join(cfg.work_dir, 'linear_probe.json' if args.knn is None else 'knn.json')
     result.update(
         config=args.config,
@@ -112,9 +115,9 @@ def main() -> None:
     print(f'{out}: ' + ', '.join(f'{name} {value:.2f} %' for name, value in result['metrics'].items()))
 
 
-def train(cfg: Config, resume: str | None) -> dict:
+def train(cfg: Config, resume: str | None, overwrite: bool = False) -> dict:
     """Train the probe; its top-1 after the last epoch and of the best, which the paper reports."""
-    checkpoint = find_checkpoint_to_resume(cfg, resume)
+    checkpoint = find_checkpoint_to_resume(cfg, resume, overwrite)
     prepare_launcher(cfg, 'none')
     runner = Runner.from_cfg(cfg)
     if checkpoint is not None:

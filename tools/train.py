@@ -39,6 +39,7 @@ from hsakd_mm.engine.run_mark import RunMark
 from hsakd_mm.engine.training import train
 from hsakd_mm.engine.work_dir_lock import only_run
 from hsakd_mm.errors import UserError
+from hsakd_mm.processes import is_restart
 from hsakd_mm.transfer.detector import check_channels
 
 
@@ -52,6 +53,9 @@ def parse_args() -> argparse.Namespace:
         const='auto',
         metavar='FILE',
         help='go on from this checkpoint; without FILE from the last one of the work directory, if there is any',
+    )
+    parser.add_argument(
+        '--overwrite', action='store_true', help="start from the beginning; an earlier run's files are moved aside"
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument(
@@ -78,12 +82,13 @@ def main() -> None:
     listen()
     cfg = load_config(args.config, args.cfg_options, needs=('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     prepare_work_dir(cfg, args.work_dir, args.config)
-    resume = RunMark(cfg.work_dir).to_resume(args.resume)
-    with only_run(cfg.work_dir):
-        run(args, cfg, resume)
+    overwrite = args.overwrite and not is_restart()  # which goes on with the run that did so
+    resume = RunMark(cfg.work_dir, overwrite).to_resume(args.resume)
+    with only_run(cfg.work_dir, overwrite):
+        run(args, cfg, resume, overwrite)
 
 
-def run(args: argparse.Namespace, cfg: Config, resume: str | None) -> None:
+def run(args: argparse.Namespace, cfg: Config, resume: str | None, overwrite: bool) -> None:
     if args.branches:
         report_branch_accuracy(cfg)
     if args.amp:
@@ -99,7 +104,7 @@ def run(args: argparse.Namespace, cfg: Config, resume: str | None) -> None:
         cfg.auto_scale_lr.enable = True
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    checkpoint = find_checkpoint_to_resume(cfg, resume)
+    checkpoint = find_checkpoint_to_resume(cfg, resume, overwrite)
     make_exact(cfg)
     prepare_launcher(cfg, args.launcher)
     check_sync_bn(cfg)

@@ -51,6 +51,9 @@ def parse_args() -> argparse.Namespace:
         metavar='FILE',
         help='go on from the last checkpoint of the work directory, or from FILE; a list always goes on',
     )
+    parser.add_argument(
+        '--overwrite', action='store_true', help="start from the beginning; an earlier run's files are moved aside"
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate with the number of images a step'
@@ -87,7 +90,7 @@ def main() -> None:
         print(f'No config named: taking {args.config}')
     flags = [
         flag
-        for flag in ('--amp', '--auto-scale-lr', '--no-validate')
+        for flag in ('--amp', '--auto-scale-lr', '--no-validate', '--overwrite')
         if getattr(args, flag.strip('-').replace('-', '_'))
     ]
     common = dict(
@@ -99,6 +102,8 @@ def main() -> None:
                 f'--resume {args.resume} names the checkpoint of one run, and here are '
                 f'several: leave it out, a list always goes on.'
             )
+        if args.overwrite:
+            raise UserError('--overwrite is for one run, and here are several: choose another --work-dir for the list.')
         runs = DetectorList(args.checkpoints, args.config, args.seeds, baseline=args.baseline, **common)
         runs.check()
         runs.run()

@@ -3,10 +3,14 @@
 import glob
 import os
 import re
+from contextlib import suppress
 
 from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.errors import UserError
 from hsakd_mm.processes import ranks
+
+STEPS = ('epoch_*.pth', 'iter_*.pth')  # checkpoints that can be resumed
+OWN = ('epoch_', 'iter_', 'best_', 'last_checkpoint')  # how the names of a run's checkpoints begin
 
 
 def find_checkpoint(path: str) -> str:
@@ -39,45 +43,94 @@ def find_checkpoint(path: str) -> str:
 def last_checkpoint(work_dir: str) -> str | None:
     """The checkpoint named in ``last_checkpoint`` of a work directory, which may have been moved.
 
-    A killed run can leave that file empty, or naming a checkpoint that cannot be read. Then the
-    newest readable checkpoint is returned, and a line is printed.
+    A killed run can leave that file empty, or naming a checkpoint that cannot be read; it may be missing
+    where checkpoints were copied. Then the newest readable checkpoint is returned, and a line is printed.
 
     Returns:
-        str | None: None if the folder has no file ``last_checkpoint``.
+        str | None: None if the folder has no checkpoint and no file ``last_checkpoint``.
 
     Raises:
-        UserError: It has one, and no checkpoint can be read.
+        UserError: It has one of them, and no checkpoint can be read.
     """
-    pointer = os.path.join(work_dir, 'last_checkpoint')
-    if not os.path.isfile(pointer):
-        return None
-    with open(pointer) as file:
-        path = file.read().strip()
-    moved = os.path.join(work_dir, os.path.basename(path))
-    if os.path.isfile(moved) or not os.path.isfile(path):
-        path = moved
-    if _readable(path):
-        return path
-    named = os.path.basename(path) or 'nothing'
+    pointer, path = os.path.join(work_dir, 'last_checkpoint'), ''
+    there = os.path.isfile(pointer)
+    if there:
+        with open(pointer) as file:
+            path = file.read().strip()
+        moved = os.path.join(work_dir, os.path.basename(path))
+        if os.path.isfile(moved) or not os.path.isfile(path):
+            path = moved
+        if _readable(path):
+            return path
     others = [
-        other
-        for pattern in ('epoch_*.pth', 'iter_*.pth')
-        for other in glob.glob(os.path.join(work_dir, pattern))
-        if other != path
+        other for pattern in STEPS for other in glob.glob(os.path.join(glob.escape(work_dir), pattern)) if other != path
     ]
+    if not there and not others:
+        return None
+    lacking = f'names {os.path.basename(path) or "nothing"}, which cannot be read' if there else 'is missing'
     for other in sorted(others, key=_age, reverse=True):
         if _readable(other):
             if ranks()[0] == 0:
-                print(
-                    f'{pointer} names {named}, which cannot be read: taking '
-                    f'{os.path.basename(other)}, the newest that can.'
-                )
+                print(f'{pointer} {lacking}: taking {os.path.basename(other)}, the newest that can.', flush=True)
             return other
     raise UserError(
-        f'{pointer} names {named}, and neither that nor another checkpoint in '
-        f'{work_dir} can be read: name one with --resume FILE, or remove {pointer} to '
-        f'start from the beginning.'
+        f'{pointer} {lacking}, and none of the {len(others)} other checkpoints in {work_dir} can be read: name one '
+        f'with --resume FILE, or start from the beginning with --overwrite, which moves the old files aside.'
     )
+
+
+def run_files(work_dir: str) -> list[str]:
+    """The names of an earlier run's checkpoints in a work directory, with ``last_checkpoint``."""
+    patterns = (*STEPS, 'best_*.pth', 'last_checkpoint')
+    found = [glob.glob(os.path.join(glob.escape(work_dir), pattern)) for pattern in patterns]
+    return sorted(os.path.basename(path) for each in found for path in each)
+
+
+def require_unused(work_dir: str) -> None:
+    """Check that no run left checkpoints in the work directory of a run that starts.
+
+    Raises:
+        UserError: It has some, which the new run would overwrite and remove.
+    """
+    files = run_files(work_dir)
+    if files:
+        raise UserError(
+            f'a work directory without checkpoints was expected, as this run starts from the beginning, and {work_dir} '
+            f'has {len(files)} files of another ({", ".join(files[:3])}{", ..." if len(files) > 3 else ""}): go on '
+            f'with that run by --resume, choose another --work-dir, or add --overwrite, which moves its files aside.'
+        )
+
+
+def move_run_aside(work_dir: str) -> str | None:
+    """Move an earlier run's checkpoints and logs into ``<work_dir>.old<N>``; nothing is deleted.
+
+    What else is in the folder stays: a lock, a config, the output of whatever started this run.
+
+    Returns:
+        str | None: That folder; None if there was nothing to move.
+
+    Raises:
+        UserError: The files cannot be moved.
+    """
+    if not run_files(work_dir):
+        return None
+    number, root = 1, os.path.abspath(work_dir)
+    while os.path.exists(aside := f'{root}.old{number}'):
+        number += 1
+    try:
+        os.makedirs(aside, exist_ok=True)
+        for name in sorted(os.listdir(root)):
+            logs = os.path.isdir(os.path.join(root, name)) and re.fullmatch(r'\d{8}_\d{6}.*', name)
+            if logs or name.startswith(OWN):
+                with suppress(FileNotFoundError):  # another node that shares the folder moved it
+                    os.rename(os.path.join(root, name), os.path.join(aside, name))
+    except OSError as error:
+        raise UserError(
+            f'the files of the earlier run in {work_dir} were to be moved to {aside}, and that failed '
+            f'({error.strerror or error}): choose another --work-dir.'
+        ) from error
+    print(f'The earlier run in {work_dir} was moved to {aside}.', flush=True)
+    return aside
 
 
 def _readable(path: str) -> bool:

@@ -38,8 +38,8 @@ class TorchvisionSet(BaseDataset):
         fraction (float): Keep this fraction of every class (:mod:`.few_shot`).
         split_seed (int): Seed of that choice.
         verify (bool): Compare the MD5 of the files. Set it to ``False`` to read your own files in
-            the same format. CIFAR's files are pickles, which can run any code when they are read:
-            skip the check only for files from a source that you trust.
+            the same format. CIFAR's files are pickles: those that hold more than plain values, which
+            could run code, are rejected.
         **kwargs: ``metainfo``, ``indices``, ``test_mode``, ``serialize_data``, ``lazy_init``, … of
             :class:`mmengine.dataset.BaseDataset`. ``metainfo['classes']`` chooses and orders the
             classes; by default all, in the dataset's order.

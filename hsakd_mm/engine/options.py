@@ -4,7 +4,7 @@ import ast
 
 from mmengine.config import DictAction
 
-from hsakd_mm.checkpoints.training_config import plain_value
+from hsakd_mm.literals import plain_value
 
 _CLOSING = {'(': ')', '[': ']', '{': '}'}
 _QUOTES = '\'"'

@@ -15,11 +15,12 @@ from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
 from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting, load_strict
-from hsakd_mm.checkpoints.work_dir import last_checkpoint
+from hsakd_mm.checkpoints.work_dir import last_checkpoint, move_run_aside, require_unused
 from hsakd_mm.engine.config_values import READ, check_names, check_values
 from hsakd_mm.engine.initial_weights import how_to_start_from
 from hsakd_mm.engine.user_messages import EXTRAS, how_to_install, nearest, user_message
 from hsakd_mm.errors import UserError
+from hsakd_mm.processes import ranks
 
 
 def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Config:
@@ -134,23 +135,33 @@ def prepare_work_dir(cfg: Config, chosen: str | None, config: str) -> None:
         ) from error
 
 
-def find_checkpoint_to_resume(cfg: Config, resume: str | None) -> dict | None:
+def find_checkpoint_to_resume(cfg: Config, resume: str | None, overwrite: bool = False) -> dict | None:
     """Read the checkpoint that ``--resume`` names, and set ``cfg`` to resume from it.
 
     Args:
         cfg (Config): Its ``resume`` and ``load_from`` are set.
         resume (str): ``'auto'`` (the last checkpoint of ``cfg.work_dir``, if there is one), a
             path, or None.
+        overwrite (bool): A run that starts from the beginning moves an earlier one's files aside.
 
     Returns:
         dict: The checkpoint, or None if training starts from the beginning.
 
     Raises:
-        UserError: The file does not exist, is not a checkpoint, or has no optimizer state.
+        UserError: The file does not exist, is not a checkpoint, or has no optimizer state; or
+            training starts from the beginning where a run left its checkpoints.
     """
     if resume is None and cfg.get('resume'):
         resume = cfg.get('load_from') or 'auto'
+    if resume is not None and overwrite:
+        raise UserError(
+            '--resume goes on with a run and --overwrite starts another in its place: leave one of them out.'
+        )
     if resume is None:
+        if not overwrite:
+            require_unused(cfg.work_dir)
+        elif ranks()[1] == 0:  # of each node, whose disk may be its own
+            move_run_aside(cfg.work_dir)
         return None
     path = last_checkpoint(cfg.work_dir) if resume == 'auto' else resume
     cfg.resume = path is not None

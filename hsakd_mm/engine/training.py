@@ -3,6 +3,7 @@
 from mmengine.runner import Runner
 
 from hsakd_mm.engine.hooks.loop_check_hook import LoopCheckHook, check_loops
+from hsakd_mm.engine.hooks.run_identity_hook import RunIdentityHook
 
 
 def train(runner: Runner) -> None:
@@ -13,6 +14,8 @@ def train(runner: Runner) -> None:
     """
     if not any(isinstance(hook, LoopCheckHook) for hook in runner.hooks):  # an MMDetection config
         runner.register_hook(LoopCheckHook())
+    if not any(isinstance(hook, RunIdentityHook) for hook in runner.hooks):
+        runner.register_hook(RunIdentityHook())
     assert runner.train_loop is not None  # builds it: schedulers of an epoch without steps fail before any hook
     check_loops(runner)
     runner.train()

@@ -9,6 +9,7 @@ import difflib
 import errno
 import importlib.util
 import inspect
+import pickle
 import re
 import traceback
 from collections.abc import Iterator, Mapping
@@ -29,7 +30,7 @@ def user_message(error: BaseException) -> str | None:
         if isinstance(link, UserError):
             return _one_line(_own_words(link))
     for link in chain:
-        if sentence := _no_memory(link) or _no_space(link) or _bad_batch(link):
+        if sentence := _no_memory(link) or _no_space(link) or _bad_batch(link) or _not_plain(link):
             return _one_line(sentence)
     for recognise in (_empty_dataset, _no_metric, _not_registered, _not_installed, _wrong_argument):
         if sentence := recognise(error):
@@ -95,6 +96,21 @@ def _no_space(error: BaseException) -> str | None:
         f'the disk is full{f" (while writing {name})" if name else ""}: free some space, or '
         f'choose another place with --work-dir, then run the same command with --resume; '
         f'checkpoints written before are still there.'
+    )
+
+
+def _not_plain(error: BaseException) -> str | None:
+    if not isinstance(error, pickle.UnpicklingError):
+        return None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    names = ('filename', 'filepath', 'file', 'f')
+    found = [frame.f_locals[name] for frame in frames for name in names if isinstance(frame.f_locals.get(name), str)]
+    named = re.findall(r'GLOBAL ([\w.]+)|an object of ([\w.]+)', str(error))
+    what = f' ({"".join(named[0])})' if named else ''
+    return (
+        f'tensors and plain values were expected in {found[-1] if found else "a file of this run"}, and it holds '
+        f'something else{what}, which is not read because unpickling it can run any code: save its values alone, or '
+        f'name another file.'
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 
 from hsakd_mm.checkpoints.source import BackboneSource, resolve_source
+from hsakd_mm.checkpoints.work_dir import require_unused
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import move_aside
@@ -104,7 +105,7 @@ class DetectorRun:
         self.validates = evaluated_split(self.cfg) == 'val' and '--no-validate' not in self.flags
         # Taken before the work directory's path is written into the config.
         self.config_sha256 = fingerprint(
-            self.cfg, self.source, [*(set(self.flags) - {'--no-validate'}), f'{gpus} x {self.nodes}']
+            self.cfg, self.source, [*(set(self.flags) - {'--no-validate', '--overwrite'}), f'{gpus} x {self.nodes}']
         )
         record_detections(self.cfg, os.path.join(self.work_dir, 'detections.json'))
         self.command = shlex.join(['python', f'tools/{os.path.basename(sys.argv[0])}', *sys.argv[1:]])
@@ -171,13 +172,16 @@ class DetectorRun:
         """Run ``tools/train.py``, or ``tools/dist_train.sh`` for several processes.
 
         Raises:
-            UserError: ``--resume`` in a folder whose run had other weights or another seed.
+            UserError: ``--resume`` in a folder whose run had other weights or another seed; a run in the folder
+                of which nothing was said.
             SystemExit: Training failed; carries its exit status.
             RunFailed: Training failed, in a run of a list.
         """
         record = read_record(self.work_dir) if resume is not None else {}
         if record:
             require_same(record, self.work_dir, self._sha256(), self.seed, self.config_sha256)
+        elif resume is None and '--overwrite' not in self.flags:
+            require_unused(self.work_dir)
         before = record.get('seconds', 0.0)
         try:
             os.makedirs(self.work_dir, exist_ok=True)

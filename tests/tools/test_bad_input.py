@@ -32,7 +32,7 @@ def train(tmp_path, monkeypatch, capsys):
     """``train(config, *options)`` -> what it said; asserts how it ended."""
     work_dir = tmp_path / 'work'
     work_dir.mkdir()
-    (work_dir / 'epoch_3.pth').write_bytes(b'of an earlier run')
+    (work_dir / 'backbone.pth').write_bytes(b'of an earlier run')
 
     def run(config: str, *options: str) -> str:
         monkeypatch.setattr(
@@ -55,7 +55,7 @@ def train(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(REPO / 'tools' / 'train.py'), run_name='__main__')
         assert ended.value.code == 2
-        assert (work_dir / 'epoch_3.pth').read_bytes() == b'of an earlier run'
+        assert (work_dir / 'backbone.pth').read_bytes() == b'of an earlier run'
         assert sorted(path.suffix for path in work_dir.glob('*.pth')) == ['.pth']  # no new one
         said = capsys.readouterr().err.strip().splitlines()
         sentences = [line for line in said if line.startswith('error: ')]

@@ -4,6 +4,7 @@ from .loop_check_hook import LoopCheckHook
 from .num_class_check_hook import NumClassCheckHook
 from .preemption_hook import PreemptionHook
 from .progress_hook import ProgressHook
+from .run_identity_hook import RunIdentityHook
 
 __all__ = [
     'DistillationHook',
@@ -12,4 +13,5 @@ __all__ = [
     'NumClassCheckHook',
     'PreemptionHook',
     'ProgressHook',
+    'RunIdentityHook',
 ]
