@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from hsakd_mm.engine.doctor import MISSING, OK, WARNING, Check
+from hsakd_mm.engine.exact import make_exact
 from hsakd_mm.engine.training import train
 from hsakd_mm.engine.user_messages import user_message
 from hsakd_mm.registry import DATASETS
@@ -103,12 +104,13 @@ def _steps(cfg: Config) -> Iterator[Check]:
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         try:
+            make_exact(cfg)  # as tools/train.py does
             runner = Runner.from_cfg(cfg)
             for hook in runner.hooks:
                 if hasattr(hook, 'preflight'):
                     hook.preflight()
             runner.register_hook(clock)
-            train(runner, None)
+            train(runner)
         except _Done:
             pass
         except Exception as error:

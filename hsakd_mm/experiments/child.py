@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from hsakd_mm.engine.hooks.progress_hook import VARIABLE
 from hsakd_mm.engine.launch import wait_after_interrupt
+from hsakd_mm.processes import PARENT, REQUEUE
 
 from .progress import ChildProgress
 
@@ -42,7 +43,7 @@ def tool(name: str) -> str:
 
 
 def run_child(command: Sequence[str], title: str = '', log: str = '') -> None:
-    """Run a child that gets our SIGTERM, and the time to end by itself on Ctrl-C.
+    """Run a child that gets our SIGTERM and SIGUSR1, ends when we do, and the time to end by itself on Ctrl-C.
 
     Args:
         command (list[str]): What to run.
@@ -55,7 +56,7 @@ def run_child(command: Sequence[str], title: str = '', log: str = '') -> None:
         RunFailed: The child with a log failed.
     """
     path = os.pathsep.join(filter(None, [os.path.dirname(PACKAGE), os.environ.get('PYTHONPATH')]))
-    env = {**os.environ, 'PYTHONPATH': path, 'PYTHON': sys.executable}
+    env = {**os.environ, 'PYTHONPATH': path, 'PYTHON': sys.executable, PARENT: str(os.getpid())}
     before = os.path.getsize(log) if log and os.path.isfile(log) else 0
     status = _logged(command, env, title, log) if log else _watch(subprocess.Popen(command, env=env), log)
     if status and not log:
@@ -86,7 +87,7 @@ def _watch(process: subprocess.Popen, log: str, progress: ChildProgress | None =
         told.append(number)
         process.send_signal(number)
 
-    previous = signal.signal(signal.SIGTERM, hand_on)
+    previous = {number: signal.signal(number, hand_on) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         status = None
         while status is None:
@@ -103,9 +104,10 @@ def _watch(process: subprocess.Popen, log: str, progress: ChildProgress | None =
         process.wait()
         raise
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     if told:
-        raise SystemExit(128 + told[0])
+        raise SystemExit(status if status == REQUEUE else 128 + told[0])
     return status
 
 
