@@ -44,6 +44,10 @@ class AutocastOptimWrapper(OptimWrapper):
         with super().optim_context(model), torch.autocast(device, torch.bfloat16):
             yield
 
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Also takes the state of an ``AmpOptimWrapper``, whose scaler is left out."""
+        super().load_state_dict({key: value for key, value in state_dict.items() if key != 'loss_scaler'})
+
 
 def use_amp(cfg: Config) -> None:
     """Set ``cfg.optim_wrapper`` to mixed precision on this machine's device.
@@ -68,10 +72,9 @@ def use_amp(cfg: Config) -> None:
             f'--amp replaces an OptimWrapper, and this config uses {kind}: '
             f'remove --amp, or set optim_wrapper.type=OptimWrapper.'
         )
-    if torch.cuda.is_available():
-        bf16 = torch.cuda.get_device_capability(_local_device())[0] >= 8
-        wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype='bfloat16' if bf16 else 'float16')
-    else:
+    if torch.cuda.is_available() and torch.cuda.get_device_capability(_local_device())[0] < 8:
+        wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16')
+    else:  # without a scaler, which bfloat16 does not need and which has the step wait for the GPU
         wrapper.type = 'hsakd_mm.AutocastOptimWrapper'
 
 

@@ -1,3 +1,4 @@
+from .compile_hook import CompileHook
 from .distillation_hook import DistillationHook
 from .exact_checkpoint_hook import ExactCheckpointHook
 from .loop_check_hook import LoopCheckHook
@@ -7,6 +8,7 @@ from .progress_hook import ProgressHook
 from .run_identity_hook import RunIdentityHook
 
 __all__ = [
+    'CompileHook',
     'DistillationHook',
     'ExactCheckpointHook',
     'LoopCheckHook',

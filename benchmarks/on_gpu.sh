@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# What only a GPU can show, in under eight minutes, most valuable first: one JSON or text file for each part in $OUT.
+#
+#   OUT=results bash benchmarks/on_gpu.sh              all parts; one whose file is there already is skipped
+#   OUT=results PARTS="compile fp32" bash benchmarks/on_gpu.sh
+#   OUT=results SIZES=tiny bash benchmarks/on_gpu.sh   minutes on a CPU: see that everything runs
+#
+# DATA is a folder of images, one folder per class, for the loss curves; digits otherwise. Packages in .wheels/
+# (benchmarks/wheels.sh) are installed beside those of the machine; nothing is downloaded.
+set -uo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+OUT=${OUT:-benchmarks/out}
+PARTS=${PARTS:-env step tests compile fp32 curve loader}
+mkdir -p "$OUT"
+python=${PYTHON:-python3}
+export PYTHONUNBUFFERED=1 CUBLAS_WORKSPACE_CONFIG=:4096:8 PYTHONPATH=$PWD
+if ls .wheels/*.whl > /dev/null 2>&1 && [ ! -e /tmp/hsakd_site/.done ] && [ "${SIZES:-}" != tiny ]; then
+    "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade \
+        --target /tmp/hsakd_site .wheels/*.whl && touch /tmp/hsakd_site/.done
+fi
+if [ -d /tmp/hsakd_site ]; then PYTHONPATH=$PWD:/tmp/hsakd_site; fi
+
+config=configs/hsakd/imagenet_r34_r18.py
+if [ "${SIZES:-}" = tiny ]; then
+    sizes=(--batch 1 --size 32 --steps 1 --rounds 1)
+    narrow=(--cfg-options 'model.backbone.channels=[8,8,16,16]' 'model.backbone.num_classes=10'
+        'default_hooks.distillation.teacher.backbone.channels=[8,8,16,16]'
+        'default_hooks.distillation.teacher.backbone.num_classes=10')
+    reference=() curve=(--steps 12 --batch 8 --width 4) loader=(--images 8 --workers 1 --seconds 1 --batch 4)
+else
+    sizes=(--batch "${BATCH:-256}" --size 224 --steps 6 --rounds 3)
+    narrow=() reference=(--against reference) curve=() loader=(--workers 1 8 16 --seconds 4)
+fi
+
+# part NAME FILE LIMIT COMMAND...: run it unless its file is there; a failure or a limit ends this part only.
+part() {
+    local name=$1 file=$OUT/$2 limit=$3 begun=$SECONDS
+    shift 3
+    case " $PARTS " in *" $name "*) ;; *) return 0 ;; esac
+    if [ -s "$file" ]; then
+        echo "== $name: $file is there, skipped"
+        return 0
+    fi
+    echo "== $name (limit $limit s)"
+    FILE=$file timeout -k 5 "$limit" "$@" 2>&1 | grep --line-buffered -v Warning | tail -n 40
+    echo "== $name: status ${PIPESTATUS[0]}, $((SECONDS - begun)) s, $SECONDS s in all"
+}
+
+step=("$python" benchmarks/benchmark_step.py "$config" --random-teacher "${sizes[@]}")
+levers=amp+channels_last+fold_bn
+
+part env env.txt 60 bash -c '
+    { nvidia-smi; lscpu | head -25; "$0" -m pip list 2> /dev/null; nvidia-smi topo -m; } > "$FILE" 2>&1
+    head -18 "$FILE"; "$0" -c "import hsakd_mm, torch, timm, mmengine; print(torch.__version__, timm.__version__)"' "$python"
+
+part step step_amp.json 150 "${step[@]}" --variants amp amp+channels_last "$levers" "$levers+fused" \
+    "${reference[@]}" --profile --out "$OUT/step_amp.json" "${narrow[@]}"
+
+part tests tests.txt 110 bash -c '
+    set -o pipefail
+    "$0" -m pytest tests/cuda -m cuda -q -p no:cacheprovider --durations=8 -n ${JOBS:-6} --dist load -rA 2>&1 |
+        grep -v Warning > "$FILE"; status=$?; tail -n 30 "$FILE"; exit $status' "$python"
+
+part compile step_compile.json 170 "${step[@]}" --variants "$levers+fused" "$levers+fused+compile" \
+    --profile --out "$OUT/step_compile.json" "${narrow[@]}"
+
+part fp32 step_fp32.json 100 "${step[@]}" --steps 3 --rounds 2 --variants fp32 tf32 tf32+channels_last \
+    "${reference[@]}" --out "$OUT/step_fp32.json" "${narrow[@]}"
+
+if [ -z "${DATA:-}" ]; then
+    DATA=/tmp/hsakd_demo/digits/train
+    case " $PARTS " in *" curve "*)
+        [ -d "$DATA" ] || "$python" tools/prepare_demo_data.py --out /tmp/hsakd_demo > /dev/null ;;
+    esac
+fi
+part curve curve.json 90 "$python" benchmarks/loss_curve.py "$DATA" --out "$OUT/curve.json" "${curve[@]}"
+
+part loader loader.json 100 "$python" benchmarks/benchmark_loader.py "${loader[@]}" --out "$OUT/loader.json"
+ls -la "$OUT"

@@ -1,0 +1,38 @@
+"""Compiles a method's loss, student and teacher in one graph."""
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from hsakd_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CompileHook(Hook):
+    """Replaces ``model.loss`` by ``torch.compile(model.loss)`` before training.
+
+    mmengine's own ``compile=True`` compiles the whole training step, optimizer included, and with it everything that
+    mmengine does in one. Here the graph is what the method computes: views, student, teacher without gradient, losses.
+    Validation stays as it is. The first step takes minutes, for it writes and builds the kernels; a last batch of
+    another size would take them again, so that ``train_dataloader.drop_last=True`` belongs to it.
+
+    Args:
+        fullgraph (bool): Refuse a method that does not compile to a single graph. False, for CRD draws its negatives
+            outside of one.
+        mode (str, optional): ``torch.compile``'s, such as 'max-autotune-no-cudagraphs'.
+        backend (str): ``torch.compile``'s; 'aot_eager' makes the graph and no kernels, to look for errors.
+    """
+
+    priority = 'LOW'  # after DistillationHook, which attaches the teacher
+
+    def __init__(self, fullgraph: bool = False, mode: str | None = None, backend: str = 'inductor') -> None:
+        self.fullgraph, self.mode, self.backend = fullgraph, mode, backend
+
+    def before_train(self, runner) -> None:
+        self.compile(runner.model.module if is_model_wrapper(runner.model) else runner.model)
+
+    def compile(self, model: torch.nn.Module) -> None:
+        """Compile the loss of one model, with its teacher attached."""
+        model.loss = torch.compile(
+            model.loss, fullgraph=self.fullgraph, mode=self.mode, backend=self.backend, dynamic=False
+        )
