@@ -13,7 +13,6 @@ the file cache: no disk is measured.
 import argparse
 import json
 import os
-import shlex
 import sys
 import tempfile
 import time
@@ -27,9 +26,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets, transforms
 
 import hsakd_mm  # noqa: F401
+from benchmarks.origin import origin
 from hsakd_mm.datasets.image_folder import ImageFolder
 from hsakd_mm.engine.launch import user_errors
-from hsakd_mm.experiments.provenance import provenance
 
 
 def make_jpegs(folder: str, count: int) -> None:
@@ -37,10 +36,12 @@ def make_jpegs(folder: str, count: int) -> None:
     generator = np.random.default_rng(0)
     for number in range(count):
         field = np.zeros((375, 500, 3))
-        for cells, height in ((4, 80), (16, 40), (64, 20), (256, 12)):
+        for cells, height in ((4, 80), (16, 40), (64, 20), (250, 14), (500, 22)):
             noise = generator.normal(0, 1, (cells * 3 // 4, cells, 3)).clip(-3, 3)
             noise = ((noise + 3) / 6 * 255).astype(np.uint8)
-            field += (np.asarray(Image.fromarray(noise).resize((500, 375), Image.Resampling.BICUBIC)) - 127.5) / 85 * height
+            field += (
+                (np.asarray(Image.fromarray(noise).resize((500, 375), Image.Resampling.BICUBIC)) - 127.5) / 85 * height
+            )
         path = os.path.join(folder, f'class{number % 2}', f'{number:04}.jpg')
         os.makedirs(os.path.dirname(path), exist_ok=True)
         Image.fromarray((field + 127.5).clip(0, 255).astype(np.uint8)).save(path, quality=92)
@@ -90,10 +91,8 @@ class Repeated(Dataset):
 
 def rate(dataset: Dataset, workers: int, batch: int, seconds: float, collate) -> float:
     """Images per second after the workers have started and delivered twice."""
-    loader = DataLoader(
-        Repeated(dataset, 10**6), batch_size=batch, num_workers=workers, collate_fn=collate, shuffle=True, drop_last=True,
-        prefetch_factor=2 if workers else None,
-    )  # fmt: skip
+    options = dict(collate_fn=collate, shuffle=True, drop_last=True, prefetch_factor=2 if workers else None)
+    loader = DataLoader(Repeated(dataset, 10**6), batch_size=batch, num_workers=workers, **options)
     batches = iter(loader)
     for _ in range(2 * max(workers, 1)):
         next(batches)
@@ -136,9 +135,12 @@ def main() -> None:
             for name, (make, collate) in pipelines.items():
                 found = rate(make(folder, args.size), workers, args.batch, args.seconds, collate)
                 rates[name][workers] = round(found, 1)
-                print(f'{name:12} {workers:3} workers {found:8.1f} images/s, {found / max(workers, 1):7.1f} a worker', flush=True)
+                print(
+                    f'{name:12} {workers:3} workers {found:8.1f} images/s, {found / max(workers, 1):7.1f} a worker',
+                    flush=True,
+                )
     report = dict(
-        provenance(shlex.join(['python', *sys.argv]), 0),
+        origin(),
         data=args.data or 'random fields of 500 x 375 pixels',
         files=len(files),
         **{'bytes of a file': round(size), 'images/s by workers': rates},

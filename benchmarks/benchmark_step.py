@@ -16,7 +16,6 @@ import itertools
 import json
 import os
 import resource
-import shlex
 import sys
 import time
 from functools import partial
@@ -27,13 +26,13 @@ import torch
 from torch import Tensor
 
 import hsakd_mm  # noqa: F401  patches mmengine before it is used
+from benchmarks.origin import origin
 from benchmarks.timing import Phases, matrix_peak, median
 from benchmarks.variants import Networks, parse, set_precision
 from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
-from hsakd_mm.experiments.provenance import provenance
 from tools.analysis_tools.get_flops import measure, train_size
 
 
@@ -181,7 +180,7 @@ def benchmark(args: argparse.Namespace) -> dict:
         names += [f'reference:{precision}' for precision in args.reference if f'reference:{precision}' not in names]
     nets = Networks(cfg, args.random_teacher)
     report = dict(
-        provenance(shlex.join([os.path.basename(sys.executable), *sys.argv]), 0),
+        origin(),
         config=args.config,
         device=device,
         threads=torch.get_num_threads(),

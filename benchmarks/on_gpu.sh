@@ -5,8 +5,9 @@
 #   OUT=results PARTS="compile fp32" bash benchmarks/on_gpu.sh
 #   OUT=results SIZES=tiny bash benchmarks/on_gpu.sh   minutes on a CPU: see that everything runs
 #
-# DATA is a folder of images, one folder per class, for the loss curves; digits otherwise. Packages in .wheels/
-# (benchmarks/wheels.sh) are installed beside those of the machine; nothing is downloaded.
+# DATA is a folder of images, one folder per class, for the loss curves; otherwise .wheels/images/train, or digits.
+# Packages in .wheels/ (benchmarks/wheels.sh) are installed beside those of the machine; nothing is downloaded.
+# TOTAL is when to end, in seconds; SLOW multiplies the parts' limits.
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -35,13 +36,18 @@ fi
 
 # part NAME FILE LIMIT COMMAND...: run it unless its file is there; a failure or a limit ends this part only.
 part() {
-    local name=$1 file=$OUT/$2 limit=$3 begun=$SECONDS
+    local name=$1 file=$OUT/$2 limit=$(($3 * ${SLOW:-1})) begun=$SECONDS left=$((${TOTAL:-540} * ${SLOW:-1} - SECONDS))
     shift 3
     case " $PARTS " in *" $name "*) ;; *) return 0 ;; esac
     if [ -s "$file" ]; then
         echo "== $name: $file is there, skipped"
         return 0
     fi
+    if [ "$left" -lt 15 ]; then
+        echo "== $name: no time is left for it; PARTS=$name runs it"
+        return 0
+    fi
+    limit=$((limit < left ? limit : left))
     echo "== $name (limit $limit s)"
     FILE=$file timeout -k 5 "$limit" "$@" 2>&1 | grep --line-buffered -v Warning | tail -n 40
     echo "== $name: status ${PIPESTATUS[0]}, $((SECONDS - begun)) s, $SECONDS s in all"
@@ -62,19 +68,21 @@ part tests tests.txt 110 bash -c '
     "$0" -m pytest tests/cuda -m cuda -q -p no:cacheprovider --durations=8 -n ${JOBS:-6} --dist load -rA 2>&1 |
         grep -v Warning > "$FILE"; status=$?; tail -n 30 "$FILE"; exit $status' "$python"
 
-part compile step_compile.json 170 "${step[@]}" --variants "$levers+fused" "$levers+fused+compile" \
+part compile step_compile.json 200 "${step[@]}" --variants "$levers+fused" "$levers+fused+compile" \
     --profile --out "$OUT/step_compile.json" "${narrow[@]}"
 
 part fp32 step_fp32.json 100 "${step[@]}" --steps 3 --rounds 2 --variants fp32 tf32 tf32+channels_last \
     "${reference[@]}" --out "$OUT/step_fp32.json" "${narrow[@]}"
 
-if [ -z "${DATA:-}" ]; then
+if [ -z "${DATA:-}" ] && [ -d .wheels/images/train ]; then
+    DATA=.wheels/images/train
+elif [ -z "${DATA:-}" ]; then
     DATA=/tmp/hsakd_demo/digits/train
     case " $PARTS " in *" curve "*)
         [ -d "$DATA" ] || "$python" tools/prepare_demo_data.py --out /tmp/hsakd_demo > /dev/null ;;
     esac
 fi
-part curve curve.json 90 "$python" benchmarks/loss_curve.py "$DATA" --out "$OUT/curve.json" "${curve[@]}"
+part curve curve.json 110 "$python" benchmarks/loss_curve.py "$DATA" --out "$OUT/curve.json" "${curve[@]}"
 
 part loader loader.json 100 "$python" benchmarks/benchmark_loader.py "${loader[@]}" --out "$OUT/loader.json"
 ls -la "$OUT"

@@ -1,4 +1,4 @@
-"""The method as the authors' script structures a step, in a plain writing of our own: what our step is measured against.
+"""The method as the authors' script structures a step, in a plain writing of our own, to compare our step with.
 
 From ``train_student_imagenet.py`` of winycg/HSAKD these facts are kept: images come normalised, in float32, in NCHW;
 they are copied to the device while the step waits; the four rotations are one batch made there; the teacher runs in the

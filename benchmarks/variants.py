@@ -35,7 +35,7 @@ def parse(name: str) -> tuple[str, set]:
     precision, *levers = name.split('+')
     if precision not in PRECISIONS or set(levers) - set(LEVERS):
         raise UserError(
-            f'a variant is one of {", ".join(PRECISIONS)}, followed by +{", +".join(LEVERS)} where wanted, and this one '
+            f'a variant is one of {", ".join(PRECISIONS)}, followed by any of +{", +".join(LEVERS)}, and this one '
             f'is {name!r}: write amp+channels_last, for example.'
         )
     return precision, set(levers)

@@ -2,11 +2,13 @@
 # Collect in .wheels/ what a bare GPU machine lacks (Linux x86-64, Python 3.12, torch and torchvision installed), so that
 # benchmarks/on_gpu.sh can install it there without a network.
 #
-#   bash benchmarks/wheels.sh [DIR]
+#   bash benchmarks/wheels.sh [CIFAR100]
+#
+# CIFAR100 is a source for tools/dataset_converters/cifar100_to_folder.py: ten classes of it go along, for the curves.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-out=${1:-$root/.wheels}
+out=$root/.wheels
 rm -rf "$out"
 mkdir -p "$out"
 platforms=()
@@ -21,5 +23,10 @@ python3 -m pip download --quiet --no-deps --only-binary=:all: --python-version 3
 if ls "$out" | grep -Eiq '^(torch|nvidia|triton|cuda)'; then
     echo "error: a package of the GPU machine's own came along: see $out." >&2
     exit 1
+fi
+if [ -n "${1:-}" ]; then
+    bash "$root/tools/python.sh" "$root/tools/dataset_converters/cifar100_to_folder.py" "$1" \
+        --out "$out/images" --classes 0-9 --per-class 300
+    rm -rf "$out/images/val"
 fi
 du -sh "$out"

@@ -28,8 +28,8 @@ def fold_teacher(teacher: nn.Module) -> int:
             continue
         return fold_batchnorms(teacher, lambda: run(images))
     raise UserError(
-        'a teacher that takes images of 32, 64 or 224 pixels was expected for folding its BatchNorms, and this one does '
-        'not: set default_hooks.distillation.fold_bn=False.'
+        'a teacher that takes images of 32, 64 or 224 pixels was expected for folding its BatchNorms, and this one '
+        'takes none: set default_hooks.distillation.fold_bn=False.'
     )
 
 

@@ -86,7 +86,7 @@ def test_hooks_are_reached_from_a_config(config, run, tmp_path) -> None:
         'default_hooks.distillation.checkpoint': str(tmp_path / 'teacher.pth'),
         'default_hooks.distillation.check': False,
         'default_hooks.distillation.fold_bn': True,
-        'custom_hooks': [dict(type='CompileHook', fullgraph=True, backend='aot_eager')],
+        'custom_hooks': [dict(type='CompileHook', fullgraph=True, backend='eager')],
     }
     runner = run(config('hsakd', **changes))
     assert runner.iter == 2
