@@ -14,7 +14,8 @@ from hsakd_mm.checkpoints.work_dir import last_checkpoint
 from hsakd_mm.engine.hooks import DistillationHook
 from hsakd_mm.engine.optim import use_amp
 from tests.engine.levers import assert_same_step, networks, step
-from tests.test_every_method import METHODS, Interrupt, config, read, run  # noqa: F401
+from tests.faults.exact import SignalAt, content, start, stop_and_resume
+from tests.test_every_method import METHODS, config  # noqa: F401
 from tests.tools.commands import ROOT, TINY
 from tests.tools.commands import run as run_command
 
@@ -30,7 +31,7 @@ def test_two_steps_in_mixed_precision(method, config, tmp_path) -> None:  # noqa
     cfg.train_cfg.max_epochs = 1
     cfg.train_dataloader.batch_size = 32
     use_amp(cfg)
-    runner = run(cfg, tmp_path / 'run')
+    runner = start(cfg, tmp_path / 'run')
     runner.train()
     assert runner.iter == 2
     for parameter in runner.model.parameters():
@@ -42,13 +43,9 @@ def test_a_resumed_run_is_the_run(config, tmp_path, monkeypatch) -> None:  # noq
     monkeypatch.setattr(torch.backends.cudnn, 'deterministic', True)
     cfg = config(METHODS['hsakd/HSAKD'])
     cfg.env_cfg.cudnn_benchmark = False
-    run(cfg, tmp_path / 'whole').train()
-    stopped = run(cfg, tmp_path / 'stopped')
-    stopped.register_hook(Interrupt())
-    with pytest.raises(KeyboardInterrupt):
-        stopped.train()
-    run(cfg, tmp_path / 'stopped', resume=True).train()
-    whole, resumed = (read(last_checkpoint(str(tmp_path / name))) for name in ('whole', 'stopped'))
+    start(cfg, tmp_path / 'whole').train()
+    stop_and_resume(cfg, tmp_path / 'stopped', SignalAt(step=3))
+    whole, resumed = (content(tmp_path / name) for name in ('whole', 'stopped'))
     different = [key for key in whole if not torch.equal(whole[key], resumed[key])]
     print(f'\nresumed on CUDA: {len(different)} of {len(whole)} tensors differ from the uninterrupted run')
     for key in different:
