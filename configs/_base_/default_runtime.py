@@ -10,7 +10,9 @@ default_hooks = dict(
     # Each GPU keeps BatchNorm statistics of its own; they are averaged before validating and saving.
     sync_buffers=dict(type='SyncBuffersHook'),
     num_class_check=dict(type='NumClassCheckHook'),
-    loop_check=dict(type='LoopCheckHook'))
+    loop_check=dict(type='LoopCheckHook'),
+    finite=dict(type='FiniteHook'),
+    broken_images=dict(type='BrokenImageHook'))
 
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -1,13 +1,17 @@
+from .broken_image_hook import BrokenImageHook
 from .distillation_hook import DistillationHook
 from .exact_checkpoint_hook import ExactCheckpointHook
+from .finite_hook import FiniteHook
 from .loop_check_hook import LoopCheckHook
 from .num_class_check_hook import NumClassCheckHook
 from .preemption_hook import PreemptionHook
 from .progress_hook import ProgressHook
 
 __all__ = [
+    'BrokenImageHook',
     'DistillationHook',
     'ExactCheckpointHook',
+    'FiniteHook',
     'LoopCheckHook',
     'NumClassCheckHook',
     'PreemptionHook',
