@@ -43,6 +43,16 @@ def own_scope_and_logger(monkeypatch) -> None:
     monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())
 
 
+@pytest.fixture
+def seen(record_property):
+    """``seen(row, injected, outcome)``: a line of docs/faults.md, if the test passes; see ``--write-faults``."""
+
+    def record(row: str, injected: str, outcome: str) -> None:
+        record_property('fault', (row, injected, outcome))
+
+    return record
+
+
 @pytest.fixture(scope='session')
 def demo_data(tmp_path_factory) -> Path:
     """The demo's own data, with few scenes: real digits, in ``digits/`` and ``scenes/``."""

@@ -8,8 +8,6 @@ config says of the method stays; its networks become narrow ResNet-18s, its data
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 
 from hsakd_mm.checkpoints.export import export_all
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
@@ -18,21 +16,13 @@ from hsakd_mm.models.distillers.plain import Classifier
 from hsakd_mm.registry import MODELS
 from tests.configs.catalog import CONFIGS, load
 from tests.conftest import REPO
+from tests.faults.exact import SignalAt, assert_same, content, start, stop_and_resume
 
 BACKBONE = dict(type='TimmBackbone', model_name='resnet18', num_classes=10, channels=(8, 16, 32, 64))
 DIGITS = Config.fromfile(REPO / 'configs/_base_/datasets/digits_bs32.py')
 SOME = list(range(0, 256, 4))  # of several classes
 # By folder and model type, so that sskd/ gives its teacher as well as its student.
 METHODS = {f'{name.partition("/")[0]}/{load(name).model.type}': name for name in CONFIGS}
-
-
-class Interrupt(Hook):
-    """Ctrl-C after the first epoch, when its checkpoint is written."""
-
-    priority = 'LOWEST'
-
-    def after_train_epoch(self, runner) -> None:
-        raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -84,13 +74,6 @@ def built(model: dict) -> torch.nn.Module:
     return MODELS.build(dict(model))
 
 
-def run(cfg: Config, folder, **changes) -> Runner:
-    cfg = Config({**cfg.to_dict(), **changes})
-    cfg.work_dir = str(folder)
-    cfg.experiment_name = f'{folder}-{len(changes)}'  # mmengine keeps loggers by this name
-    return Runner.from_cfg(cfg)
-
-
 @pytest.mark.parametrize('method', METHODS)
 def test_a_model_can_be_asked_what_it_has(method, config) -> None:
     model = built(config(METHODS[method]).model)
@@ -105,7 +88,7 @@ def test_a_last_batch_of_one_image_is_trained_or_refused(method, config, tmp_pat
     cfg.train_dataloader.update(batch_size=33, drop_last=False)
     cfg.train_dataloader.dataset.indices = [*range(0, 264, 4), 270]
     cfg.train_cfg.max_epochs = 1
-    runner, refusal = run(cfg, tmp_path / 'run'), ''
+    runner, refusal = start(cfg, tmp_path / 'run'), ''
     try:
         runner.train()
     except UserError as error:
@@ -135,48 +118,26 @@ def test_classes_can_be_renumbered(method, config) -> None:
 
 
 @pytest.mark.parametrize('method', METHODS)
-def test_from_the_first_step_into_a_detector(method, config, tmp_path) -> None:
+def test_from_the_first_step_into_a_detector(method, config, tmp_path, seen) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     cfg = config(METHODS[method])
-    whole = run(cfg, tmp_path / 'whole')
+    whole = start(cfg, tmp_path / 'whole')
     whole.train()
     top1 = whole.message_hub.get_scalar('val/accuracy/top1').current()
 
-    stopped = run(cfg, tmp_path / 'stopped')
-    stopped.register_hook(Interrupt())
-    with pytest.raises(KeyboardInterrupt):
-        stopped.train()
-    resumed = run(cfg, tmp_path / 'stopped', resume=True)
-    resumed.train()
+    stop_and_resume(cfg, tmp_path / 'stopped', SignalAt(step=3))
+    assert_same(content(tmp_path / 'whole'), content(tmp_path / 'stopped'))
     checkpoint, other = (last_checkpoint(str(tmp_path / name)) for name in ('whole', 'stopped'))
-    assert_same(read(checkpoint), read(other))
+    seen('Stopped at a step and resumed', 'SIGTERM in epoch 2', f'{method}: the same bits')
 
-    tested = run(cfg, tmp_path / 'tested', load_from=other)
+    tested = start(cfg, tmp_path / 'tested', load_from=other)
     assert tested.test()['accuracy/top1'] == top1
 
     exports = export_all(checkpoint)
     assert len(exports) == len(whole.model.backbones)
     for export, backbone in zip(exports, whole.model.backbones):
         assert_the_same_features(export, backbone.eval())
-
-
-def read(path: str) -> dict:
-    content = torch.load(path, weights_only=False)
-    return dict(
-        content['state_dict'],
-        **{
-            f'{number}.{key}': value
-            for number, state in content['optimizer']['state'].items()
-            for key, value in state.items()
-            if isinstance(value, torch.Tensor)
-        },
-    )
-
-
-def assert_same(one: dict, other: dict) -> None:
-    assert one.keys() == other.keys()
-    assert not [key for key, value in one.items() if not torch.equal(value, other[key])]
 
 
 @torch.no_grad()

@@ -1,11 +1,10 @@
 """Ends a run that is to make room, at the next step, so that it can go on later."""
 
-import json
 import os
 import signal
 from math import ceil
 
-from mmengine.dist import get_rank, get_world_size, is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop

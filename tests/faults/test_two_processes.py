@@ -1,0 +1,40 @@
+"""Two processes: stopped and resumed to the same bits, and the same training as one with the whole batch."""
+
+import pytest
+import torch
+
+from tests.faults import two
+from tests.faults.exact import SignalAt, assert_same, content
+from tests.faults.test_exact_resume import ROW, augmented  # noqa: F401  a fixture
+from tests.test_every_method import METHODS, config  # noqa: F401  a fixture
+
+
+@pytest.mark.parametrize('method', ['crd/CRD', 'rskd/RSKD'])  # memory banks; a pseudo-teacher
+def test_stopped_and_resumed(method, augmented, tmp_path, seen) -> None:  # noqa: F811
+    """Each rank has BatchNorm statistics, and within an update gradients, of its own."""
+    cfg = augmented(METHODS[method])
+    cfg.train_dataloader.batch_size = 8
+    cfg.optim_wrapper.accumulative_counts = 3
+    assert two.run(cfg, tmp_path / 'whole') == [0, 0]
+    assert two.run(cfg, tmp_path / 'stopped', SignalAt(step=2)) == [75, 75]
+    assert two.run(cfg, tmp_path / 'stopped', resume=True) == [0, 0]
+    assert_same(content(tmp_path / 'whole'), content(tmp_path / 'stopped'))
+    seen(ROW, 'two processes, SIGTERM to one, 2 of 3 accumulated steps', f'{method}: both end with 75; the same bits')
+
+
+def test_two_processes_train_as_one(augmented, tmp_path, seen) -> None:  # noqa: F811
+    """HSAKD, ten steps in float64, the last batch of an epoch smaller, gradients accumulated over two steps."""
+    cfg = augmented(METHODS['hsakd/HSAKD'])
+    cfg.train_dataloader.update(batch_size=8, drop_last=False)
+    cfg.train_dataloader.dataset.indices = list(range(0, 72, 2))  # 36 images: two batches of 16, one of 4
+    cfg.train_cfg.max_epochs = 4
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.optim_wrapper.accumulative_counts = 2
+    assert two.run(cfg, tmp_path / 'two', two.Float64()) == [0, 0]
+    cfg.train_dataloader.batch_size = 16
+    assert two.run(cfg, tmp_path / 'one', two.Float64(), ranks=1) == [0]
+    one, both = (content(tmp_path / name) for name in ('one', 'two'))
+    assert one.keys() == both.keys()
+    worst = max((one[key] - both[key]).abs().max().item() for key in one if one[key].is_floating_point())
+    assert any(each.dtype == torch.float64 for each in one.values()) and worst < 1e-9
+    seen('Two processes with half the batch each', 'HSAKD, 12 steps in float64, frozen BatchNorm', 'to 1e-9 the same')

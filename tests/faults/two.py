@@ -1,0 +1,68 @@
+"""Two ranks on gloo, each with a runner of the same config."""
+
+import os
+import socket
+
+import torch
+import torch.multiprocessing as mp
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from torch import nn
+
+from hsakd_mm.engine.launch import prepare_launcher
+from tests.faults.exact import start
+
+
+class Float64(Hook):
+    """Images in float64, and the teacher; BatchNorm with fixed statistics, which no share of a batch changes."""
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner) -> None:
+        model = getattr(runner.model, 'module', runner.model)
+        model.data_preprocessor.register_forward_hook(
+            lambda module, args, out: {**out, 'inputs': out['inputs'].double()}
+        )
+        if hasattr(model, 'teacher'):
+            model.teacher.double()
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        for module in runner.model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+
+def train(rank: int, cfg: Config, folder: str, hooks: list, changes: dict, port: int, ranks: int) -> None:
+    """Train one rank; ends with the status that the run ends with."""
+    torch.set_num_threads(1)
+    if ranks > 1:
+        os.environ.update(
+            RANK=str(rank), WORLD_SIZE=str(ranks), LOCAL_RANK=str(rank), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port)
+        )
+        prepare_launcher(cfg, 'pytorch')
+    if any(isinstance(hook, Float64) for hook in hooks):
+        torch.set_default_dtype(torch.float64)
+    runner = start(cfg, folder, **changes)
+    for hook in hooks:
+        # Only rank 1 gets the signal.
+        if rank == ranks - 1 or isinstance(hook, Float64):
+            runner.register_hook(hook)
+    try:
+        runner.train()
+    except SystemExit as ended:
+        os._exit(ended.code)  # not to mp.spawn, which would report it as a failure of its own
+
+
+def run(cfg: Config, folder, *hooks, ranks: int = 2, **changes) -> list[int]:
+    """Exit statuses of the ranks."""
+    with socket.socket() as probe:
+        probe.bind(('', 0))
+        port = probe.getsockname()[1]
+    context = mp.get_context('spawn')
+    args = (cfg, str(folder), hooks, changes, port, ranks)
+    processes = [context.Process(target=train, args=(rank, *args)) for rank in range(ranks)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
