@@ -139,8 +139,7 @@ class FiniteHook(Hook):
         gradients = [] if _is_scalers(wrapper) else _gradients(wrapper)
         finite = [loss.isfinite().all()]
         if gradients:
-            # One pass over them; NaN survives a maximum.
-            finite.append(torch.nn.utils.get_total_norm(gradients, torch.inf).isfinite().to(loss.device))
+            finite.append(_all_finite(gradients).to(loss.device))
         loss_ok, *gradients_ok = torch.stack(finite).tolist()
         if any_rank(not (loss_ok and all(gradients_ok))):
             self._handle(wrapper, loss, loss_ok)
@@ -226,6 +225,15 @@ def _gradients(wrapper: OptimWrapper) -> list[Tensor]:
     weights = (weight for group in wrapper.optimizer.param_groups for weight in group['params'])
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     return [each.coalesce().values() if each.is_sparse else each for each in gradients]
+
+
+def _all_finite(gradients: list[Tensor]) -> Tensor:
+    """A boolean scalar, in one pass. NaN and infinity survive a maximum, and on the CPU a sum, which is faster there."""
+    if gradients[0].device.type != 'cpu':
+        return torch.nn.utils.get_total_norm(gradients, torch.inf).isfinite()
+    if torch.stack([each.sum().float() for each in gradients]).isfinite().all():
+        return torch.tensor(True)
+    return torch.tensor(all(bool(each.isfinite().all()) for each in gradients))  # or the sum has overflowed
 
 
 def _is_scalers(wrapper: OptimWrapper) -> bool:
