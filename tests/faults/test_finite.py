@@ -13,8 +13,9 @@ from hsakd_mm.checkpoints.finite import check_finite
 from hsakd_mm.engine.hooks.finite_hook import SKIPPED, FiniteHook
 from hsakd_mm.engine.optim import AutocastOptimWrapper
 from hsakd_mm.errors import UserError
+from tests.faults.exact import start as run
 from tests.faults.nan import NaNImage
-from tests.test_every_method import METHODS, config, run  # noqa: F401  a fixture
+from tests.test_every_method import METHODS, config  # noqa: F401  a fixture
 from tests.tools.commands import ROOT, TINY, bash, python
 
 ROW = 'One non-finite loss or gradient; a learning rate of 1e6'

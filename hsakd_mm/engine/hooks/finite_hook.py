@@ -228,7 +228,7 @@ def _gradients(wrapper: OptimWrapper) -> list[Tensor]:
 
 
 def _all_finite(gradients: list[Tensor]) -> Tensor:
-    """A boolean scalar, in one pass. NaN and infinity survive a maximum, and on the CPU a sum, which is faster there."""
+    """A boolean scalar, in one pass. NaN and infinity survive a maximum, and on the CPU a sum, which is faster."""
     if gradients[0].device.type != 'cpu':
         return torch.nn.utils.get_total_norm(gradients, torch.inf).isfinite()
     if torch.stack([each.sum().float() for each in gradients]).isfinite().all():
