@@ -11,7 +11,9 @@ default_hooks = dict(
     sync_buffers=dict(type='SyncBuffersHook'),
     num_class_check=dict(type='NumClassCheckHook'),
     loop_check=dict(type='LoopCheckHook'),
-    run_identity=dict(type='RunIdentityHook'))
+    run_identity=dict(type='RunIdentityHook'),
+    finite=dict(type='FiniteHook'),
+    broken_images=dict(type='BrokenImageHook'))
 
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -38,6 +38,10 @@ _KINDS = {
 }
 
 
+class UnreadableImage(UserError):
+    """A file that is missing, truncated or no image; others can be read in its place."""
+
+
 def read_rgb(path: str, non_rgb: str = 'error') -> Image.Image:
     """Decode an image file, and turn it upright.
 
@@ -126,13 +130,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert('RGB')
 
 
-def unreadable(path: str, error: Exception) -> UserError:
+def unreadable(path: str, error: Exception) -> UnreadableImage:
     """The error for a file that failed to open or to decode."""
     if isinstance(error, UnidentifiedImageError):
         reason = f'not one of {", ".join(FORMATS)}, or empty'
     else:
         reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())[:160]
-    return UserError(
+    return UnreadableImage(
         f'an image was expected at {path}, and it cannot be decoded '
         f'({reason or type(error).__name__}): replace the file or remove it.'
     )

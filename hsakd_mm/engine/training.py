@@ -2,6 +2,8 @@
 
 from mmengine.runner import Runner
 
+from hsakd_mm.engine.hooks.broken_image_hook import BrokenImageHook
+from hsakd_mm.engine.hooks.finite_hook import FiniteHook
 from hsakd_mm.engine.hooks.loop_check_hook import LoopCheckHook, check_loops
 from hsakd_mm.engine.hooks.run_identity_hook import RunIdentityHook
 
@@ -12,10 +14,9 @@ def train(runner: Runner) -> None:
     Args:
         runner (Runner): Not trained yet.
     """
-    if not any(isinstance(hook, LoopCheckHook) for hook in runner.hooks):  # an MMDetection config
-        runner.register_hook(LoopCheckHook())
-    if not any(isinstance(hook, RunIdentityHook) for hook in runner.hooks):
-        runner.register_hook(RunIdentityHook())
+    for kind in (LoopCheckHook, RunIdentityHook, FiniteHook, BrokenImageHook):
+        if not any(isinstance(hook, kind) for hook in runner.hooks):  # an MMDetection config
+            runner.register_hook(kind())
     assert runner.train_loop is not None  # builds it: schedulers of an epoch without steps fail before any hook
     check_loops(runner)
     runner.train()

@@ -55,7 +55,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _own_words(error: UserError) -> str:
     # A DataLoader re-raises the exception of a worker with the traceback as its text.
-    return re.split(r'^(?:[\w.]+\.)?UserError: ', str(error), flags=re.MULTILINE)[-1]
+    return re.split(r'^(?:[\w.]+\.)?(?:UserError|UnreadableImage): ', str(error), flags=re.MULTILINE)[-1]
 
 
 def _one_line(text: str) -> str:

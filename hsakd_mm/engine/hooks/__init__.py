@@ -1,6 +1,8 @@
+from .broken_image_hook import BrokenImageHook
 from .compile_hook import CompileHook
 from .distillation_hook import DistillationHook
 from .exact_checkpoint_hook import ExactCheckpointHook
+from .finite_hook import FiniteHook
 from .loop_check_hook import LoopCheckHook
 from .num_class_check_hook import NumClassCheckHook
 from .preemption_hook import PreemptionHook
@@ -8,9 +10,11 @@ from .progress_hook import ProgressHook
 from .run_identity_hook import RunIdentityHook
 
 __all__ = [
+    'BrokenImageHook',
     'CompileHook',
     'DistillationHook',
     'ExactCheckpointHook',
+    'FiniteHook',
     'LoopCheckHook',
     'NumClassCheckHook',
     'PreemptionHook',
