@@ -60,7 +60,7 @@ part env env.txt 60 bash -c '
     { nvidia-smi; lscpu | head -25; "$0" -m pip list 2> /dev/null; nvidia-smi topo -m; } > "$FILE" 2>&1
     head -18 "$FILE"; "$0" -c "import hsakd_mm, torch, timm, mmengine; print(torch.__version__, timm.__version__)"' "$python"
 
-part step step_amp.json 150 "${step[@]}" --variants amp amp+channels_last "$levers" "$levers+fused" \
+part step step_amp.json 170 "${step[@]}" --variants amp amp+channels_last "$levers" "$levers+fused" \
     "${reference[@]}" --profile --out "$OUT/step_amp.json" "${narrow[@]}"
 
 part tests tests.txt 110 bash -c '
