@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
 # Train under Slurm: GPUS processes, GPUS_PER_NODE on each node; with CPU=1 on nodes without GPUs.
 #
-# A run that is asked to stop (scancel --signal=USR1, or SRUN_ARGS='--signal=USR1@120' before the time limit) saves
-# and ends with status 75; the same command goes on from there. srun cannot be requeued. Inside a batch job that
-# was submitted with --requeue, this script requeues the job by itself:
+# A run that is asked to stop saves and ends with status 75; the same command goes on from there. Slurm asks by
+# `scancel --signal=USR1 JOB`, or some time before the limit if told so. In a batch job this script then requeues it:
 #
-#   sbatch --requeue --wrap 'bash tools/slurm_train.sh PARTITION JOB CONFIG WORK_DIR' ...
+#   sbatch --requeue --signal=USR1@120 --ntasks=8 --wrap 'bash tools/slurm_train.sh PARTITION JOB CONFIG WORK_DIR'
 set -euo pipefail
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -30,23 +29,31 @@ per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
 if [ -n "${PORT:-}" ]; then
     export MASTER_PORT=$PORT
 fi
-
 gres=(--gres="gpu:$per_node")
 if [ -n "${CPU:-}" ]; then
     gres=()
 fi
 
-# The step's tasks get the signals from Slurm; this script waits for them and looks at their status.
-trap '' TERM USR1
-status=0
 # SRUN_ARGS is several words: it is split on purpose.
 # shellcheck disable=SC2086
-(trap - TERM USR1; exec srun --partition="$partition" --job-name="$job" "${gres[@]}" --ntasks="$gpus" \
+srun --partition="$partition" --job-name="$job" "${gres[@]}" --ntasks="$gpus" \
     --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 \
     ${SRUN_ARGS:-} \
     bash "$tools/python.sh" -u "$tools/train.py" "$config" --work-dir "$work_dir" \
-    --launcher slurm "$@") || status=$?
-if [ "$status" = 75 ] && [ -n "${SLURM_JOB_ID:-}" ] && [ -n "${SLURM_JOB_PARTITION:-}" ]; then
-    scontrol requeue "$SLURM_JOB_ID" || true
+    --launcher slurm "$@" &
+step=$!
+# srun hands these on to the tasks, and this script waits for their status.
+trap 'kill -TERM "$step" 2> /dev/null || true' TERM
+trap 'kill -USR1 "$step" 2> /dev/null || true' USR1
+trap 'kill -INT "$step" 2> /dev/null || true' INT
+status=0
+wait "$step" || status=$?
+while kill -0 "$step" 2> /dev/null; do # a signal ends `wait`, and not the step
+    status=0
+    wait "$step" || status=$?
+done
+# SLURMD_NODENAME: in a batch job, and not in a shell of salloc, which cannot be requeued.
+if [ "$status" = 75 ] && [ -n "${SLURMD_NODENAME:-}" ]; then
+    scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$status"

@@ -150,14 +150,19 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
         if gpus:
             torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
         _join(**options)
-    if gpus:
-        return
+    # Gradients are read where they were reduced, without a copy. MMDetection's models leave out parameters in some
+    # steps; ours use the same in all, and with accumulation some steps reduce none.
+    same = (
+        cfg.get('default_scope') == 'hsakd_mm' and (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1) == 1
+    )
     cfg.model_wrapper_cfg = {
         'type': 'MMDistributedDataParallel',
         'broadcast_buffers': False,
         'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        'gradient_as_bucket_view': True,
+        'static_graph': same and not cfg.get('find_unused_parameters'),
         **(cfg.get('model_wrapper_cfg') or {}),
-        'device_ids': None,
+        **({} if gpus else {'device_ids': None}),
     }
 
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from hsakd_mm.engine.launch import prepare_launcher
 from tests.faults import two
-from tests.faults.exact import SignalAt, assert_same, content
+from tests.faults.exact import SignalAt, assert_same, content, start
 from tests.faults.test_exact_resume import ROW, augmented  # noqa: F401  a fixture
 from tests.test_every_method import METHODS, config  # noqa: F401  a fixture
 
@@ -38,3 +39,21 @@ def test_two_processes_train_as_one(augmented, tmp_path, seen) -> None:  # noqa:
     worst = max((one[key] - both[key]).abs().max().item() for key in one if one[key].is_floating_point())
     assert any(each.dtype == torch.float64 for each in one.values()) and worst < 1e-9
     seen('Two processes with half the batch each', 'HSAKD, 12 steps in float64, frozen BatchNorm', 'to 1e-9 the same')
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_every_method_has_one_static_graph(method, augmented, tmp_path, monkeypatch) -> None:  # noqa: F811
+    """DistributedDataParallel with ``static_graph`` and bucket views, in one process: the steps of one without it."""
+    cfg = augmented(METHODS[method])
+    start(cfg, tmp_path / 'plain').train()
+    values = dict(RANK='0', WORLD_SIZE='1', LOCAL_RANK='0', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(two.free_port()))
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    prepare_launcher(cfg, 'pytorch')
+    try:
+        runner = start(cfg, tmp_path / 'wrapped')
+        assert runner.model.static_graph and runner.model.gradient_as_bucket_view
+        runner.train()
+    finally:
+        torch.distributed.destroy_process_group()
+    assert_same(content(tmp_path / 'plain'), content(tmp_path / 'wrapped'))

@@ -53,11 +53,15 @@ def train(rank: int, cfg: Config, folder: str, hooks: list, changes: dict, port:
         os._exit(ended.code)  # not to mp.spawn, which would report it as a failure of its own
 
 
-def run(cfg: Config, folder, *hooks, ranks: int = 2, **changes) -> list[int]:
-    """Exit statuses of the ranks."""
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(('', 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+def run(cfg: Config, folder, *hooks, ranks: int = 2, **changes) -> list[int]:
+    """Exit statuses of the ranks."""
+    port = free_port()
     context = mp.get_context('spawn')
     args = (cfg, str(folder), hooks, changes, port, ranks)
     processes = [context.Process(target=train, args=(rank, *args)) for rank in range(ranks)]
