@@ -44,7 +44,7 @@ class Job:
 
     def wait_for(self, text: str, seconds: int = 150) -> str:
         """The log once it holds a line like this."""
-        waiting = f'until grep -qE "$1" "$2" 2> /dev/null; do sleep 0.2; done'
+        waiting = 'until grep -qE "$1" "$2" 2> /dev/null; do sleep 0.2; done'
         done = run(
             'timeout', seconds, 'bash', '-c', waiting, '-', text, self.log, cwd=self.folder, timeout=seconds + 10
         )
