@@ -26,6 +26,7 @@ from mmengine.runner import Runner
 import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
 from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
+from hsakd_mm.engine.exact import make_exact
 from hsakd_mm.engine.launch import prepare_launcher, user_errors
 from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import (
@@ -118,6 +119,8 @@ def main() -> None:
 def train(cfg: Config, resume: str | None, overwrite: bool = False) -> dict:
     """Train the probe; its top-1 after the last epoch and of the best, which the paper reports."""
     checkpoint = find_checkpoint_to_resume(cfg, resume, overwrite)
+    cfg.default_hooks.preemption = None  # a probe is short, and goes on by --resume
+    make_exact(cfg)
     prepare_launcher(cfg, 'none')
     runner = Runner.from_cfg(cfg)
     if checkpoint is not None:
@@ -126,7 +129,7 @@ def train(cfg: Config, resume: str | None, overwrite: bool = False) -> dict:
         load_weights(runner, checkpoint, cfg.load_from)
     warn_if_lr_is_not_scaled(cfg, runner.world_size)
     check_disk(runner)
-    train_runner(runner, checkpoint)
+    train_runner(runner)
     curve = read_curve(cfg.work_dir, 'accuracy/top1')  # of all starts
     return dict(
         method='linear probe',

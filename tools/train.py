@@ -39,7 +39,7 @@ from hsakd_mm.engine.run_mark import RunMark
 from hsakd_mm.engine.training import train
 from hsakd_mm.engine.work_dir_lock import only_run
 from hsakd_mm.errors import UserError
-from hsakd_mm.processes import is_restart
+from hsakd_mm.processes import is_restart, ranks
 from hsakd_mm.transfer.detector import check_channels
 
 
@@ -84,7 +84,7 @@ def main() -> None:
     prepare_work_dir(cfg, args.work_dir, args.config)
     overwrite = args.overwrite and not is_restart()  # which goes on with the run that did so
     resume = RunMark(cfg.work_dir, overwrite).to_resume(args.resume)
-    with only_run(cfg.work_dir, overwrite):
+    with only_run(cfg.work_dir):
         run(args, cfg, resume, overwrite)
 
 
@@ -105,6 +105,8 @@ def run(args: argparse.Namespace, cfg: Config, resume: str | None, overwrite: bo
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     checkpoint = find_checkpoint_to_resume(cfg, resume, overwrite)
+    if ranks()[0] == 0:
+        RunMark(cfg.work_dir, overwrite).begin()
     make_exact(cfg)
     prepare_launcher(cfg, args.launcher)
     check_sync_bn(cfg)

@@ -33,7 +33,7 @@ class RunMark:
         self.file = os.path.join(work_dir, self.NAME)
 
     def begin(self) -> None:
-        """The run begins, or goes on; rank 0 calls it once it has the work directory's lock."""
+        """The run begins, or goes on; rank 0 calls it once nothing speaks against the start."""
         mark = self._read()
         if not mark or self.fresh or not (restarts() or was_preempted(self.work_dir) or self._requeued(mark)):
             mark = {'since': now(self.work_dir)}

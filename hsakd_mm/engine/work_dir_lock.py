@@ -18,7 +18,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 
-from hsakd_mm.engine.run_mark import RunMark, now
+from hsakd_mm.engine.run_mark import now
 from hsakd_mm.errors import UserError
 from hsakd_mm.processes import alive, ranks
 
@@ -27,12 +27,11 @@ GONE = 180
 
 
 @contextmanager
-def only_run(work_dir: str, fresh: bool = False):
-    """Hold the work directory's lock on rank 0, and begin its :class:`RunMark`; other ranks do nothing.
+def only_run(work_dir: str):
+    """Hold the work directory's lock on rank 0; other ranks do nothing.
 
     Args:
         work_dir (str): Exists.
-        fresh (bool): The run was told to start from the beginning whatever lies there.
 
     Raises:
         UserError: Another run holds it.
@@ -44,7 +43,6 @@ def only_run(work_dir: str, fresh: bool = False):
     ended = threading.Event()
     threading.Thread(target=_renew, args=(file, _text(file), ended), daemon=True).start()
     try:
-        RunMark(work_dir, fresh).begin()
         yield
     finally:
         ended.set()

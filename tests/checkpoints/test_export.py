@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 
 import pytest
 import timm
@@ -17,6 +16,7 @@ from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.hssakd import HSSAKDOnline
 from tests.conftest import REPO
+from tests.tools.prestarted import prestarted
 from tests.trained_backbones import write_checkpoint
 
 
@@ -165,7 +165,7 @@ def test_the_checkpoint_itself_is_never_replaced(tmp_path) -> None:
 
 def test_the_tool(trained, tmp_path, refusal) -> None:
     done = subprocess.run(
-        [sys.executable, str(REPO / 'tools' / 'export_backbone.py'), str(trained[0]), '--out', 'b.pth'],
+        [prestarted(), str(REPO / 'tools' / 'export_backbone.py'), str(trained[0]), '--out', 'b.pth'],
         capture_output=True,
         text=True,
         cwd=tmp_path,

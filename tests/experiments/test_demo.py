@@ -7,11 +7,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
 
 from tests.conftest import REPO
+from tests.tools.prestarted import prestarted
 
 
 @pytest.fixture(scope='module')
@@ -24,7 +24,7 @@ def checkout(tmp_path_factory):
 
 def start(checkout) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, 'tools/benchmark.py', 'configs/demo/bench.py', '--smoke'],
+        [prestarted(), 'tools/benchmark.py', 'configs/demo/bench.py', '--smoke'],
         cwd=checkout,
         text=True,
         stdout=subprocess.PIPE,

@@ -15,6 +15,7 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.experiments.child import run_child
 from hsakd_mm.experiments.child import tool as tool_path
 from tests.conftest import REPO
+from tests.tools.prestarted import prestarted
 from tests.trained_backbones import NARROW, write_checkpoint
 
 needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None, reason='mmdet is not installed')
@@ -24,7 +25,7 @@ DEMO = str(REPO / 'configs' / 'demo' / 'faster_rcnn.py')
 
 
 def tool(*args, cwd) -> subprocess.CompletedProcess:
-    env = {**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
+    env = {**os.environ, 'PYTHON': prestarted(), 'OMP_NUM_THREADS': '1'}
     return subprocess.run(
         ['bash', str(REPO / 'tools' / 'transfer_det.sh'), *map(str, args)],
         capture_output=True,

@@ -16,10 +16,11 @@ def test_disk_full_at_the_second_checkpoint(tmp_path, seen) -> None:
     """The second file's name leads to a device on which every write finds no space."""
     first = python(ROOT / 'tools/train.py', TINY, '--work-dir', 'whole', cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    (tmp_path / 'run').mkdir()
+    keep, train = 'default_hooks.checkpoint.max_keep_ckpts=1', [ROOT / 'tools/train.py', TINY, '--work-dir', 'run']
+    begun = python(*train, '--cfg-options', 'train_cfg.max_epochs=1', cwd=tmp_path)
+    assert begun.returncode == 0, begun.stderr
     (tmp_path / 'run/epoch_2.pth').symlink_to('/dev/full')
-    keep = 'default_hooks.checkpoint.max_keep_ckpts=1'
-    done = python(ROOT / 'tools/train.py', TINY, '--work-dir', 'run', '--cfg-options', keep, cwd=tmp_path)
+    done = python(*train, '--resume', '--cfg-options', keep, cwd=tmp_path)
     assert done.returncode == 2 and 'the disk is full' in done.stderr and 'Traceback' not in done.stderr, done.stderr
     torch.load(tmp_path / 'run/epoch_1.pth', weights_only=False)
     assert (tmp_path / 'run/last_checkpoint').read_text().strip().endswith('epoch_1.pth')

@@ -106,7 +106,8 @@ def checkpoint(folder, name='epoch_1.pth') -> None:
 
 def run(folder, stopped: bool = False, fresh: bool = False) -> None:
     """A run that writes a checkpoint."""
-    with only_run(str(folder), fresh):
+    with only_run(str(folder)):
+        RunMark(str(folder), fresh).begin()
         (folder / MARK).unlink(missing_ok=True)  # as PreemptionHook does
         checkpoint(folder)
         if stopped:
@@ -130,6 +131,7 @@ def test_restart_takes_only_its_own_checkpoints(tmp_path, monkeypatch, seen):
     mark = RunMark(str(tmp_path))
     checkpoint(tmp_path)
     with only_run(str(tmp_path)):
+        mark.begin()
         monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '1')
         assert mark.to_resume(None) is None and mark.to_resume('old.pth') == 'old.pth'
         checkpoint(tmp_path, 'epoch_2.pth')

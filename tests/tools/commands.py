@@ -3,8 +3,9 @@
 import importlib.util
 import os
 import subprocess
-import sys
 from pathlib import Path
+
+from tests.tools.prestarted import prestarted
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / 'tests' / 'tools' / 'tiny_config.py'
@@ -20,7 +21,7 @@ def environment(**more) -> dict:
     return {
         **env,
         'PYTHONPATH': str(ROOT),
-        'PYTHON': sys.executable,
+        'PYTHON': prestarted(),
         'CUDA_VISIBLE_DEVICES': '',
         'OMP_NUM_THREADS': '1',
         **{key: str(value) for key, value in more.items()},
@@ -40,7 +41,8 @@ def run(*command, cwd, timeout=120, **env) -> subprocess.CompletedProcess:
 
 
 def python(*args, cwd, **options) -> subprocess.CompletedProcess:
-    return run(sys.executable, *args, cwd=cwd, **options)
+    """A script of ours, in an interpreter whose imports are done; see :mod:`tests.tools.prestarted`."""
+    return run(prestarted(), *args, cwd=cwd, **options)
 
 
 def module(path: Path):
