@@ -37,3 +37,8 @@ PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'engine')
 RUNNERS = _child('RUNNERS', 'engine')
 VISBACKENDS = _child('VISBACKENDS', 'engine')
 VISUALIZERS = _child('VISUALIZERS', 'engine')
+
+
+def type_name(kind) -> str:
+    """The name that a config's ``type`` ends in: of ``'mmengine.EMAHook'`` and of the class itself, ``EMAHook``."""
+    return kind.__name__ if isinstance(kind, type) else str(kind).rpartition('.')[2]

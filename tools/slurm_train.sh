@@ -53,7 +53,8 @@ while kill -0 "$step" 2> /dev/null; do # a signal ends `wait`, and not the step
     wait "$step" || status=$?
 done
 # SLURMD_NODENAME: in a batch job, and not in a shell of salloc, which cannot be requeued.
-if [ "$status" = 75 ] && [ -n "${SLURMD_NODENAME:-}" ]; then
+# 137: srun ended a task that was slower to end than the first; the mark says that all had saved.
+if [ -n "${SLURMD_NODENAME:-}" ] && { [ "$status" = 75 ] || { [ "$status" = 137 ] && [ -e "$work_dir/preempted.json" ]; }; }; then
     scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$status"

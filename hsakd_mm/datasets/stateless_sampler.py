@@ -115,6 +115,7 @@ class StatelessBatchSampler(BatchSampler):
 def stateless(dataloader: dict, seed: int) -> dict:
     """The config of a data loader with :class:`StatelessBatchSampler` around its batch sampler."""
     dataloader = dict(dataloader)
+    dataloader.setdefault('batch_size', 1)  # torch's default
     dataloader['batch_sampler'] = dict(
         type='hsakd_mm.StatelessBatchSampler',
         batch_sampler=dataloader.get('batch_sampler'),

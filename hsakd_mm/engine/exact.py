@@ -2,6 +2,8 @@
 
 from mmengine.config import Config
 
+from hsakd_mm.registry import type_name
+
 LOOPS = {'EpochBasedTrainLoop': 'hsakd_mm.ExactEpochLoop', 'IterBasedTrainLoop': 'hsakd_mm.ExactIterLoop'}
 
 
@@ -14,10 +16,10 @@ def make_exact(cfg: Config) -> None:
     loop = cfg.train_cfg
     if loop.get('type') is None:
         loop.type = 'EpochBasedTrainLoop' if loop.pop('by_epoch', True) else 'IterBasedTrainLoop'
-    loop.type = LOOPS.get(str(loop.type).rpartition('.')[2], loop.type)
+    loop.type = LOOPS.get(type_name(loop.type), loop.type)
     hooks = cfg.setdefault('default_hooks', {})
     checkpoint = hooks.get('checkpoint', dict(type='CheckpointHook'))  # which mmengine adds by default
-    if checkpoint is not None and str(checkpoint.get('type')).rpartition('.')[2] == 'CheckpointHook':
+    if checkpoint is not None and type_name(checkpoint.get('type')) == 'CheckpointHook':
         hooks['checkpoint'] = dict(checkpoint, type='hsakd_mm.ExactCheckpointHook')
     if hooks.setdefault('preemption', dict(type='hsakd_mm.PreemptionHook')) is None:
         hooks.pop('preemption')

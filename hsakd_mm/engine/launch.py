@@ -19,7 +19,7 @@ from torch import distributed as dist
 
 from hsakd_mm.engine.user_messages import user_message
 from hsakd_mm.errors import UserError
-from hsakd_mm.processes import end_with_parent, limit_collectives, ranks, restarts
+from hsakd_mm.processes import any_rank, end_with_parent, limit_collectives, ranks, restarts
 
 # Of a collective, in seconds, unless the config sets env_cfg.dist_cfg.timeout; torch's own are 10 to 30 minutes.
 TIMEOUT = 600
@@ -187,6 +187,8 @@ def _read_slurm() -> None:
         os.environ['MASTER_ADDR'] = names.stdout.split()[0]
     for ours, theirs in (('RANK', 'PROCID'), ('LOCAL_RANK', 'LOCALID'), ('WORLD_SIZE', 'NTASKS')):
         os.environ[ours] = os.environ[f'SLURM_{theirs}']
+    if devices := torch.cuda.device_count():  # Slurm may show each task one GPU
+        os.environ['LOCAL_RANK'] = str(int(os.environ['LOCAL_RANK']) % devices)
 
 
 def _join(backend: str, timeout: float, **options) -> None:
@@ -201,6 +203,7 @@ def _join(backend: str, timeout: float, **options) -> None:
     limit_collectives(limit)
     options.pop('init_backend', None)
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=limit, **options)
+    any_rank(False)  # makes its group now, so that a wrong network is seen at the start
 
 
 def check_sync_bn(cfg: Config) -> None:

@@ -15,7 +15,7 @@ from hsakd_mm.datasets.stateless_sampler import StatelessBatchSampler, stateless
 from hsakd_mm.randomness import seed_everything
 from hsakd_mm.registry import LOOPS
 
-VALIDATED = 'validated_iter'  # in the message hub, which a checkpoint holds: the step of the last whole validation
+VALIDATED = 'last_validated'  # in the message hub, which a checkpoint holds: the step of the last whole validation
 
 
 class _ExactLoop(BaseLoop):
@@ -24,10 +24,12 @@ class _ExactLoop(BaseLoop):
     Attributes:
         batch (int): Batches of the running epoch that were trained on; in a run that counts steps, of the run.
         resumed_images (int): Images of all ranks in these batches, from a checkpoint; None in a new run.
+        buffers_differ (bool): Each rank was given buffers of its own from the checkpoint.
     """
 
     batch = 0
     resumed_images: int | None = None
+    buffers_differ = False
 
     @property
     def seed(self) -> int:
@@ -81,7 +83,8 @@ class _ExactLoop(BaseLoop):
         if self._iter and hub.runtime_info.get(VALIDATED) != self._iter:
             for hook in self.runner.hooks:
                 if isinstance(hook, SyncBuffersHook):
-                    hook.called_in_train = True  # they were averaged before they were saved
+                    # Unless they were saved for each rank, they were averaged before they were saved.
+                    hook.called_in_train = not self.buffers_differ
             self.validate()
 
 
@@ -100,9 +103,9 @@ class ExactEpochLoop(_ExactLoop, EpochBasedTrainLoop):
         super().__init__(runner, stateless(dataloader, self.seed), *args, **kwargs)
 
     def run(self):
+        self._find_position()  # hooks look at the step that the run goes on with
         self.runner.call_hook('before_train')
         self.sampler.reseed(self.seed)
-        self._find_position()
         if self.batch == 0:
             self.make_up_validation()
         while self._epoch < self._max_epochs and not self.stop_training:
@@ -117,6 +120,7 @@ class ExactEpochLoop(_ExactLoop, EpochBasedTrainLoop):
         if self.resumed_images is not None:
             self.batch = min(steps, self.resumed_images // self._images_a_step)
             self._iter = self._epoch * steps + self.batch
+            self.runner.optim_wrapper.initialize_count_status(self.runner.model, self._iter, self._max_iters)
         elif 0 < self._iter - self._epoch * steps <= steps:  # a checkpoint of mmengine's own hook
             self.batch = self._iter - self._epoch * steps
 

@@ -9,6 +9,7 @@ import hashlib
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
 KEY = 'rank_states'  # of the checkpoint
@@ -28,7 +29,9 @@ def collect(runner) -> list[dict[str, Tensor]]:
             for name, value in buffers.items()
             if any(each[name] != digests[0][name] for each in digests)
         }
-    if not runner.optim_wrapper.should_update():
+    wrapper = runner.optim_wrapper
+    wrappers = list(wrapper.values()) if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    if not all(each.should_update() for each in wrappers):
         tensors.update(
             (f'gradient.{name}', parameter.grad)
             for name, parameter in model.named_parameters()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hsakd_mm.engine.before_step import set_random_state
 from hsakd_mm.engine.optim import AutocastOptimWrapper
 from hsakd_mm.errors import UserError
-from hsakd_mm.registry import HOOKS, MODELS
+from hsakd_mm.registry import HOOKS, MODELS, type_name
 
 
 @dataclass
@@ -108,7 +108,7 @@ def _attach(model: nn.Module, cfg: ConfigDict, step: dict) -> None:
     )
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
     for hook in hooks:
-        if hook and str(hook.get('type')).rpartition('.')[2] == 'DistillationHook':
+        if hook and type_name(hook.get('type')) == 'DistillationHook':
             HOOKS.build(dict(hook, check=False)).before_train(run)
 
 

@@ -16,6 +16,7 @@ from mmengine.dataset import BaseDataset
 from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.datasets.same_classes import classes_of
+from hsakd_mm.registry import type_name
 
 KEY = 'run_identity'  # in a checkpoint's `meta`
 _HOOKS = ('DistillationHook', 'EMAHook', 'PipelineSwitchHook')  # these change what is learnt
@@ -122,7 +123,7 @@ def recipe_of(cfg: Config) -> dict:
             collate_fn=loader.get('collate_fn'),
         ),
         hooks={
-            name: hook for hook in _hooks(cfg) if (name := str(hook.get('type')).rpartition('.')[2]) in _HOOKS
+            name: hook for hook in _hooks(cfg) if (name := type_name(hook.get('type'))) in _HOOKS
         },
     )  # fmt: skip
     return dict(_flat(parts, ''))
@@ -145,7 +146,7 @@ def _hooks(cfg: Config) -> Iterator[Mapping]:
 def _weights(cfg: Config) -> Iterator[tuple]:
     """The files of weights that the loss needs: they are not in the checkpoint, or frozen in it."""
     places = [('model.checkpoint', cfg.get('model') or {})]
-    places += [('teacher', hook) for hook in _hooks(cfg) if str(hook.get('type')).endswith('DistillationHook')]
+    places += [('teacher', hook) for hook in _hooks(cfg) if type_name(hook.get('type')).endswith('DistillationHook')]
     for name, owner in places:
         if named := owner.get('checkpoint'):
             path = find_checkpoint(named)

@@ -91,7 +91,7 @@ def _run(args, grace: float) -> int:
         master_addr=address,
         master_port=port,
         local_addr=config.local_addr,
-        numa_options=config.numa_options,
+        **({'numa_options': config.numa_options} if hasattr(config, 'numa_options') else {}),  # torch 2.9
     )
     agent = Agent(
         spec,

@@ -151,13 +151,22 @@ def _read(file: str) -> dict:
     return {}
 
 
+def _is_gone(file: str) -> bool:
+    """Whether the file was removed; any other error is the file server's."""
+    try:
+        os.stat(file)
+    except FileNotFoundError:
+        return True
+    return False
+
+
 def _renew(file: str, text: str, ended: threading.Event) -> None:
     """Show that the owner lives; end it if it lost its lock, as after hours in which its machine slept."""
     while not ended.wait(RENEWED):
         with suppress(OSError):  # a file server that is away for a moment
             if _text(file) == text:
                 os.utime(file)
-            elif not os.path.exists(file) or _text(file):
+            elif _is_gone(file) or _text(file):
                 if ended.is_set():
                     return
                 print(

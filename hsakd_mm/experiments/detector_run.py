@@ -12,6 +12,7 @@ from mmengine.config import Config
 from hsakd_mm.checkpoints.source import BackboneSource, resolve_source
 from hsakd_mm.checkpoints.work_dir import require_unused
 from hsakd_mm.engine.preflight import load_config
+from hsakd_mm.engine.run_mark import RunMark
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import move_aside
 from hsakd_mm.reports.table import print_table, write_report
@@ -177,6 +178,7 @@ class DetectorRun:
             SystemExit: Training failed; carries its exit status.
             RunFailed: Training failed, in a run of a list.
         """
+        resume = RunMark(self.work_dir, '--overwrite' in self.flags).to_resume(resume)  # it may have been preempted
         record = read_record(self.work_dir) if resume is not None else {}
         if record:
             require_same(record, self.work_dir, self._sha256(), self.seed, self.config_sha256)

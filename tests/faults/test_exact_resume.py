@@ -138,3 +138,20 @@ def test_another_batch_size_goes_on_at_the_same_image(augmented, tmp_path) -> No
     resumed = start(cfg, tmp_path, resume=True)
     resumed.train()
     assert min(resumed.train_loop.sampler.recent) == 4 and resumed.iter == 16
+
+
+def test_a_schedule_of_steps_keeps_its_share_of_the_run(augmented, tmp_path) -> None:
+    """Stopped after half of the run, resumed with half the batch: the cosine ends where the run does."""
+    cfg = augmented()
+    cfg.train_cfg.max_epochs = 2
+    cfg.param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True, T_max=2)]
+    stopped = start(cfg, tmp_path)
+    stopped.register_hook(SignalAt(step=4))
+    with pytest.raises(SystemExit):
+        stopped.train()
+    first, rate = stopped.optim_wrapper.get_lr()['lr'][0], cfg.optim_wrapper.optimizer.lr
+    cfg.train_dataloader.batch_size = 8
+    resumed = start(cfg, tmp_path, resume=True)
+    resumed.train()
+    assert first == pytest.approx(rate / 2) and resumed.iter == 16
+    assert resumed.optim_wrapper.get_lr()['lr'][0] < rate / 50

@@ -10,17 +10,31 @@ from tests.faults.test_exact_resume import ROW, augmented  # noqa: F401  a fixtu
 from tests.test_every_method import METHODS, config  # noqa: F401  a fixture
 
 
-@pytest.mark.parametrize('method', ['crd/CRD', 'rskd/RSKD'])  # memory banks; a pseudo-teacher
-def test_stopped_and_resumed(method, augmented, tmp_path, seen) -> None:  # noqa: F811
-    """Each rank has BatchNorm statistics, and within an update gradients, of its own."""
-    cfg = augmented(METHODS[method])
+def stopped_and_resumed(cfg, folder, step: int) -> None:
     cfg.train_dataloader.batch_size = 8
+    assert two.run(cfg, folder / 'whole') == [0, 0]
+    assert two.run(cfg, folder / 'stopped', SignalAt(step=step)) == [75, 75]
+    assert two.run(cfg, folder / 'stopped', resume=True) == [0, 0]
+    assert_same(content(folder / 'whole'), content(folder / 'stopped'))
+
+
+def test_stopped_within_an_update(augmented, tmp_path, seen) -> None:  # noqa: F811
+    """CRD has memory banks; each rank has BatchNorm statistics, and gradients, of its own."""
+    cfg = augmented(METHODS['crd/CRD'])
     cfg.optim_wrapper.accumulative_counts = 3
-    assert two.run(cfg, tmp_path / 'whole') == [0, 0]
-    assert two.run(cfg, tmp_path / 'stopped', SignalAt(step=2)) == [75, 75]
-    assert two.run(cfg, tmp_path / 'stopped', resume=True) == [0, 0]
-    assert_same(content(tmp_path / 'whole'), content(tmp_path / 'stopped'))
-    seen(ROW, 'two processes, SIGTERM to one, 2 of 3 accumulated steps', f'{method}: both end with 75; the same bits')
+    stopped_and_resumed(cfg, tmp_path, 2)
+    seen(ROW, 'two processes, SIGTERM to one, 2 of 3 accumulated steps', 'CRD: both end with 75; the same bits')
+
+
+def test_stopped_before_a_validation(augmented, tmp_path, seen) -> None:  # noqa: F811
+    """RSKD has a pseudo-teacher; the validation averages the ranks' statistics, and training goes on with the mean."""
+    cfg = augmented(METHODS['rskd/RSKD'])
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=5, val_interval=3)
+    cfg.param_scheduler = None
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=3)
+    stopped_and_resumed(cfg, tmp_path, 3)
+    assert {path.name for path in (tmp_path / 'stopped').glob('*.pth')} == {'iter_3.pth', 'iter_5.pth'}
+    seen(ROW, 'two processes, SIGTERM to one, counted by steps, before a validation', 'RSKD: the same bits')
 
 
 def test_two_processes_train_as_one(augmented, tmp_path, seen) -> None:  # noqa: F811

@@ -47,6 +47,9 @@ class ExactCheckpointHook(CheckpointHook):
         """
         name = f'iter_{step}.pth'
         path = os.path.join(str(self.out_dir), name)
+        if path == self.last_ckpt:  # the regular one of this very step, which stays
+            barrier()
+            return path
         runner.message_hub.update_info(INTERIM, path)
         self._collect(runner)
         runner.save_checkpoint(
@@ -98,6 +101,7 @@ class ExactCheckpointHook(CheckpointHook):
     def before_train_epoch(self, runner) -> None:
         if states := self.__dict__.pop('resumed_states', None):
             rank_states.restore(runner, states)
+            runner.train_loop.buffers_differ = any(key.startswith('buffer.') for key in states[0])
 
     def _point_to(self, runner, path: str) -> None:
         if is_main_process():

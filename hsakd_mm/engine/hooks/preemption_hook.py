@@ -4,7 +4,7 @@ import os
 import signal
 from math import ceil
 
-from mmengine.dist import get_world_size, is_main_process
+from mmengine.dist import barrier, get_world_size, is_main_process
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
@@ -18,12 +18,17 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 MARK = 'preempted.json'  # in the work directory: the run was stopped, and the same command goes on
 
 _received: list[int] = []
+_children_have_own_groups: list[bool] = []
 
 
 def listen() -> None:
     """From now on a SIGTERM or SIGUSR1 asks the run to end at its next step, and does not end the process."""
     for number in SIGNALS:
         signal.signal(number, lambda number, frame: _received.append(number))
+    if not _children_have_own_groups:
+        # A signal to the whole process group would end the workers that load the images, and with them the run.
+        os.register_at_fork(after_in_child=os.setpgrp)
+        _children_have_own_groups.append(True)
 
 
 def was_preempted(work_dir: str) -> bool:
@@ -80,4 +85,5 @@ class PreemptionHook(Hook):
                 f'Stopped by {names} after step {step} of {runner.max_iters}: {path}. The same command goes on from '
                 f'there (exit status {REQUEUE}).'
             )
+        barrier()  # once one task has ended, srun ends the others
         raise SystemExit(REQUEUE)

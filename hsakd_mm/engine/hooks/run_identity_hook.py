@@ -37,6 +37,7 @@ class RunIdentityHook(Hook):
         self.rates: list = []
         self.schedules: list = []
         self.same_steps = True
+        self.resumed_iter = 0
 
     def before_run(self, runner) -> None:
         # Optimizer and schedule are as configured; after this, mmengine resumes.
@@ -47,6 +48,7 @@ class RunIdentityHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         if not runner._resume:
             return
+        self.resumed_iter = checkpoint.get('meta', {}).get('iter', 0)
         said = on_all_ranks(self._compare, runner, checkpoint.get('meta', {}))
         (self.same_steps,) = _broadcast([self.same_steps])
         if said:
@@ -62,6 +64,13 @@ class RunIdentityHook(Hook):
         """mmengine restores a schedule's end too, which is the old length of the run if the config sets none."""
         for new, scheduler in zip(self.schedules, _schedulers(runner)):
             old = _shape(scheduler)
+            if not self.same_steps and not scheduler.by_epoch and self.resumed_iter:
+                # An epoch has another number of steps: the schedule goes on at the same share of the run.
+                share = runner.iter / self.resumed_iter
+                for name, value in {**new, 'last_step': scheduler.last_step * share}.items():
+                    setattr(scheduler, name, round(value) if name == 'last_step' else value)
+                scheduler._global_step = round(scheduler._global_step * share)
+                continue
             other = [name for name in new if name != 'end' and old.get(name) != new[name]]
             if other and self.same_steps:
                 name = other[0]
