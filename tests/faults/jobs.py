@@ -1,10 +1,11 @@
 """Starting jobs of several processes and looking at what is left of them."""
 
+import os
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.tools.commands import ROOT, TINY, environment
@@ -68,6 +69,13 @@ def wait_for(condition, process, seconds: float = 60):
         assert time.monotonic() < end, 'it did not happen'
         time.sleep(0.05)
     return found
+
+
+def opened(gate: Path):
+    """The gate, for writing, once somebody reads it."""
+    with suppress(OSError):
+        return open(os.open(gate, os.O_WRONLY | os.O_NONBLOCK), 'w')
+    return None
 
 
 def started(folder: Path, ranks=(0, 1), restarts: int = 0) -> list:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hsakd_mm.processes import REQUEUE
-from tests.faults.jobs import descendants, free_port, gone, launcher, line, started, train, wait_for
+from tests.faults.jobs import descendants, free_port, gone, launcher, line, opened, started, train, wait_for
 
 TWO = '--nnodes=2', '--master-addr=127.0.0.2'
 
@@ -97,14 +97,14 @@ def test_worker_killed_and_restarted(tmp_path, seen):
 
 def test_peer_that_hangs(tmp_path, seen):
     os.mkfifo(tmp_path / 'gate')
-    options = [f'train_dataloader.dataset.gate={tmp_path / "gate"}', 'env_cfg.dist_cfg.timeout=3']
+    options = [f'train_dataloader.dataset.gate={tmp_path / "gate"}', 'env_cfg.dist_cfg.timeout=10']
     with train(tmp_path, *options) as process:
         line(process, 'Epoch(val) [2]')
         pids = descendants(process.pid)
         os.kill(max(pids), signal.SIGSTOP)
-        with open(tmp_path / 'gate', 'w'):
+        with wait_for(lambda: opened(tmp_path / 'gate'), process):
             output = process.communicate(timeout=60)[0]
-    assert process.returncode == 1 and 'did not answer within 3 s' in output and 'Traceback' not in output, output
+    assert process.returncode == 1 and 'did not answer within 10 s' in output and 'Traceback' not in output, output
     assert output.count('error: ') == 1 and gone(pids)
     seen('peer that hangs', 'SIGSTOP of one of two workers', 'one sentence after env_cfg.dist_cfg.timeout, all ended')
 

@@ -79,7 +79,7 @@ def test_requeued_and_resumed(tmp_path, seen) -> None:
     job.wait_for('Going on with the run')
     last = int((tmp_path / 'run/last_checkpoint').read_text().rpartition('_')[2].partition('.')[0])
     assert last > 0
-    job.wait_for(rf'resumed epoch: \d+, iter: {last}')
+    job.wait_for(rf'resumed epoch: [0-9]+, iter: {last}')
     job.cancel()
     state = job.ends()
     assert 'Restarts=1' in state
