@@ -37,7 +37,7 @@ def test_nothing_is_saved_that_was_not_trained(config, changes, said) -> None:
     cfg = config('plain', **changes)
     cfg.experiment_name = str(changes)
     with pytest.raises(UserError, match=said):
-        train(Runner.from_cfg(cfg), None)
+        train(Runner.from_cfg(cfg))
     assert not list(Path(cfg.work_dir).rglob('*.pth'))
 
 
@@ -69,7 +69,7 @@ def test_mmdets_configs_get_the_check(monkeypatch, demo_data, tmp_path) -> None:
     cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None
     cfg.work_dir = str(tmp_path)
     with pytest.raises(UserError, match='whose 3 images do not fill one of 8'):
-        train(Runner.from_cfg(cfg), None)
+        train(Runner.from_cfg(cfg))
     assert not list(tmp_path.rglob('*.pth'))
 
 
@@ -78,7 +78,7 @@ def test_an_empty_dataset_is_named(config, empty) -> None:
     cfg = config('plain')
     cfg.train_dataloader.dataset.update(empty)
     with pytest.raises(ValueError) as caught:
-        train(Runner.from_cfg(cfg), None)
+        train(Runner.from_cfg(cfg))
     said = user_message(caught.value)
     assert said.startswith('images were expected in the ImageFolder of ') and 'indices' in said
 
@@ -94,7 +94,7 @@ def test_no_checkpoint_without_a_step(config, run) -> None:
     LoopCheckHook().before_save_checkpoint(runner, {})
     runner.train_loop._iter = 0
     with pytest.raises(UserError, match='no step was taken'):
-        runner.call_hook('before_save_checkpoint', checkpoint={})
+        runner.call_hook('before_save_checkpoint', checkpoint=dict(meta={}))
 
 
 def test_a_best_metric_that_is_not_measured(config, run) -> None:

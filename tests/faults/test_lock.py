@@ -35,7 +35,7 @@ def test_second_run_is_refused(tmp_path, seen):
         done = python(ROOT / 'tools/train.py', TINY, '--work-dir', tmp_path, cwd=tmp_path)
         assert_sentence(done, 'in use by another run', f'process {os.getpid()} on', 'since', '--work-dir')
         left = {file.name for file in tmp_path.iterdir()}
-    assert left == {'.lock-1', '.run.json'}  # the second wrote nothing
+    assert left == {'.lock-1'}  # the second wrote nothing
     assert not list(tmp_path.glob('.lock-*'))
     seen('two runs in one work directory', 'a second tools/train.py', 'refused, naming host, pid and time')
 

@@ -23,7 +23,7 @@ SCHEDULE = [dict(type='MultiStepLR', milestones=[1, 3], gamma=0.5)]
 def stopped(cfg: Config, folder: Path, name: str) -> Path:
     """Train; the last checkpoint."""
     cfg.work_dir, cfg.experiment_name = str(folder), f'{folder}-{name}'
-    train(Runner.from_cfg(cfg), None)
+    train(Runner.from_cfg(cfg))
     return Path((folder / 'last_checkpoint').read_text())
 
 
@@ -35,7 +35,7 @@ def resumed(cfg: Config, checkpoint: Path, name: str, **changed) -> tuple:
     cfg.load_from, cfg.resume = str(checkpoint), True
     runner = Runner.from_cfg(cfg)
     try:
-        train(runner, None)
+        train(runner)
     finally:
         log = ''.join(path.read_text() for path in Path(cfg.work_dir).rglob('*.log'))
     return runner, log
@@ -98,7 +98,7 @@ def test_learning_rate_takes_effect(schedule, tmp_path, seen) -> None:
     whole.merge_from_dict(new)
     whole.work_dir, whole.experiment_name = str(tmp_path / 'whole'), str(tmp_path / 'whole')
     reference = Runner.from_cfg(whole)
-    train(reference, None)
+    train(reference)
     got, expected = (each.optim_wrapper.optimizer.param_groups[0] for each in (runner, reference))
     assert got['lr'] == pytest.approx(expected['lr'])
     assert got.get('initial_lr') == pytest.approx(expected.get('initial_lr'))
