@@ -71,11 +71,17 @@ def read_json(*path: str) -> dict:
         return {}
 
 
-def move_aside(folder: str) -> None:
-    """Rename an outdated folder to ``<folder>.old<N>``; nothing is deleted."""
+def name_aside(folder: str) -> str:
+    """The first ``<folder>.old<N>`` that is free."""
     number = 1
     while os.path.exists(aside := f'{folder}.old{number}'):
         number += 1
+    return aside
+
+
+def move_aside(folder: str) -> None:
+    """Rename an outdated folder to ``<folder>.old<N>``; nothing is deleted."""
+    aside = name_aside(folder)
     os.rename(folder, aside)
     print(f'  {folder} was made from other settings: kept as {aside}', flush=True)
 

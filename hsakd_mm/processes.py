@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 
 import torch
 from mmengine.dist import all_gather_object, get_world_size
@@ -70,18 +71,15 @@ def on_all_ranks(function: Callable, *args):
 
 
 def end_with_parent() -> None:
-    """End this process and all it forks, by SIGKILL, when its parent ends, however that ends.
+    """End this process when its parent ends, and what it forks when it ends itself, by SIGKILL, however that is.
 
-    Only if the parent asked for it by ``HSAKD_MM_PARENT``, its pid, as our launcher does. A parent that is
+    The first only if the parent asked for it by ``HSAKD_MM_PARENT``, its pid, as our launcher does. A parent that is
     already gone ends this process at once. A process that is stopped or hangs ends as well: the kernel
     sends the signal. Where the kernel cannot (not Linux, or a process in between), a thread looks every second.
     """
     parent = int(os.environ.pop(PARENT, 0))  # not for the children of this process: theirs is this one
-    if not parent:
-        return
-    if _kill_with(parent):
-        _have_children_follow()
-    else:
+    _have_children_follow()
+    if parent and not _kill_with(parent):
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
@@ -104,8 +102,11 @@ def _watch(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@cache
 def _have_children_follow() -> None:
     """A DataLoader's worker looks for its parent every 5 s, and not while it waits for a disk."""
+    if sys.platform != 'linux':
+        return
     forking: list = []
 
     def before() -> None:

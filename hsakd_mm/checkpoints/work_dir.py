@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.errors import UserError
+from hsakd_mm.files import name_aside
 from hsakd_mm.processes import ranks
 
 STEPS = ('epoch_*.pth', 'iter_*.pth')  # checkpoints that can be resumed
@@ -114,9 +115,8 @@ def move_run_aside(work_dir: str) -> str | None:
     """
     if not run_files(work_dir):
         return None
-    number, root = 1, os.path.abspath(work_dir)
-    while os.path.exists(aside := f'{root}.old{number}'):
-        number += 1
+    root = os.path.abspath(work_dir)
+    aside = name_aside(root)
     try:
         os.makedirs(aside, exist_ok=True)
         for name in sorted(os.listdir(root)):

@@ -1,13 +1,14 @@
 """Batches whose images are augmented as a function of (seed, epoch, index), from any position on."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count, islice
 
 from mmengine.dist import get_world_size
 from mmengine.registry import DATA_SAMPLERS as CURRENT  # of the config's default scope
 from torch.utils.data import BatchSampler, Sampler
 
+from hsakd_mm.errors import UserError
 from hsakd_mm.randomness import seed_everything
 from hsakd_mm.registry import DATA_SAMPLERS
 
@@ -113,7 +114,16 @@ class StatelessBatchSampler(BatchSampler):
 
 
 def stateless(dataloader: dict, seed: int) -> dict:
-    """The config of a data loader with :class:`StatelessBatchSampler` around its batch sampler."""
+    """The config of a data loader with :class:`StatelessBatchSampler` around its batch sampler.
+
+    Raises:
+        UserError: It is a built loader, whose sampler cannot be replaced.
+    """
+    if not isinstance(dataloader, Mapping):
+        raise UserError(
+            f'the config of a data loader was expected, and train_dataloader is a {type(dataloader).__name__}: give '
+            f'its config, or use a train_cfg.type of mmengine.'
+        )
     dataloader = dict(dataloader)
     dataloader.setdefault('batch_size', 1)  # torch's default
     dataloader['batch_sampler'] = dict(

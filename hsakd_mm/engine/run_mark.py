@@ -1,12 +1,12 @@
 """Whether a start goes on with the run that was in its work directory before, without being told to resume."""
 
-import json
 import os
 import tempfile
 from contextlib import suppress
 
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
 from hsakd_mm.engine.hooks.preemption_hook import was_preempted
+from hsakd_mm.files import read_json, write_json
 from hsakd_mm.processes import ranks, restarts
 
 
@@ -37,7 +37,7 @@ class RunMark:
         mark = self._read()
         if not mark or self.fresh or not (restarts() or was_preempted(self.work_dir) or self._requeued(mark)):
             mark = {'since': now(self.work_dir)}
-        self._write({**mark, 'job': os.environ.get('SLURM_JOB_ID', '')})
+        write_json(self.file, {**mark, 'job': os.environ.get('SLURM_JOB_ID', '')})
 
     def to_resume(self, resume: str | None) -> str | None:
         """What the run resumes from; call it on all ranks, before :meth:`begin`.
@@ -68,15 +68,10 @@ class RunMark:
         return bool(job) and mark.get('job') == job and int(os.environ.get('SLURM_RESTART_COUNT', 0)) > 0
 
     def _read(self) -> dict:
-        with suppress(OSError, ValueError), open(self.file) as file:
-            mark = json.loads(file.read())
+        with suppress(OSError, ValueError):
+            mark = read_json(self.file)
             return mark if isinstance(mark, dict) and isinstance(mark.get('since'), int) else {}
         return {}
-
-    def _write(self, mark: dict) -> None:
-        with open(f'{self.file}.tmp', 'w') as out:
-            out.write(json.dumps(mark))
-        os.replace(out.name, self.file)
 
 
 def now(folder: str) -> int:

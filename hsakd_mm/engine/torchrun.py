@@ -104,6 +104,8 @@ def _run(args, grace: float) -> int:
     # torch's own handlers, set when it starts the workers, would end them after 30 s. One name has to be given.
     os.environ['TORCHELASTIC_SIGNALS_TO_HANDLE'] = signal.SIGUSR2.name
     os.environ[PARENT] = str(os.getpid())
+    if config.max_nodes > 1:
+        print(f'Node {args.node_rank} of {config.max_nodes} is waiting for the others.', flush=True)
     try:
         return agent.end(agent.run())
     finally:

@@ -16,7 +16,7 @@ from hsakd_mm.engine.doctor import MISSING, OK, WARNING, Check
 from hsakd_mm.engine.exact import make_exact
 from hsakd_mm.engine.training import train
 from hsakd_mm.engine.user_messages import user_message
-from hsakd_mm.registry import DATASETS
+from hsakd_mm.registry import DATASETS, type_name
 
 STEPS = 2
 
@@ -75,7 +75,7 @@ def _for_trial(cfg: Config) -> Config:
 
 def _do_not_verify(value) -> None:
     if isinstance(value, Mapping):
-        if str(value.get('type')).rpartition('.')[2] in ('ImageFolder', 'TinyImageNet'):
+        if type_name(value.get('type')) in ('ImageFolder', 'TinyImageNet'):
             value['verify'] = False  # type: ignore[index]
         for each in value.values():
             _do_not_verify(each)

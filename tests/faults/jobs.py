@@ -1,11 +1,12 @@
 """Starting jobs of several processes and looking at what is left of them."""
 
 import os
+import select
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.tools.commands import ROOT, TINY, environment
@@ -61,27 +62,32 @@ def train(folder: Path, *options, port: int | None = None, **env):
     return job(*command, cwd=folder, PORT=port or free_port(), **env)
 
 
-def wait_for(condition, process, seconds: float = 60):
-    """``condition()`` as soon as it is true."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < end, 'it did not happen'
-        time.sleep(0.05)
-    return found
+def announced(process, word: str, count: int = 2) -> list[list[str]]:
+    """The first ``count`` lines of a job's output that workers began with ``word``, as words, in order of rank."""
+    found, others = [], []
+    for each in process.stdout:
+        (found if each.startswith(f'{word} ') else others).append(each.split())
+        if len(found) == count:
+            break
+    assert len(found) == count, others
+    return sorted(found, key=lambda words: int(words[1]))
 
 
-def opened(gate: Path):
-    """The gate, for writing, once somebody reads it."""
-    with suppress(OSError):
-        return open(os.open(gate, os.O_WRONLY | os.O_NONBLOCK), 'w')
-    return None
+def started(process, count: int = 2, restarts: int = 0) -> list[int]:
+    """The workers' pids, once all have started."""
+    lines = announced(process, 'started', count)
+    assert {int(words[2]) for words in lines} == {restarts}, lines
+    return [int(words[3]) for words in lines]
 
 
-def started(folder: Path, ranks=(0, 1), restarts: int = 0) -> list:
-    """The workers' pids, or an empty list if not all have started."""
-    files = [folder / f'started.{rank}.{restarts}' for rank in ranks]
-    return [int(file.read_text()) for file in files] if all(file.exists() for file in files) else []
+@contextmanager
+def gate_opened(folder: Path):
+    """While the FIFO ``gate`` is open for writing, whoever opens it to read goes on, now or later."""
+    gate = os.open(folder / 'gate', os.O_RDWR)  # does not wait for a reader
+    try:
+        yield
+    finally:
+        os.close(gate)
 
 
 def descendants(pid: int) -> set:
@@ -101,20 +107,19 @@ def descendants(pid: int) -> set:
 
 
 def gone(pids, seconds: float = 10) -> bool:
-    """Whether all of these end; zombies have."""
+    """Whether all of these end within a time; zombies have."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if not any(_runs(pid) for pid in pids):
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] not in 'ZX'
-    except OSError:
-        return False
+    for pid in pids:
+        try:
+            watched = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            if not select.select([watched], [], [], max(0, end - time.monotonic()))[0]:
+                return False
+        finally:
+            os.close(watched)
+    return True
 
 
 def line(process, text: str) -> str:

@@ -2,12 +2,11 @@
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
 from hsakd_mm.processes import REQUEUE
-from tests.faults.jobs import descendants, free_port, gone, launcher, line, opened, started, train, wait_for
+from tests.faults.jobs import announced, descendants, free_port, gate_opened, gone, launcher, line, started, train
 
 TWO = '--nnodes=2', '--master-addr=127.0.0.2'
 
@@ -17,17 +16,15 @@ def test_asked_to_stop(number, tmp_path, seen):
     """The workers save for as long as it takes, here until the gate opens, and the launcher waits for both."""
     os.mkfifo(tmp_path / 'gate')
     with launcher(tmp_path, PET_MAX_RESTARTS=1) as process:
-        pids = wait_for(lambda: started(tmp_path), process)
+        pids = started(process)
         process.send_signal(number)
-        wait_for(lambda: all((tmp_path / f'saving.{rank}').exists() for rank in (0, 1)), process)
+        assert [words[2] for words in announced(process, 'saving')] == [number.name] * 2
         process.send_signal(signal.SIGUSR1)  # changes nothing
-        assert process.poll() is None and not gone(pids[:1], 0.1)
-        with open(tmp_path / 'gate', 'w'):  # both read its end
-            pass
-        output = process.communicate(timeout=30)[0]
+        assert process.poll() is None and not gone(pids[:1], 0)
+        with gate_opened(tmp_path):
+            output = process.communicate(timeout=30)[0]
     assert process.returncode == REQUEUE, output
-    assert (tmp_path / 'saving.0').read_text() == number.name and gone(pids)
-    assert 'error' not in output and not started(tmp_path, restarts=1)
+    assert gone(pids) and 'error' not in output and 'started' not in output
     seen('signal to the launcher', f'{number.name}, two workers', 'both saved, the launcher waited and ended with 75')
 
 
@@ -35,9 +32,9 @@ def test_asked_to_stop(number, tmp_path, seen):
 def test_asked_twice(second, tmp_path, seen):
     os.mkfifo(tmp_path / 'gate')
     with launcher(tmp_path) as process:
-        pids = wait_for(lambda: started(tmp_path), process)
+        pids = started(process)
         process.terminate()
-        wait_for(lambda: all((tmp_path / f'saving.{rank}').exists() for rank in (0, 1)), process)
+        announced(process, 'saving')
         process.send_signal(second)
         output = process.communicate(timeout=10)[0]
     assert process.returncode == 128 + second and f'stopped at once by a second {second.name}' in output
@@ -48,7 +45,7 @@ def test_asked_twice(second, tmp_path, seen):
 def test_no_time_left_to_save(tmp_path, seen):
     os.mkfifo(tmp_path / 'gate')
     with launcher(tmp_path, HSAKD_MM_GRACE=1) as process:
-        pids = wait_for(lambda: started(tmp_path), process)
+        pids = started(process)
         os.kill(pids[1], signal.SIGSTOP)
         process.terminate()
         output = process.communicate(timeout=20)[0]
@@ -102,7 +99,7 @@ def test_peer_that_hangs(tmp_path, seen):
         line(process, 'Epoch(val) [2]')
         pids = descendants(process.pid)
         os.kill(max(pids), signal.SIGSTOP)
-        with wait_for(lambda: opened(tmp_path / 'gate'), process):
+        with gate_opened(tmp_path):
             output = process.communicate(timeout=60)[0]
     assert process.returncode == 1 and 'did not answer within 10 s' in output and 'Traceback' not in output, output
     assert output.count('error: ') == 1 and gone(pids)
@@ -114,9 +111,9 @@ def test_two_nodes(tmp_path, seen):
     port = free_port()
     nodes = [dict(NODES=(*TWO, f'--node-rank={rank}'), PORT=port, processes=1, PET_MAX_RESTARTS=1) for rank in (0, 1)]
     with launcher(tmp_path, **nodes[0]) as zero, launcher(tmp_path, **nodes[1]) as one:
-        first = wait_for(lambda: started(tmp_path), one)
+        first = [*started(zero, 1), *started(one, 1)]
         os.kill(first[1], signal.SIGKILL)
-        again = wait_for(lambda: started(tmp_path, restarts=1), one)
+        again = [*started(zero, 1, restarts=1), *started(one, 1, restarts=1)]
         assert gone(first)
         os.kill(again[0], signal.SIGUSR1)  # as all ranks agree on it
         one.terminate()
@@ -131,7 +128,7 @@ def test_node_that_ends(tmp_path, seen):
     port = free_port()
     nodes = [dict(NODES=(*TWO, f'--node-rank={rank}'), PORT=port, processes=1) for rank in (0, 1)]
     with launcher(tmp_path, **nodes[0]) as zero, launcher(tmp_path, **nodes[1]) as one:
-        pids = wait_for(lambda: started(tmp_path), one)
+        pids = [*started(zero, 1), *started(one, 1)]
         zero.kill()
         output = one.communicate(timeout=60)[0]
     assert one.returncode == 1 and 'the launcher of node 0 has gone' in output and output.count('error: ') == 1, output
@@ -142,9 +139,7 @@ def test_node_that_ends(tmp_path, seen):
 def test_waiting_for_a_node(tmp_path, seen):
     """Told to stop while the other node has not come."""
     with launcher(tmp_path, 1, NODES=(*TWO, '--node-rank=0')) as process:
-        port = next(int(part) for part in process.args if part.isdecimal() and int(part) > 1024)
-        tables = [Path('/proc/net/tcp'), Path('/proc/net/tcp6')]
-        wait_for(lambda: any(f':{port:04X} ' in table.read_text() for table in tables if table.exists()), process)
+        line(process, 'Node 0 of 2 is waiting for the others')
         process.terminate()
         process.communicate(timeout=20)
     assert process.returncode == REQUEUE

@@ -14,6 +14,7 @@ from hsakd_mm.engine.hooks.preemption_hook import MARK
 from hsakd_mm.engine.run_mark import RunMark
 from hsakd_mm.engine.work_dir_lock import GONE, only_run
 from hsakd_mm.errors import UserError
+from tests.faults.jobs import gone
 from tests.tools.commands import ROOT, TINY, assert_sentence, python
 
 
@@ -152,10 +153,15 @@ def test_requeued_job_goes_on(tmp_path, monkeypatch):
 
 def test_owner_without_its_lock_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(work_dir_lock, 'RENEWED', 0.01)
+    reader, writer = os.pipe()
     pid = os.fork()
     if not pid:
+        os.close(writer)
         with only_run(str(tmp_path)):
             os.remove(tmp_path / '.lock-1')
-            time.sleep(30)
+            os.read(reader, 1)  # until the test is over
         os._exit(0)
+    gone([pid])
+    os.close(writer)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    os.close(reader)

@@ -6,6 +6,7 @@ import torch
 from hsakd_mm.engine.launch import prepare_launcher
 from tests.faults import two
 from tests.faults.exact import SignalAt, assert_same, content, start
+from tests.faults.jobs import free_port
 from tests.faults.test_exact_resume import ROW, augmented  # noqa: F401  a fixture
 from tests.test_every_method import METHODS, config  # noqa: F401  a fixture
 
@@ -61,7 +62,7 @@ def test_every_method_has_one_static_graph(method, augmented, tmp_path, monkeypa
     """DistributedDataParallel with ``static_graph`` and bucket views, in one process: the steps of one without it."""
     cfg = augmented(METHODS[method])
     start(cfg, tmp_path / 'plain').train()
-    values = dict(RANK='0', WORLD_SIZE='1', LOCAL_RANK='0', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(two.free_port()))
+    values = dict(RANK='0', WORLD_SIZE='1', LOCAL_RANK='0', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free_port()))
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     prepare_launcher(cfg, 'pytorch')

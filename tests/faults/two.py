@@ -1,7 +1,6 @@
 """Two ranks on gloo, each with a runner of the same config."""
 
 import os
-import socket
 
 import torch
 import torch.multiprocessing as mp
@@ -11,6 +10,7 @@ from torch import nn
 
 from hsakd_mm.engine.launch import prepare_launcher
 from tests.faults.exact import start
+from tests.faults.jobs import free_port
 
 
 class Float64(Hook):
@@ -51,12 +51,6 @@ def train(rank: int, cfg: Config, folder: str, hooks: list, changes: dict, port:
         runner.train()
     except SystemExit as ended:
         os._exit(ended.code)  # not to mp.spawn, which would report it as a failure of its own
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(('', 0))
-        return probe.getsockname()[1]
 
 
 def run(cfg: Config, folder, *hooks, ranks: int = 2, **changes) -> list[int]:

@@ -1,7 +1,7 @@
 """A worker that saves when it is asked to, for tests of the launcher: the saving takes until it is let.
 
-``worker.py FOLDER``: creates ``FOLDER/started.RANK.RESTARTS`` with its pid. On SIGTERM or SIGUSR1 it creates
-``FOLDER/saving.RANK``, reads the FIFO ``FOLDER/gate`` if there is one, and ends with 75.
+``worker.py FOLDER``: prints ``started RANK RESTARTS PID``. On SIGTERM or SIGUSR1 it prints ``saving RANK SIGNAL``,
+waits until the FIFO ``FOLDER/gate``, if there is one, is open for writing, and ends with 75.
 """
 
 import os
@@ -15,12 +15,10 @@ folder, asked = Path(sys.argv[1]), []
 for number in (signal.SIGTERM, signal.SIGUSR1):
     signal.signal(number, lambda number, frame: asked.append(number))
 end_with_parent()
-temporary = folder / f'{os.getpid()}.tmp'
-temporary.write_text(str(os.getpid()))
-temporary.rename(folder / f'started.{ranks()[0]}.{restarts()}')
+print('started', ranks()[0], restarts(), os.getpid(), flush=True)
 while not asked:
     signal.pause()
-(folder / f'saving.{ranks()[0]}').write_text(signal.Signals(asked[0]).name)
+print('saving', ranks()[0], signal.Signals(asked[0]).name, flush=True)
 if (folder / 'gate').exists():
-    (folder / 'gate').read_text()
+    open(folder / 'gate').close()
 sys.exit(REQUEUE)

@@ -44,7 +44,7 @@ class Job:
 
     def wait_for(self, text: str, seconds: int = 150) -> str:
         """The log once it holds a line like this."""
-        waiting = 'until grep -qE "$1" "$2" 2> /dev/null; do sleep 0.2; done'
+        waiting = 'grep -qE -m 1 "$1" <(tail -n +1 -F --pid=$$ "$2" 2> /dev/null)'
         done = run(
             'timeout', seconds, 'bash', '-c', waiting, '-', text, self.log, cwd=self.folder, timeout=seconds + 10
         )
@@ -53,8 +53,8 @@ class Job:
 
     def ends(self) -> str:
         """State and exit code, once the job is no longer there."""
-        waiting = 'while squeue -h -j "$1" 2> /dev/null | grep -q .; do sleep 0.2; done'
-        run('timeout', 150, 'bash', '-c', waiting, '-', self.number, cwd=self.folder, timeout=160)
+        after = ['srun', '--ntasks=1', '--quiet', f'--dependency=afterany:{self.number}', 'true']
+        run('timeout', 150, *after, cwd=self.folder, timeout=160)
         shown = run('scontrol', 'show', 'job', self.number, cwd=self.folder).stdout
         return ' '.join(re.findall(r'(?:JobState|ExitCode|Restarts)=\S+', shown))
 

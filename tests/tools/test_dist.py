@@ -11,15 +11,14 @@ from mmengine.registry import DefaultScope
 from hsakd_mm.engine import launch, torchrun
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
+from tests.faults.jobs import free_port
 from tests.tools.commands import ROOT, TINY, assert_sentence, bash, python
 from tests.tools.test_train import weights
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(('', 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 def test_two_processes_train_as_one_does(tmp_path, port):

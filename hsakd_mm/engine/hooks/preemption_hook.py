@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+from functools import cache
 from math import ceil
 
 from mmengine.dist import barrier, get_world_size, is_main_process
@@ -18,17 +20,24 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 MARK = 'preempted.json'  # in the work directory: the run was stopped, and the same command goes on
 
 _received: list[int] = []
-_children_have_own_groups: list[bool] = []
 
 
 def listen() -> None:
-    """From now on a SIGTERM or SIGUSR1 asks the run to end at its next step, and does not end the process."""
+    """From now on a SIGTERM or SIGUSR1 asks the run to end at its next step, and does not end the process.
+
+    Python sets handlers in the main thread only; a run in another one, as of a server, is not asked.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
     for number in SIGNALS:
         signal.signal(number, lambda number, frame: _received.append(number))
-    if not _children_have_own_groups:
-        # A signal to the whole process group would end the workers that load the images, and with them the run.
-        os.register_at_fork(after_in_child=os.setpgrp)
-        _children_have_own_groups.append(True)
+    _have_own_groups()
+
+
+@cache
+def _have_own_groups() -> None:
+    """A signal to the whole process group would end the workers that load the images, and with them the run."""
+    os.register_at_fork(after_in_child=os.setpgrp)
 
 
 def was_preempted(work_dir: str) -> bool:
