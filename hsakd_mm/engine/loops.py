@@ -173,8 +173,8 @@ class ExactIterLoop(_ExactLoop, IterBasedTrainLoop):
     def run(self):
         self.runner.call_hook('before_train')
         self.sampler.reseed(self.seed)
-        self.runner.call_hook('before_train_epoch')
         self.make_up_validation()
+        self.runner.call_hook('before_train_epoch')
         self.batch = self._iter if self.resumed_images is None else self.resumed_images // self._images_a_step
         self.sampler.start_at(0, self.batch, endless=True)
         self.dataloader_iterator = iter(self.dataloader)

@@ -1,6 +1,9 @@
 """Runs that are stopped at a step and resumed, in this process or in two."""
 
 import copy
+import multiprocessing
+import os
+import signal
 
 import pytest
 import torch
@@ -14,18 +17,24 @@ from hsakd_mm.engine.hooks import preemption_hook
 
 
 class SignalAt(Hook):
-    """A SIGTERM that reaches this rank during a step, or a batch of a validation."""
+    """A SIGTERM that reaches this rank and the workers that load its images, as Slurm sends it, during a step or a
+    batch of a validation."""
 
     def __init__(self, step: int | None = None, validation: int | None = None) -> None:
         self.step, self.validation = step, validation
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         if runner.iter + 1 == self.step:
-            preemption_hook._received.append(15)
+            self._send()
 
     def before_val_iter(self, runner, batch_idx, data_batch=None) -> None:
         if runner.iter == self.validation and batch_idx == 1:
-            preemption_hook._received.append(15)
+            self._send()
+
+    @staticmethod
+    def _send() -> None:
+        for process in (*multiprocessing.active_children(), multiprocessing.current_process()):
+            os.kill(process.pid, signal.SIGTERM)
 
 
 def start(cfg: Config, folder, **changes) -> Runner:

@@ -1,10 +1,15 @@
 """A run that was stopped and resumed is the run: every method, bit for bit, at any step, with any loop."""
 
+import multiprocessing
+import signal
+
 import pytest
 import torch
 from mmengine.config import Config
 
+from hsakd_mm.engine.hooks.preemption_hook import listen
 from tests.faults.exact import SignalAt, assert_same, content, start, stop_and_resume
+from tests.faults.jobs import gone
 from tests.test_every_method import METHODS, config  # noqa: F401  a fixture
 
 ROW = 'Stopped at a step and resumed'
@@ -104,11 +109,22 @@ def test_a_checkpoint_inside_an_epoch(augmented, tmp_path, seen) -> None:
     seen(ROW, 'checkpoints every 3 steps of epochs of 4', 'the last weights are in iter_8.pth; the same bits')
 
 
+def test_a_pool_ends_its_workers_while_a_run_listens() -> None:
+    listen()
+    worker = multiprocessing.get_context('fork').Process(target=signal.pause)
+    worker.start()
+    worker.terminate()
+    ended = gone([worker.pid])
+    worker.kill()
+    worker.join()
+    assert ended
+
+
 @pytest.mark.parametrize('ema', [False, True])
 def test_a_validation_that_is_cut_off_is_made_up(ema, augmented, tmp_path, seen) -> None:
     cfg = augmented()
     cfg.train_cfg.max_epochs = 2
-    cfg.val_dataloader.batch_size = 16
+    cfg.val_dataloader.update(batch_size=16, num_workers=1)
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1, max_keep_ckpts=1, save_best='accuracy/top1')
     cfg.custom_hooks = [dict(type='EMAHook', momentum=0.1)] if ema else []
     whole = start(cfg, tmp_path / 'whole')

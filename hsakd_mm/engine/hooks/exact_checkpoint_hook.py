@@ -29,6 +29,9 @@ class ExactCheckpointHook(CheckpointHook):
 
     def before_train(self, runner) -> None:
         super().before_train(runner)
+        if states := self.__dict__.pop('resumed_states', None):
+            rank_states.restore(runner, states)
+            runner.train_loop.buffers_differ = any(key.startswith('buffer.') for key in states[0])
         if is_main_process():
             for leftover in glob.glob(os.path.join(glob.escape(str(self.out_dir)), '*.pth.*.tmp')):
                 os.remove(leftover)
@@ -97,11 +100,6 @@ class ExactCheckpointHook(CheckpointHook):
         if runner._resume and hasattr(runner.train_loop, 'resumed_images'):
             runner.train_loop.resumed_images = checkpoint['meta'].get('images_in_epoch')
         self.resumed_states = checkpoint.get(rank_states.KEY) if runner._resume else None
-
-    def before_train_epoch(self, runner) -> None:
-        if states := self.__dict__.pop('resumed_states', None):
-            rank_states.restore(runner, states)
-            runner.train_loop.buffers_differ = any(key.startswith('buffer.') for key in states[0])
 
     def _point_to(self, runner, path: str) -> None:
         if is_main_process():

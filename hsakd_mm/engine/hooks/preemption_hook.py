@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-from functools import cache
 from math import ceil
 
 from mmengine.dist import barrier, get_world_size, is_main_process
@@ -11,6 +10,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
+from hsakd_mm.engine.forked import prepare_children, starts_image_workers
 from hsakd_mm.engine.hooks.exact_checkpoint_hook import ExactCheckpointHook
 from hsakd_mm.files import write_json
 from hsakd_mm.processes import REQUEUE, any_rank
@@ -31,13 +31,7 @@ def listen() -> None:
         return
     for number in SIGNALS:
         signal.signal(number, lambda number, frame: _received.append(number))
-    _have_own_groups()
-
-
-@cache
-def _have_own_groups() -> None:
-    """A signal to the whole process group would end the workers that load the images, and with them the run."""
-    os.register_at_fork(after_in_child=os.setpgrp)
+    prepare_children(SIGNALS)
 
 
 def was_preempted(work_dir: str) -> bool:
@@ -53,6 +47,8 @@ class PreemptionHook(Hook):
     (``--signal=USR1@120``). The exit status is then 75, and ``preempted.json`` in the work directory has the next
     start of the same command go on. A validation that is cut off is made up by the resumed run.
 
+    Slurm's SIGTERM goes to every process of the job; :mod:`hsakd_mm.engine.forked` says what the others do.
+
     Needs :class:`.ExactCheckpointHook`; ``tools/train.py`` adds both to every config.
     """
 
@@ -66,9 +62,24 @@ class PreemptionHook(Hook):
         if is_main_process() and os.path.isfile(mark):
             os.remove(mark)
 
+    def before_train_epoch(self, runner: Runner) -> None:
+        starts_image_workers(True)  # the loop does next
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+        starts_image_workers(False)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        starts_image_workers(False)  # of an epoch without a step
+
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if any_rank(bool(_received)):
             self._stop(runner, runner.epoch, runner.iter + 1)  # the step is counted after its hooks
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        self.before_train_epoch(runner)
+
+    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+        self.before_train_iter(runner, batch_idx, data_batch)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if not isinstance(runner._train_loop, BaseLoop) or not runner.iter:
