@@ -11,14 +11,21 @@ from pathlib import Path
 
 from hsakd_mm.processes import REQUEUE, end_with_parent, ranks, restarts
 
+
+
+def say(*words) -> None:
+    """One write, as the other workers write to the same pipe."""
+    os.write(1, (' '.join(map(str, words)) + '\n').encode())
+
+
 folder, asked = Path(sys.argv[1]), []
 for number in (signal.SIGTERM, signal.SIGUSR1):
     signal.signal(number, lambda number, frame: asked.append(number))
 end_with_parent()
-print('started', ranks()[0], restarts(), os.getpid(), flush=True)
+say('started', ranks()[0], restarts(), os.getpid())
 while not asked:
     signal.pause()
-print('saving', ranks()[0], signal.Signals(asked[0]).name, flush=True)
+say('saving', ranks()[0], signal.Signals(asked[0]).name)
 if (folder / 'gate').exists():
     open(folder / 'gate').close()
 sys.exit(REQUEUE)
