@@ -12,7 +12,6 @@ from pathlib import Path
 from hsakd_mm.processes import REQUEUE, end_with_parent, ranks, restarts
 
 
-
 def say(*words) -> None:
     """One write, as the other workers write to the same pipe."""
     os.write(1, (' '.join(map(str, words)) + '\n').encode())
