@@ -50,7 +50,7 @@ def work(rank: int, folder: str) -> None:
 
 
 def test_two_processes(tmp_path) -> None:
-    mp.spawn(work, (str(tmp_path),), nprocs=2)
+    mp.start_processes(work, (str(tmp_path),), nprocs=2, start_method='fork')
     ranks = [torch.load(tmp_path / f'rank{rank}.pth') for rank in range(2)]
     student = make_student()
     parameters = list(student.parameters())

@@ -1,4 +1,4 @@
-"""Starting jobs of several processes and looking at what is left of them."""
+"""Starting jobs of several processes, in interpreters of their own, and looking at what is left of them."""
 
 import os
 import select
@@ -26,7 +26,7 @@ def job(*command, cwd, **env):
     process = subprocess.Popen(
         [str(part) for part in command],
         cwd=cwd,
-        env=environment(**env),
+        env=environment(**{'PYTHON': sys.executable, **env}),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -222,7 +222,7 @@ def work(rank: int, folder: str) -> None:
 
 
 def test_two_processes_hold_equal_banks(tmp_path) -> None:
-    mp.spawn(work, (str(tmp_path),), nprocs=2)
+    mp.start_processes(work, (str(tmp_path),), nprocs=2, start_method='fork')
     (first, draws), (second, other_draws) = (torch.load(tmp_path / f'{rank}.pth') for rank in range(2))
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not torch.equal(draws, other_draws)

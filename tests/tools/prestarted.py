@@ -3,7 +3,8 @@
 ``PYTHON`` is a small program that stands in for the interpreter. It hands its arguments, environment, folder and open
 files to a server that has imported other people's packages, none of ours and none of OpenMMLab's but mmengine. The
 server forks a process, which runs the script as an interpreter would; signals and statuses are handed on. Only scripts
-(``tool.py ARGS``) run in it; with any other arguments the program becomes the interpreter itself.
+and modules (``tool.py ARGS``, ``-m module ARGS``) run in it; with any other arguments the program becomes the
+interpreter itself.
 
 Tests of process trees (who dies with whom) start real interpreters: here a process is not its starter's child.
 """
@@ -28,7 +29,7 @@ import json, os, signal, socket, sys
 args = sys.argv[1:]
 while args[:1] == ['-u']:
     args.pop(0)
-if not args or not args[0].endswith('.py'):
+if not args or not (args[0].endswith('.py') or args[0] == '-m'):
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 link = socket.socket(socket.AF_UNIX)
 link.connect({address!r})
@@ -134,14 +135,21 @@ def become(request: dict, files: list, client: str) -> None:
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     os.setpgid(0, 0)
-    sys.executable, sys.argv = client, request['args']
+    sys.executable, args = client, request['args']
+    module = args[0] == '-m'
+    sys.argv = args[1:] if module else args
     paths = os.environ.get('PYTHONPATH', '').split(os.pathsep)
-    sys.path[:] = [os.path.dirname(os.path.abspath(sys.argv[0])), *filter(None, paths), *sys.path[1:]]
+    first = os.getcwd() if module else os.path.dirname(os.path.abspath(args[0]))
+    sys.path[:] = [first, *filter(None, paths), *sys.path[1:]]
+    os.environ.pop('HSAKD_MM_PARENT', None)  # its parent is the server
     if os.environ.get('PYTHONUNBUFFERED'):
         sys.stdout.reconfigure(write_through=True)  # type: ignore[attr-defined]
     status = 0
     try:
-        runpy.run_path(sys.argv[0], run_name='__main__')
+        if module:
+            runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)
+        else:
+            runpy.run_path(sys.argv[0], run_name='__main__')
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):

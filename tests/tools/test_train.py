@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from tests.tools.commands import ROOT, TINY, assert_sentence, environment, python, run
+from tests.tools.commands import ROOT, TINY, assert_sentence, environment, python
 
 TRAIN, TEST = ROOT / 'tools' / 'train.py', ROOT / 'tools' / 'test.py'
 
@@ -71,12 +72,13 @@ def test_what_tests_start_takes_ctrl_c(tmp_path):
     assert 'default_int_handler' in python('-c', 'import signal; print(signal.getsignal(2))', cwd=tmp_path).stdout
 
 
-def test_tests_run_in_a_background_job(tmp_path):
-    """A shell has its background jobs ignore Ctrl-C, which is handed down to all that they start."""
-    test = f'{__file__}::{test_what_tests_start_takes_ctrl_c.__name__}'
-    command = f'trap "" INT; exec "{sys.executable}" -m pytest -q -p no:cacheprovider "{test}"'
-    done = run('bash', '-c', command, cwd=ROOT)
-    assert done.returncode == 0, done.stdout
+def test_tests_run_in_a_background_job():
+    """A shell has its background jobs ignore Ctrl-C, which would be handed down to all that they start."""
+    if (child := os.fork()) == 0:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        runpy.run_path(str(ROOT / 'tests/conftest.py'))
+        os._exit(signal.getsignal(signal.SIGINT) is not signal.default_int_handler)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_interrupt_and_resume(trained, tmp_path):
