@@ -12,12 +12,14 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from tests.faults.page import FaultPage
+from tests.tools.prestarted import leave_texts_of_configs
 from tests.trained_backbones import write_checkpoint
 
 REPO = Path(__file__).parent.parent
 
 # A shell has its background jobs ignore Ctrl-C, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+leave_texts_of_configs()
 
 
 def pytest_addoption(parser) -> None:

@@ -40,7 +40,6 @@ def place(demo_data, tmp_path_factory):
 def run(place, monkeypatch, request):
     """Makes a config short, and gives its runner."""
     monkeypatch.chdir(place)
-    monkeypatch.setattr(Config, 'pretty_text', property(lambda self: ''))  # slow
     torch.set_num_threads(1)
 
     def run(cfg: Config) -> Runner:

@@ -1,12 +1,19 @@
 import json
+import sys
 
 import pytest
 
 from hsakd_mm.experiments import detector_run as run
 from hsakd_mm.experiments.detector_run import DetectorRun
 from tests.conftest import REPO
+from tests.tools.prestarted import prestarted
 
 DEMO = str(REPO / 'configs' / 'demo' / 'faster_rcnn.py')
+
+
+@pytest.fixture(autouse=True)
+def runs_start_with_imports_done(monkeypatch) -> None:
+    monkeypatch.setattr(sys, 'executable', prestarted())
 
 
 @pytest.fixture

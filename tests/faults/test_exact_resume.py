@@ -28,7 +28,7 @@ def augmented(config):  # noqa: F811
     def small(name: str = 'baselines/imagenet_r18') -> Config:
         cfg = config(name)
         cfg.train_dataloader.dataset.pipeline = AUGMENTED
-        cfg.train_dataloader.batch_size = 16
+        cfg.train_dataloader.batch_size = 8
         cfg.train_cfg.max_epochs = 1
         return cfg
 
@@ -147,10 +147,10 @@ def test_another_batch_size_goes_on_at_the_same_image(augmented, tmp_path) -> No
     cfg.param_scheduler = None
     cfg.train_cfg.max_epochs = 2
     stopped = start(cfg, tmp_path)
-    stopped.register_hook(SignalAt(step=6))  # 32 images of epoch 2
+    stopped.register_hook(SignalAt(step=6))  # 16 images of epoch 2
     with pytest.raises(SystemExit):
         stopped.train()
-    cfg.train_dataloader.batch_size = 8
+    cfg.train_dataloader.batch_size = 4
     resumed = start(cfg, tmp_path, resume=True)
     resumed.train()
     assert min(resumed.train_loop.sampler.recent) == 4 and resumed.iter == 16
@@ -166,7 +166,7 @@ def test_a_schedule_of_steps_keeps_its_share_of_the_run(augmented, tmp_path) -> 
     with pytest.raises(SystemExit):
         stopped.train()
     first, rate = stopped.optim_wrapper.get_lr()['lr'][0], cfg.optim_wrapper.optimizer.lr
-    cfg.train_dataloader.batch_size = 8
+    cfg.train_dataloader.batch_size = 4
     resumed = start(cfg, tmp_path, resume=True)
     resumed.train()
     assert first == pytest.approx(rate / 2) and resumed.iter == 16

@@ -50,7 +50,7 @@ def test_every_method_stops_before_the_update_or_skips_it(method, config, tmp_pa
     torch.set_num_threads(1)
     cfg = config(METHODS[method])
     cfg.train_cfg.max_epochs = 1
-    cfg.train_dataloader.batch_size = 16
+    cfg.train_dataloader.batch_size = 8
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     bad = NaNImage()
     runner = guarded(cfg, tmp_path / 'stops', [bad])
@@ -59,7 +59,7 @@ def test_every_method_stops_before_the_update_or_skips_it(method, config, tmp_pa
     assert same(bad.before, runner.model.state_dict()) and not list((tmp_path / 'stops').glob('*.pth'))
     assert 'replay_step.py' in str(stopped.value)
     names = (tmp_path / 'stops/non_finite/iter_2_rank0.txt').read_text().split()
-    assert len(names) == 16 and all(map(os.path.isfile, names))
+    assert len(names) == 8 and all(map(os.path.isfile, names))
 
     every, bad = Every(), NaNImage(steps=(1, 2))
     runner = guarded(cfg, tmp_path / 'skips', [bad, every], max_skipped=2)

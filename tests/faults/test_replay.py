@@ -23,7 +23,7 @@ class HugeWeight(NaNImage):
 def test_every_methods_step_is_replayed_without_its_data(method, config, tmp_path, monkeypatch, seen) -> None:  # noqa: F811
     torch.set_num_threads(1)
     cfg = config(METHODS[method])
-    cfg.train_dataloader.batch_size = 16
+    cfg.train_dataloader.batch_size = 8
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     runner = guarded(cfg, tmp_path / 'run', [HugeWeight(steps=(2,))])
     with pytest.raises(UserError, match='at iteration 3'):
@@ -34,7 +34,7 @@ def test_every_methods_step_is_replayed_without_its_data(method, config, tmp_pat
     assert done.losses.keys() >= step['losses'].keys()
     for name, value in step['losses'].items():
         torch.testing.assert_close(done.losses[name], value, equal_nan=True, rtol=0, atol=0)
-    assert done.first is not None and len(step['images']) == 16
+    assert done.first is not None and len(step['images']) == 8
     seen(
         ROW, f'an infinite weight at step 3, {method}', 'replay_step.py: the same losses bit for bit, the first module'
     )
@@ -55,7 +55,7 @@ def test_the_tool_says_what_it_found(config, tmp_path, capsys, monkeypatch) -> N
     said = capsys.readouterr().out
     assert 'iteration 2, epoch 1, rank 0' in said and 'loss_ce' in said
     assert 'first module whose output is not finite: ' in said and '(its input was not finite either)' in said
-    assert said.count('image: ') == 32
+    assert said.count('image: ') == 16
 
 
 def test_a_folder_or_file_without_a_step_is_refused(tmp_path) -> None:

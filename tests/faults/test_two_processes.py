@@ -12,7 +12,7 @@ from tests.test_every_method import METHODS, config  # noqa: F401  a fixture
 
 
 def stopped_and_resumed(cfg, folder, step: int) -> None:
-    cfg.train_dataloader.batch_size = 8
+    cfg.train_dataloader.batch_size = 4
     assert two.run(cfg, folder / 'whole') == [0, 0]
     assert two.run(cfg, folder / 'stopped', SignalAt(step=step)) == [75, 75]
     assert two.run(cfg, folder / 'stopped', resume=True) == [0, 0]

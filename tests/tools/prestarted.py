@@ -53,6 +53,13 @@ os._exit(status)
 """
 
 
+def leave_texts_of_configs() -> None:
+    """Configs are written out often, and laying out their text takes longer than what the tests do with them."""
+    import mmengine.config.config
+
+    mmengine.config.config.FormatCode = lambda text, **_: (text, True)
+
+
 @cache
 def prestarted() -> str:
     """The stand-in for ``sys.executable``; its server ends with this process."""
@@ -78,6 +85,7 @@ def serve(address: str, client: str) -> None:
     import timm  # noqa: F401
     import torchvision  # noqa: F401
 
+    leave_texts_of_configs()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     listener = socket.socket(socket.AF_UNIX)
