@@ -1,5 +1,6 @@
 """Options that have to be known before any test folder is read, and what several folders share."""
 
+import gc
 import runpy
 import signal
 import sys
@@ -36,6 +37,12 @@ def pytest_collection_modifyitems(items) -> None:
     """Files of few tests first: these train networks, and side by side nothing long comes last."""
     tests_of = Counter(item.path for item in items)
     items.sort(key=lambda item: tests_of[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: mmengine's data sets collect garbage, and would look at all of it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -37,6 +37,7 @@ def config(demo_data, tmp_path):
                 loader['dataset'],
                 data_root=str(demo_data / 'digits'),
                 indices=SOME,
+                verify=False,
                 pipeline=[dict(type='LoadImage'), indexed],
             )
             cfg[f'{part}_dataloader'] = loader

@@ -10,6 +10,7 @@ Tests of process trees (who dies with whom) start real interpreters: here a proc
 """
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -86,6 +87,8 @@ def serve(address: str, client: str) -> None:
     import torchvision  # noqa: F401
 
     leave_texts_of_configs()
+    gc.collect()
+    gc.freeze()  # see tests/conftest.py
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     listener = socket.socket(socket.AF_UNIX)

@@ -191,7 +191,7 @@ def test_a_teacher_that_is_none(train) -> None:
 )
 def test_chosen_classes(train, digits, classes, said) -> None:
     chosen = [f'{part}_dataloader.dataset.metainfo.classes={classes}' for part in ('train', 'val')]
-    assert_said(train('demo/plain', NARROW, *on(digits), *chosen), said)
+    assert_said(train('demo/plain', NARROW, *on(digits), *chosen, 'train_dataloader.batch_size=16'), said)
 
 
 def test_a_folder_with_blanks(train, digits) -> None:
