@@ -21,6 +21,8 @@ REPO = Path(__file__).parent.parent
 # A shell has its background jobs ignore Ctrl-C, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 leave_texts_of_configs()
+# Seconds that torch waits for each worker of a loader which, after an error, the garbage collector finds.
+torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.5
 
 
 def pytest_addoption(parser) -> None:

@@ -28,6 +28,7 @@ METHODS = {f'{name.partition("/")[0]}/{load(name).model.type}': name for name in
 @pytest.fixture
 def config(demo_data, tmp_path):
     """The config of a method, by name, for two epochs of two steps on 32 digits."""
+
     def small(name: str) -> Config:
         cfg, plain = load(name), str(tmp_path / 'plain.pth')
         indexed = dict(type='PackInputs', with_index=True)  # CRD needs the images' indices, all take them
