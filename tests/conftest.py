@@ -56,10 +56,10 @@ def own_scope_and_logger(monkeypatch) -> None:
 
 @pytest.fixture
 def seen(record_property):
-    """``seen(row, injected, outcome)``: a line of docs/faults.md, if the test passes; see ``--write-faults``."""
+    """``seen(row, injected, outcome, where, method)``: for docs/faults.md, if the test passes; ``--write-faults``."""
 
-    def record(row: str, injected: str, outcome: str) -> None:
-        record_property('fault', (row, injected, outcome))
+    def record(row: str, injected: str, outcome: str, where: str = 'one process', method: str = '') -> None:
+        record_property('fault', (row, injected, outcome, where, method))
 
     return record
 

@@ -128,7 +128,7 @@ def test_from_the_first_step_into_a_detector(method, config, tmp_path, seen) -> 
     stop_and_resume(cfg, tmp_path / 'stopped', SignalAt(step=3))
     assert_same(content(tmp_path / 'whole'), content(tmp_path / 'stopped'))
     checkpoint, other = (last_checkpoint(str(tmp_path / name)) for name in ('whole', 'stopped'))
-    seen('Stopped at a step and resumed', 'SIGTERM in epoch 2', f'{method}: the same bits')
+    seen('Stopped at a step and resumed', 'SIGTERM in epoch 2', 'the same bits', method=method)
 
     tested = start(cfg, tmp_path / 'tested', load_from=other)
     assert tested.test()['accuracy/top1'] == top1

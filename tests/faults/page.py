@@ -18,7 +18,8 @@ class FaultPage:
     """A pytest plugin; with pytest-xdist it collects what the workers report."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.lines, self.failed = path, defaultdict(dict), 0
+        self.path, self.failed = path, 0
+        self.lines: dict = defaultdict(lambda: defaultdict(lambda: (set(), set())))  # row → line → where, methods
 
     def pytest_runtest_logreport(self, report) -> None:
         if report.failed:
@@ -26,14 +27,19 @@ class FaultPage:
         if report.when == 'call' and report.passed:
             for name, value in report.user_properties:
                 if name == 'fault':
-                    row, injected, outcome = value
-                    self.lines[row][injected, outcome] = None
+                    row, injected, outcome, where, method = value
+                    places, methods = self.lines[row][injected, outcome]
+                    places.add(where)
+                    methods.update(filter(None, [method]))
 
     def pytest_sessionfinish(self, session) -> None:
         if hasattr(session.config, 'workerinput') or self.failed or not self.lines:
             return
         text = [HEAD]
         for row in sorted(self.lines):
-            text += [f'## {row}\n', '| injected | seen |', '|---|---|']
-            text += [f'| {injected} | {outcome} |' for injected, outcome in sorted(self.lines[row])] + ['']
+            text += [f'## {row}\n', '| injected | in | seen |', '|---|---|---|']
+            for (injected, outcome), (places, methods) in sorted(self.lines[row].items()):
+                of = f' (each of {", ".join(sorted(methods))})' if methods else ''
+                text.append(f'| {injected} | {", ".join(sorted(places))} | {outcome}{of} |')
+            text.append('')
         self.path.write_text('\n'.join(text))

@@ -38,7 +38,7 @@ def augmented(config):  # noqa: F811
 @pytest.mark.parametrize('method', METHODS)
 def test_accumulation_and_ema(method, augmented, tmp_path, seen) -> None:
     stopped_within_an_update(augmented(METHODS[method]), tmp_path)
-    seen(ROW, 'SIGTERM after 2 of 3 accumulated steps, with EMA', f'{method}: the same bits')
+    seen(ROW, 'SIGTERM after 2 of 3 accumulated steps, with EMA', 'the same bits', method=method)
 
 
 @pytest.mark.parametrize('method', ['baselines/KD', 'crd/CRD'])  # bfloat16 is slow on CPUs without it
@@ -46,7 +46,7 @@ def test_amp(method, augmented, tmp_path, seen) -> None:
     cfg = augmented(METHODS[method])
     cfg.optim_wrapper.type = 'AutocastOptimWrapper'
     stopped_within_an_update(cfg, tmp_path)
-    seen(ROW, 'SIGTERM after 2 of 3 accumulated steps, with EMA and bf16 autocast', f'{method}: the same bits')
+    seen(ROW, 'SIGTERM after 2 of 3 accumulated steps, with EMA and bf16 autocast', 'the same bits', method=method)
 
 
 def stopped_within_an_update(cfg: Config, folder) -> None:

@@ -13,6 +13,7 @@ from hsakd_mm.checkpoints.finite import check_finite
 from hsakd_mm.engine.hooks.finite_hook import SKIPPED, FiniteHook
 from hsakd_mm.engine.optim import AutocastOptimWrapper
 from hsakd_mm.errors import UserError
+from tests.faults.command import TWO
 from tests.faults.exact import start as run
 from tests.faults.nan import NaNImage
 from tests.test_every_method import METHODS, config  # noqa: F401  a fixture
@@ -68,7 +69,8 @@ def test_every_method_stops_before_the_update_or_skips_it(method, config, tmp_pa
     assert same(first, second) and same(second, third) and not same(third, last)
     assert runner.message_hub.get_info(SKIPPED) == 2
     check_finite(torch.load(tmp_path / 'skips/epoch_1.pth', weights_only=False), 'skips')
-    seen(ROW, f'NaN in an image at step 2, {method}', 'stopped before the update, state bit-equal; skipped on request')
+    outcome = 'stopped before the update, state bit-equal; skipped on request'
+    seen(ROW, 'NaN in an image at step 2', outcome, method=method)
 
 
 def tiny(tmp_path, name='run', **changes):
@@ -252,7 +254,7 @@ def test_one_rank_of_two(skip, tmp_path, seen) -> None:
         assert done.returncode == 2 and len(errors) == 1, done.stderr
         assert 'at iteration 2 loss is nan on rank 1' in done.stderr
         assert [path.name for path in (tmp_path / 'run/non_finite').glob('*.pth')] == ['iter_2_rank1.pth']
-        seen(ROW, 'NaN on rank 1 of 2', 'both ranks stopped at step 2; status 2, one sentence')
+        seen(ROW, 'NaN on rank 1 of 2', 'both ranks stopped at step 2; status 2, one sentence', TWO)
 
 
 def test_without_a_fault_the_guard_changes_nothing(tmp_path) -> None:

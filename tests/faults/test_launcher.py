@@ -6,9 +6,10 @@ import signal
 import pytest
 
 from hsakd_mm.processes import REQUEUE
+from tests.faults.command import NODES, TWO
 from tests.faults.jobs import announced, descendants, free_port, gate_opened, gone, launcher, line, started, train
 
-TWO = '--nnodes=2', '--master-addr=127.0.0.2'
+MEET = '--nnodes=2', '--master-addr=127.0.0.2'
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
@@ -25,7 +26,7 @@ def test_asked_to_stop(number, tmp_path, seen):
             output = process.communicate(timeout=30)[0]
     assert process.returncode == REQUEUE, output
     assert gone(pids) and 'error' not in output and 'started' not in output
-    seen('signal to the launcher', f'{number.name}, two workers', 'both saved, the launcher waited and ended with 75')
+    seen('signal to the launcher', number.name, 'both saved, the launcher waited and ended with 75', TWO)
 
 
 @pytest.mark.parametrize('second', [signal.SIGTERM, signal.SIGINT])
@@ -39,7 +40,7 @@ def test_asked_twice(second, tmp_path, seen):
         output = process.communicate(timeout=10)[0]
     assert process.returncode == 128 + second and f'stopped at once by a second {second.name}' in output
     assert gone(pids)
-    seen('signal to the launcher', f'SIGTERM, then {second.name} while the workers save', 'all ended at once')
+    seen('signal to the launcher', f'SIGTERM, then {second.name} while the workers save', 'all ended at once', TWO)
 
 
 def test_no_time_left_to_save(tmp_path, seen):
@@ -51,7 +52,9 @@ def test_no_time_left_to_save(tmp_path, seen):
         output = process.communicate(timeout=20)[0]
     assert process.returncode == 128 + signal.SIGTERM and output.count('error: ') == 1
     assert 'had not saved and ended 1 s after' in output and 'HSAKD_MM_GRACE=2' in output and gone(pids)
-    seen('signal to the launcher', 'SIGTERM, one worker is stopped (SIGSTOP)', 'killed after HSAKD_MM_GRACE seconds')
+    seen(
+        'signal to the launcher', 'SIGTERM, one worker is stopped (SIGSTOP)', 'killed after HSAKD_MM_GRACE seconds', TWO
+    )
 
 
 def test_launcher_killed(tmp_path, seen):
@@ -74,6 +77,7 @@ def test_launcher_killed(tmp_path, seen):
         'launcher killed',
         'kill -9, DataLoader workers, one process stopped',
         'all ended; the next start takes the lock',
+        TWO,
     )
 
 
@@ -89,7 +93,7 @@ def test_worker_killed_and_restarted(tmp_path, seen):
     assert 'was ended by SIGKILL' in output and 'restart 1 of 1' in output
     assert 'Epoch(train) [3]' in output and (tmp_path / 'run/epoch_3.pth').exists()
     assert not list((tmp_path / 'run').glob('.lock-*')) and 'Traceback' not in output
-    seen('worker killed', 'kill -9 of one of two workers, PET_MAX_RESTARTS=1', 'went on from the last checkpoint')
+    seen('worker killed', 'kill -9 of one, PET_MAX_RESTARTS=1', 'went on from the last checkpoint', TWO)
 
 
 def test_peer_that_hangs(tmp_path, seen):
@@ -103,13 +107,13 @@ def test_peer_that_hangs(tmp_path, seen):
             output = process.communicate(timeout=60)[0]
     assert process.returncode == 1 and 'did not answer within 10 s' in output and 'Traceback' not in output, output
     assert output.count('error: ') == 1 and gone(pids)
-    seen('peer that hangs', 'SIGSTOP of one of two workers', 'one sentence after env_cfg.dist_cfg.timeout, all ended')
+    seen('peer that hangs', 'SIGSTOP of one', 'one sentence after env_cfg.dist_cfg.timeout, all ended', TWO)
 
 
 def test_two_nodes(tmp_path, seen):
     """A worker is killed on node 1, where node 0's do not notice; then one launcher is asked to stop."""
     port = free_port()
-    nodes = [dict(NODES=(*TWO, f'--node-rank={rank}'), PORT=port, processes=1, PET_MAX_RESTARTS=1) for rank in (0, 1)]
+    nodes = [dict(NODES=(*MEET, f'--node-rank={rank}'), PORT=port, processes=1, PET_MAX_RESTARTS=1) for rank in (0, 1)]
     with launcher(tmp_path, **nodes[0]) as zero, launcher(tmp_path, **nodes[1]) as one:
         first = [*started(zero, 1), *started(one, 1)]
         os.kill(first[1], signal.SIGKILL)
@@ -119,28 +123,28 @@ def test_two_nodes(tmp_path, seen):
         one.terminate()
         outputs = [process.communicate(timeout=60)[0] for process in (zero, one)]
     assert [zero.returncode, one.returncode] == [REQUEUE, REQUEUE], outputs
-    seen('two nodes', 'a worker killed on one, PET_MAX_RESTARTS=1', 'both nodes started again')
-    seen('two nodes', 'SIGTERM to one launcher', 'both saved and ended with 75')
+    seen('two nodes', 'a worker killed on one, PET_MAX_RESTARTS=1', 'both nodes started again', NODES)
+    seen('two nodes', 'SIGTERM to one launcher', 'both saved and ended with 75', NODES)
 
 
 def test_node_that_ends(tmp_path, seen):
     """Node 0 with its store is killed; node 1's worker does not notice by itself."""
     port = free_port()
-    nodes = [dict(NODES=(*TWO, f'--node-rank={rank}'), PORT=port, processes=1) for rank in (0, 1)]
+    nodes = [dict(NODES=(*MEET, f'--node-rank={rank}'), PORT=port, processes=1) for rank in (0, 1)]
     with launcher(tmp_path, **nodes[0]) as zero, launcher(tmp_path, **nodes[1]) as one:
         pids = [*started(zero, 1), *started(one, 1)]
         zero.kill()
         output = one.communicate(timeout=60)[0]
     assert one.returncode == 1 and 'the launcher of node 0 has gone' in output and output.count('error: ') == 1, output
     assert gone(pids)
-    seen('two nodes', 'kill -9 of one launcher', 'the other node ended within 20 s, with a sentence')
+    seen('two nodes', 'kill -9 of one launcher', 'the other node ended within 20 s, with a sentence', NODES)
 
 
 def test_waiting_for_a_node(tmp_path, seen):
     """Told to stop while the other node has not come."""
-    with launcher(tmp_path, 1, NODES=(*TWO, '--node-rank=0')) as process:
+    with launcher(tmp_path, 1, NODES=(*MEET, '--node-rank=0')) as process:
         line(process, 'Node 0 of 2 is waiting for the others')
         process.terminate()
         process.communicate(timeout=20)
     assert process.returncode == REQUEUE
-    seen('two nodes', 'SIGTERM while the other node has not come', 'ended with 75')
+    seen('two nodes', 'SIGTERM while the other node has not come', 'ended with 75', NODES)

@@ -14,8 +14,8 @@ from hsakd_mm.engine.hooks.preemption_hook import MARK
 from hsakd_mm.engine.run_mark import RunMark
 from hsakd_mm.engine.work_dir_lock import GONE, only_run
 from hsakd_mm.errors import UserError
+from tests.faults.command import trained
 from tests.faults.jobs import gone
-from tests.tools.commands import ROOT, TINY, assert_sentence, python
 
 
 @pytest.fixture(autouse=True)
@@ -31,14 +31,18 @@ def owned_by(folder, **changes):
     return folder / '.lock-1'
 
 
-def test_second_run_is_refused(tmp_path, seen):
-    with only_run(str(tmp_path)):
-        done = python(ROOT / 'tools/train.py', TINY, '--work-dir', tmp_path, cwd=tmp_path)
-        assert_sentence(done, 'in use by another run', f'process {os.getpid()} on', 'since', '--work-dir')
-        left = {file.name for file in tmp_path.iterdir()}
+def test_second_run_is_refused(where, tmp_path, seen):
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    with only_run(str(folder)):
+        status, output = trained(tmp_path, where)
+        (said,) = (line for line in output.splitlines() if line.startswith('error: '))
+        assert status == 2 and 'Traceback' not in output, output
+        assert all(word in said for word in ('in use by another run', f'process {os.getpid()} on', 'since')), said
+        left = {file.name for file in folder.iterdir()}
     assert left == {'.lock-1'}  # the second wrote nothing
-    assert not list(tmp_path.glob('.lock-*'))
-    seen('two runs in one work directory', 'a second tools/train.py', 'refused, naming host, pid and time')
+    assert not list(folder.glob('.lock-*'))
+    seen('two runs in one work directory', 'a second command', 'refused, naming host, pid and time', where)
 
 
 def test_dead_owner(tmp_path, seen):

@@ -5,6 +5,7 @@ import torch
 
 from hsakd_mm.engine.launch import prepare_launcher
 from tests.faults import two
+from tests.faults.command import TWO
 from tests.faults.exact import SignalAt, assert_same, content, start
 from tests.faults.jobs import free_port
 from tests.faults.test_exact_resume import ROW, augmented  # noqa: F401  a fixture
@@ -24,7 +25,7 @@ def test_stopped_within_an_update(augmented, tmp_path, seen) -> None:  # noqa: F
     cfg = augmented(METHODS['crd/CRD'])
     cfg.optim_wrapper.accumulative_counts = 3
     stopped_and_resumed(cfg, tmp_path, 2)
-    seen(ROW, 'two processes, SIGTERM to one, 2 of 3 accumulated steps', 'CRD: both end with 75; the same bits')
+    seen(ROW, 'SIGTERM to one, after 2 of 3 accumulated steps', 'both end with 75; the same bits', TWO, 'crd/CRD')
 
 
 def test_stopped_before_a_validation(augmented, tmp_path, seen) -> None:  # noqa: F811
@@ -35,7 +36,7 @@ def test_stopped_before_a_validation(augmented, tmp_path, seen) -> None:  # noqa
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=3)
     stopped_and_resumed(cfg, tmp_path, 3)
     assert {path.name for path in (tmp_path / 'stopped').glob('*.pth')} == {'iter_3.pth', 'iter_5.pth'}
-    seen(ROW, 'two processes, SIGTERM to one, counted by steps, before a validation', 'RSKD: the same bits')
+    seen(ROW, 'SIGTERM to one, counted by steps, before a validation', 'the same bits', TWO, 'rskd/RSKD')
 
 
 def test_two_processes_train_as_one(augmented, tmp_path, seen) -> None:  # noqa: F811
@@ -54,7 +55,8 @@ def test_two_processes_train_as_one(augmented, tmp_path, seen) -> None:  # noqa:
     assert one.keys() == both.keys()
     worst = max((one[key] - both[key]).abs().max().item() for key in one if one[key].is_floating_point())
     assert any(each.dtype == torch.float64 for each in one.values()) and worst < 1e-9
-    seen('Two processes with half the batch each', 'HSAKD, 12 steps in float64, frozen BatchNorm', 'to 1e-9 the same')
+    row = 'Two processes with half the batch each, and one with all of it'
+    seen(row, '12 steps in float64, frozen BatchNorm', 'to 1e-9 the same', TWO, 'hsakd/HSAKD')
 
 
 @pytest.mark.parametrize('method', METHODS)

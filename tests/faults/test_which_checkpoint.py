@@ -7,6 +7,7 @@ import torch
 
 from hsakd_mm.checkpoints.work_dir import last_checkpoint, move_run_aside, require_unused
 from hsakd_mm.errors import UserError
+from tests.faults.command import trained
 from tests.tools.commands import ROOT, TINY, python
 from tests.tools.tiny import TinyModel
 
@@ -27,37 +28,36 @@ def run(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / 'run')
 
 
-def test_pointer_missing(run, tmp_path, seen) -> None:
+def test_pointer_missing(where, run, tmp_path, seen) -> None:
     (run / 'last_checkpoint').unlink()
     (run / 'epoch_3.pth').write_text('cut off while it was written')
-    done = python(TRAIN, TINY, '--work-dir', run, '--resume', '--cfg-options', 'train_cfg.max_epochs=3', cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert 'last_checkpoint is missing: taking epoch_2.pth, the newest that can' in done.stdout
+    status, output = trained(tmp_path, where, '--resume', train_cfg__max_epochs=3)
+    assert status == 0, output
+    assert output.count('last_checkpoint is missing: taking epoch_2.pth, the newest that can') == 1
     assert torch.load(run / 'epoch_3.pth', weights_only=False)['meta']['epoch'] == 3
-    seen(
-        ROW, '`last_checkpoint` removed, newest file truncated, `--resume`', 'goes on from the newest that can be read'
-    )
+    injected = '`last_checkpoint` removed, newest file truncated, `--resume`'
+    seen(ROW, injected, 'goes on from the newest that can be read', where)
 
 
-def test_fresh_start_is_refused(run, refusal, seen) -> None:
+def test_fresh_start_is_refused(where, run, tmp_path, seen) -> None:
     before = {path.name: path.read_bytes() for path in run.glob('*') if path.is_file()}
-    said = refusal('train.py', TINY, '--work-dir', run)
+    status, output = trained(tmp_path, where)
+    (said,) = (line for line in output.splitlines() if line.startswith('error: '))
+    assert status == 2 and 'Traceback' not in output, output
     assert all(word in said for word in ('3 files of another', 'epoch_1.pth', '--resume', '--work-dir', '--overwrite'))
     assert {path.name: path.read_bytes() for path in run.glob('*') if path.is_file()} == before
-    seen(ROW, 'a start without `--resume` in the folder of a finished run', 'refused; no file was touched')
+    seen(ROW, 'a start without `--resume` in the folder of a finished run', 'refused; no file was touched', where)
 
 
-def test_overwrite_moves_aside(run, tmp_path, seen) -> None:
+def test_overwrite_moves_aside(where, run, tmp_path, seen) -> None:
     before = {path.name: path.read_bytes() for path in run.glob('*.pth')}
     (run / 'mine.txt').write_text('stays')
-    done = python(
-        TRAIN, TINY, '--work-dir', run, '--overwrite', '--cfg-options', 'train_cfg.max_epochs=1', cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
+    status, output = trained(tmp_path, where, '--overwrite', train_cfg__max_epochs=1)
+    assert status == 0, output
     assert {path.name: path.read_bytes() for path in (tmp_path / 'run.old1').glob('*.pth')} == before
     assert sorted(path.name for path in run.glob('*.pth')) == ['epoch_1.pth'] and (run / 'mine.txt').exists()
     assert len(list(run.glob('2*_*'))) == 1 and len(list((tmp_path / 'run.old1').glob('2*_*'))) == 1  # logs
-    seen(ROW, '`--overwrite` in the folder of a finished run', 'starts; the old files are in `<folder>.old1`')
+    seen(ROW, '`--overwrite` in the folder of a finished run', 'starts; the old files are in `<folder>.old1`', where)
 
 
 def test_words_that_contradict(refusal) -> None:

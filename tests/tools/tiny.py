@@ -1,5 +1,8 @@
 """A model of 15 parameters, its data and its metric: what the tools need to run in seconds."""
 
+import os
+import select
+import signal
 from typing import ClassVar
 
 import torch
@@ -10,6 +13,7 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.processes import ranks
 from hsakd_mm.registry import DATASETS, HOOKS, METRICS, MODELS
 
 
@@ -74,3 +78,63 @@ class Refusing(Hook):
 
     def before_train(self, runner) -> None:
         raise AssertionError('the run started')
+
+
+@HOOKS.register_module()
+class WaitsForSignal(Hook):
+    """Prints ``waiting RANK`` within a step or a batch of a validation, and goes on when a signal has come.
+
+    Args:
+        flag (str): Only while this file exists.
+        epoch (int): In the epoch after so many, and in its validation.
+        validation (bool): In the validation.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, flag: str, epoch: int, validation: bool) -> None:
+        self.flag, self.epoch, self.validation = flag, epoch, validation
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if not self.validation and runner.epoch == self.epoch and batch_idx == 1:
+            self._wait()
+
+    def before_val_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if self.validation and runner.epoch == self.epoch + 1 and batch_idx == 1:
+            self._wait()
+
+    def _wait(self) -> None:
+        if os.path.exists(self.flag):
+            reader, writer = os.pipe2(os.O_NONBLOCK)
+            signal.set_wakeup_fd(writer)
+            os.write(1, f'waiting {ranks()[0]}\n'.encode())
+            select.select([reader], [], [])
+            signal.set_wakeup_fd(-1)
+
+
+@HOOKS.register_module()
+class KilledWhileSaving(Hook):
+    """A SIGKILL while a file is written.
+
+    Args:
+        flag (str): Only while this file exists.
+        name (str): The file's name.
+        moment (str): 'half' of it is written, it is written but not yet in place ('whole'), or it is in 'place'.
+    """
+
+    def __init__(self, flag: str, name: str, moment: str) -> None:
+        self.flag, self.name, self.moment = flag, name, moment
+
+    def before_run(self, runner) -> None:
+        usual = os.replace
+
+        def replace(source, target) -> None:
+            if os.path.basename(target) != self.name or not os.path.exists(self.flag):
+                return usual(source, target)
+            if self.moment == 'half':
+                os.truncate(source, os.path.getsize(source) // 2)
+            if self.moment == 'place':
+                usual(source, target)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        os.replace = replace
