@@ -35,6 +35,12 @@ def write_atomically(path: str, write: Callable) -> None:
             os.remove(temporary)
 
 
+def leftovers(folder: str) -> list[str]:
+    """Temporary files of :func:`write_atomically` in this folder, of writers that were killed, or that still write."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return [os.path.join(folder, name) for name in names if re.fullmatch(r'.+\.\d+\.tmp', name)]
+
+
 def write_json(path: str, content: dict) -> None:
     """Write ``content`` as indented JSON, atomically.
 

@@ -16,6 +16,8 @@ from hsakd_mm.datasets import ImageFolder
 from hsakd_mm.datasets.broken_images import BrokenImages, Replacing
 from hsakd_mm.engine.hooks.broken_image_hook import BROKEN
 from hsakd_mm.errors import UserError
+from tests.faults import two
+from tests.faults.command import TWO
 
 ROW = 'An image truncated or deleted during the run'
 PACKED = [dict(type='LoadImage'), dict(type='PackInputs', with_index=True)]
@@ -112,6 +114,16 @@ def test_replaced_by_the_same_image_of_its_class(workers, folder, tmp_path, seen
         ImageFolder.load_data_list = usual
     assert saw.seen[-1] == third
     seen(ROW, f'one file deleted, one cut off after epoch 1, {workers} workers', 'replaced by others of their classes')
+
+
+def test_on_one_rank_of_two(folder, tmp_path, seen) -> None:
+    cfg = config(folder, tmp_path / 'run')
+    assert two.run(cfg, tmp_path / 'run', Breaks(files=('b/3.png',))) == [0, 0]  # rank 1's image 11
+    (listed,) = (tmp_path / 'run/broken_images.txt').read_text().splitlines()
+    assert os.path.relpath(listed.split('\t')[0], folder) == 'b/3.png'
+    saved = torch.load(tmp_path / 'run/epoch_3.pth', weights_only=False)
+    assert saved['message_hub']['runtime_info'][BROKEN] == 1
+    seen(ROW, 'one file deleted after epoch 1, on rank 1', 'replaced by another of its class', TWO)
 
 
 def _unchecked(self) -> list:

@@ -1,13 +1,14 @@
 """Checkpoints from which a run goes on exactly, none of which is removed before its successor is written."""
 
-import glob
 import os
+from contextlib import suppress
 from typing import Any
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook
 
 from hsakd_mm.engine import rank_states
+from hsakd_mm.files import leftovers
 from hsakd_mm.registry import HOOKS
 
 INTERIM = 'interim_checkpoint'  # in the message hub: of a run that was stopped
@@ -33,9 +34,11 @@ class ExactCheckpointHook(CheckpointHook):
             rank_states.restore(runner, states)
             runner.train_loop.buffers_differ = any(key.startswith('buffer.') for key in states[0])
         if is_main_process():
-            for leftover in glob.glob(os.path.join(glob.escape(str(self.out_dir)), '*.pth.*.tmp')):
-                os.remove(leftover)
-                runner.logger.info(f'Removed {leftover}, which a killed run had not finished.')
+            for folder in {str(self.out_dir), runner.work_dir}:
+                for leftover in leftovers(folder):
+                    with suppress(FileNotFoundError):
+                        os.remove(leftover)
+                    runner.logger.info(f'Removed {leftover}, which a killed run had not finished.')
 
     def save_interim(self, runner, epoch: int, step: int) -> str:
         """Write a checkpoint of a run that is being stopped; the next regular one replaces it.
