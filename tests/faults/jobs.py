@@ -1,4 +1,4 @@
-"""Starting jobs of several processes, in interpreters of their own, and looking at what is left of them."""
+"""Starting jobs of several processes, and looking at what is left of them."""
 
 import os
 import select
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.tools.commands import ROOT, TINY, environment
+from tests.tools.prestarted import prestarted
 
 WORKER = Path(__file__).parent / 'worker.py'
 
@@ -22,7 +23,7 @@ def free_port() -> int:
 
 @contextmanager
 def job(*command, cwd, **env):
-    """A process whose output is text on one pipe; killed at the end if it still runs."""
+    """A process whose output is text on one pipe; killed at the end if it still runs. Its interpreter is a real one."""
     process = subprocess.Popen(
         [str(part) for part in command],
         cwd=cwd,
@@ -39,11 +40,12 @@ def job(*command, cwd, **env):
 
 
 def launcher(folder: Path, processes: int = 2, **env):
-    """torchrun of ours with :mod:`tests.faults.worker`."""
+    """torchrun of ours with :mod:`tests.faults.worker`; ``PYTHON=sys.executable`` where it matters who started whom."""
+    env.setdefault('PYTHON', prestarted())
     port = env.pop('PORT', None) or free_port()
     nodes = env.pop('NODES', ())
     command = ('-m', 'hsakd_mm.engine.torchrun', '--master-port', port, '--nproc-per-node', processes, *nodes)
-    return job(sys.executable, *command, WORKER, folder, cwd=folder, **env)
+    return job(env['PYTHON'], *command, WORKER, folder, cwd=folder, **env)
 
 
 def train(folder: Path, *options, port: int | None = None, **env):

@@ -2,12 +2,13 @@
 
 import os
 import signal
+import sys
 
 import pytest
 
 from hsakd_mm.processes import REQUEUE
 from tests.faults.command import NODES, TWO
-from tests.faults.jobs import announced, descendants, free_port, gate_opened, gone, launcher, line, started, train
+from tests.faults.jobs import announced, descendants, free_port, gate_opened, gone, launcher, line, started, trainfrom tests.tools.prestarted import prestarted
 
 MEET = '--nnodes=2', '--master-addr=127.0.0.2'
 
@@ -70,7 +71,7 @@ def test_launcher_killed(tmp_path, seen):
         process.kill()
         assert gone(pids)
     (tmp_path / 'gate').unlink()
-    with train(tmp_path, '--resume') as process:
+    with train(tmp_path, '--resume', PYTHON=prestarted()) as process:
         output = process.communicate(timeout=60)[0]
     assert process.returncode == 0, output
     seen(
@@ -130,7 +131,9 @@ def test_two_nodes(tmp_path, seen):
 def test_node_that_ends(tmp_path, seen):
     """Node 0 with its store is killed; node 1's worker does not notice by itself."""
     port = free_port()
-    nodes = [dict(NODES=(*MEET, f'--node-rank={rank}'), PORT=port, processes=1) for rank in (0, 1)]
+    nodes = [
+        dict(NODES=(*MEET, f'--node-rank={rank}'), PORT=port, processes=1, PYTHON=sys.executable) for rank in (0, 1)
+    ]
     with launcher(tmp_path, **nodes[0]) as zero, launcher(tmp_path, **nodes[1]) as one:
         pids = [*started(zero, 1), *started(one, 1)]
         zero.kill()
