@@ -8,7 +8,8 @@ import pytest
 
 from hsakd_mm.processes import REQUEUE
 from tests.faults.command import NODES, TWO
-from tests.faults.jobs import announced, descendants, free_port, gate_opened, gone, launcher, line, started, trainfrom tests.tools.prestarted import prestarted
+from tests.faults.jobs import announced, descendants, free_port, gate_opened, gone, launcher, line, started, train
+from tests.tools.prestarted import prestarted
 
 MEET = '--nnodes=2', '--master-addr=127.0.0.2'
 
