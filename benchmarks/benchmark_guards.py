@@ -1,0 +1,134 @@
+"""What the guards of a run cost in its steps: seeding, finite checks, the question whether to stop.
+
+Usage::
+
+    python benchmarks/benchmark_guards.py CONFIG --size 32 --out guards.json [--batch 64] [--steps 20]
+    python -m hsakd_mm.engine.torchrun --nproc-per-node 2 benchmarks/benchmark_guards.py CONFIG ... --launcher pytorch
+
+Trains CONFIG's own models on random images as tools/train.py does, with a teacher that nobody trained, and times each
+guard by wall clock: on a CPU, where nothing overlaps. Images are seeded by the loader, which is timed here too; in a
+run its workers do that.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+import hsakd_mm  # noqa: F401
+from benchmarks.origin import origin
+from benchmarks.timing import Phases, timed
+from hsakd_mm.datasets import stateless_sampler
+from hsakd_mm.engine import loops
+from hsakd_mm.engine.before_step import BeforeStep
+from hsakd_mm.engine.exact import make_exact
+from hsakd_mm.engine.hooks import finite_hook
+from hsakd_mm.engine.hooks.broken_image_hook import BrokenImageHook
+from hsakd_mm.engine.hooks.finite_hook import FiniteHook
+from hsakd_mm.engine.hooks.preemption_hook import PreemptionHook
+from hsakd_mm.engine.launch import prepare_launcher, user_errors
+from hsakd_mm.processes import ranks
+from hsakd_mm.registry import DATASETS, MODELS
+
+WARM_UP = 3
+GUARDS = {
+    'seed of the step': (loops, 'seed_everything'),
+    'seeds of the images': (stateless_sampler, 'seed_everything'),
+    'state before the step': (BeforeStep, 'take'),
+    'random state before the step': (finite_hook, 'random_state'),
+    'finite loss and gradients': (FiniteHook, '_check'),
+    'finite checkpoint due': (FiniteHook, 'after_train_iter'),
+    'asked to stop': (PreemptionHook, 'after_train_iter'),
+    'broken images': (BrokenImageHook, 'after_train_iter'),
+}
+
+
+@DATASETS.register_module()
+class RandomImages:
+    """Random images and labels, ready made."""
+
+    def __init__(self, size: int, classes: int, length: int) -> None:
+        self.images = torch.randint(0, 256, (16, 3, size, size), dtype=torch.uint8)
+        self.metainfo, self.length = dict(classes=tuple(map(str, range(classes)))), length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict:
+        return dict(inputs=self.images[index % 16], labels=index % len(self.metainfo['classes']))
+
+
+def prepare(args: argparse.Namespace, folder: str) -> Config:
+    cfg = Config.fromfile(args.config)
+    hook = cfg.default_hooks.distillation
+    hook.update(checkpoint=os.path.join(folder, 'teacher.pth'), check=False)
+    torch.manual_seed(0)
+    torch.save(dict(state_dict=MODELS.build(dict(hook.teacher)).state_dict()), hook.checkpoint)
+    length = args.batch * (args.steps + WARM_UP) * int(os.environ.get('WORLD_SIZE', 1))
+    classes = cfg.model.backbone.num_classes
+    cfg.train_dataloader.update(batch_size=args.batch, num_workers=0, persistent_workers=False)
+    cfg.train_dataloader.pop('dataset')
+    cfg.train_dataloader.dataset = dict(type='RandomImages', size=args.size, classes=classes, length=length)
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
+    cfg.train_cfg.max_epochs, cfg.param_scheduler = 1, None
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1000, save_last=False)
+    cfg.work_dir = folder
+    make_exact(cfg)
+    prepare_launcher(cfg, args.launcher)
+    return cfg
+
+
+def measure(cfg: Config) -> dict:
+    """Median milliseconds of a step and of each guard, and the guards' share."""
+    phases, step = Phases('cpu'), loops._ExactLoop.step
+    for name, (owner, function) in GUARDS.items():
+        timed(owner, function, phases, name)
+
+    def marked(self, *args) -> None:
+        phases.start_step()
+        step(self, *args)
+
+    loops._ExactLoop.step = marked
+    Runner.from_cfg(cfg).train()
+    steps, guards = phases.collect()
+    # From the start of one step to that of the next; the last one's end is the end of the run.
+    whole = statistics.median(steps[WARM_UP:-1])
+    each = {name: statistics.median(times[WARM_UP:-1]) for name, times in guards.items()}
+    shares = {name: 100 * value / whole for name, value in each.items()}
+    return dict(step_ms=whole, guards_ms=each, percent=shares, percent_together=sum(shares.values()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description='Time the guards of a run.')
+    parser.add_argument('config', help='a config with a DistillationHook')
+    parser.add_argument('--size', type=int, required=True, help='side of the images in pixels')
+    parser.add_argument('--batch', type=int, default=64, help='images a step and process')
+    parser.add_argument('--steps', type=int, default=20)
+    parser.add_argument('--out', required=True, help='JSON file')
+    parser.add_argument('--launcher', choices=['none', 'pytorch'], default='none')
+    args = parser.parse_args()
+    torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', torch.get_num_threads())))
+    with tempfile.TemporaryDirectory(prefix='guards') as folder:
+        result = measure(prepare(args, folder))
+    if ranks()[0] == 0:
+        world = int(os.environ.get('WORLD_SIZE', 1))
+        result = dict(origin(), processes=world, batch=args.batch, size=args.size, steps=args.steps, **result)
+        with open(args.out, 'w') as file:
+            json.dump(result, file, indent=1)
+        for name, value in result['percent'].items():
+            print(f'{value:7.3f} %  {name}')
+        print(f'{result["percent_together"]:7.3f} %  of a step of {result["step_ms"]:.0f} ms')
+
+
+if __name__ == '__main__':
+    with user_errors():
+        main()
