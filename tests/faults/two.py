@@ -13,18 +13,21 @@ from tests.faults.exact import start
 from tests.faults.jobs import free_port
 
 
-class Float64(Hook):
-    """Images in float64, and the teacher; BatchNorm with fixed statistics, which no share of a batch changes."""
+class Comparable(Hook):
+    """BatchNorm with fixed statistics, which no share of a batch changes; images and teacher in a number format."""
 
     priority = 'LOWEST'
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
 
     def before_train(self, runner) -> None:
         model = getattr(runner.model, 'module', runner.model)
         model.data_preprocessor.register_forward_hook(
-            lambda module, args, out: {**out, 'inputs': out['inputs'].double()}
+            lambda module, args, out: {**out, 'inputs': out['inputs'].to(self.dtype)}
         )
         if hasattr(model, 'teacher'):
-            model.teacher.double()
+            model.teacher.to(self.dtype)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         for module in runner.model.modules():
@@ -40,12 +43,13 @@ def train(rank: int, cfg: Config, folder: str, hooks: list, changes: dict, port:
             RANK=str(rank), WORLD_SIZE=str(ranks), LOCAL_RANK=str(rank), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port)
         )
         prepare_launcher(cfg, 'pytorch')
-    if any(isinstance(hook, Float64) for hook in hooks):
-        torch.set_default_dtype(torch.float64)
+    for hook in hooks:
+        if isinstance(hook, Comparable):
+            torch.set_default_dtype(hook.dtype)
     runner = start(cfg, folder, **changes)
     for hook in hooks:
         # Only rank 1 gets the signal.
-        if rank == ranks - 1 or isinstance(hook, Float64):
+        if rank == ranks - 1 or isinstance(hook, Comparable):
             runner.register_hook(hook)
     try:
         runner.train()
