@@ -1,4 +1,4 @@
-"""What the guards of a run cost in its steps: seeding, finite checks, the question whether to stop.
+"""What the guards of a run cost in its steps: seeding, finite checks, agreeing on a request to stop.
 
 Usage::
 
@@ -11,13 +11,13 @@ run its workers do that.
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 import torch
 from mmengine.config import Config
@@ -35,6 +35,7 @@ from hsakd_mm.engine.hooks.broken_image_hook import BrokenImageHook
 from hsakd_mm.engine.hooks.finite_hook import FiniteHook
 from hsakd_mm.engine.hooks.preemption_hook import PreemptionHook
 from hsakd_mm.engine.launch import prepare_launcher, user_errors
+from hsakd_mm.files import write_json
 from hsakd_mm.processes import ranks
 from hsakd_mm.registry import DATASETS, MODELS
 
@@ -93,18 +94,18 @@ def measure(cfg: Config) -> dict:
     for name, (owner, function) in GUARDS.items():
         timed(owner, function, phases, name)
 
-    def marked(self, *args) -> None:
+    def step_with_mark(self, *args) -> None:
         phases.start_step()
         step(self, *args)
 
-    loops._ExactLoop.step = marked
+    loops._ExactLoop.step = step_with_mark
     Runner.from_cfg(cfg).train()
     steps, guards = phases.collect()
     # From the start of one step to that of the next; the last one's end is the end of the run.
-    whole = statistics.median(steps[WARM_UP:-1])
-    each = {name: statistics.median(times[WARM_UP:-1]) for name, times in guards.items()}
-    shares = {name: 100 * value / whole for name, value in each.items()}
-    return dict(step_ms=whole, guards_ms=each, percent=shares, percent_together=sum(shares.values()))
+    step_ms = statistics.median(steps[WARM_UP:-1])
+    guards_ms = {name: statistics.median(guards[name][WARM_UP:-1]) for name in GUARDS}
+    percent = {name: 100 * value / step_ms for name, value in guards_ms.items()}
+    return dict(step_ms=step_ms, guards_ms=guards_ms, percent=percent, percent_together=sum(percent.values()))
 
 
 def main() -> None:
@@ -116,14 +117,20 @@ def main() -> None:
     parser.add_argument('--out', required=True, help='JSON file')
     parser.add_argument('--launcher', choices=['none', 'pytorch'], default='none')
     args = parser.parse_args()
-    torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', torch.get_num_threads())))
     with tempfile.TemporaryDirectory(prefix='guards') as folder:
         result = measure(prepare(args, folder))
     if ranks()[0] == 0:
         world = int(os.environ.get('WORLD_SIZE', 1))
-        result = dict(origin(), processes=world, batch=args.batch, size=args.size, steps=args.steps, **result)
-        with open(args.out, 'w') as file:
-            json.dump(result, file, indent=1)
+        result = dict(
+            origin(world),
+            processes=world,
+            threads=torch.get_num_threads(),
+            batch=args.batch,
+            size=args.size,
+            steps=args.steps,
+            **result,
+        )
+        write_json(args.out, result)
         for name, value in result['percent'].items():
             print(f'{value:7.3f} %  {name}')
         print(f'{result["percent_together"]:7.3f} %  of a step of {result["step_ms"]:.0f} ms')

@@ -17,7 +17,7 @@ def write_atomically(path: str, write: Callable) -> None:
     Raises:
         UserError: The file cannot be written (no space, no permission).
     """
-    temporary = f'{path}.{platform.node()}.{os.getpid()}.tmp'  # several nodes may share a folder
+    temporary = temporary_name(path)
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         with open(temporary, 'wb') as file:
@@ -35,10 +35,22 @@ def write_atomically(path: str, write: Callable) -> None:
             os.remove(temporary)
 
 
+def temporary_name(path: str) -> str:
+    """Where this process writes what is to be the file ``path``."""
+    return f'{path}.{platform.node()}.{os.getpid()}.tmp'  # several nodes may share a folder
+
+
 def leftovers(folder: str) -> list[str]:
-    """Temporary files of :func:`write_atomically` in this folder, of writers that were killed, or that still write."""
+    """Files in this folder by :func:`temporary_name`, except those of processes that run on this machine."""
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    return [os.path.join(folder, name) for name in names if re.fullmatch(r'.+\.\d+\.tmp', name)]
+    found = [
+        (name, re.fullmatch(r'(?:last_checkpoint|.+\.(?:pth|json|txt))\.(.+)\.(\d+)\.tmp', name)) for name in names
+    ]
+    return [
+        os.path.join(folder, name)
+        for name, of in found
+        if of and not (of[1] == platform.node() and os.path.exists(f'/proc/{of[2]}'))
+    ]
 
 
 def write_json(path: str, content: dict) -> None:

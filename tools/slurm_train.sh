@@ -52,9 +52,11 @@ while kill -0 "$step" 2> /dev/null; do # a signal ends `wait`, and not the step
     status=0
     wait "$step" || status=$?
 done
+# A job cancelled with plain `scancel`, which ends the tasks before this script, is to stay so: it is no longer RUNNING.
+runs() { [[ $(scontrol show job "$SLURM_JOB_ID" 2> /dev/null || true) == *JobState=RUNNING* ]]; }
 # SLURMD_NODENAME: in a batch job, and not in a shell of salloc, which cannot be requeued.
 # 137: srun ended a task that was slower to end than the first; the mark says that all had saved.
 if [ -n "${SLURMD_NODENAME:-}" ] && { [ "$status" = 75 ] || { [ "$status" = 137 ] && [ -e "$work_dir/preempted.json" ]; }; }; then
-    scontrol requeue "$SLURM_JOB_ID"
+    ! runs || scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$status"

@@ -14,6 +14,7 @@ from benchmarks.variants import parse, reference_weights, set_statistics
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.hsakd import HSAKD, HSAKDTeacher
 from tests.conftest import REPO
+from tests.tools.commands import python
 
 BACKBONE = dict(type='TimmBackbone', model_name='resnet18', num_classes=6)
 PREPROCESSOR = dict(type='ImagePreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
@@ -76,3 +77,12 @@ def test_an_unknown_lever_is_named() -> None:
     assert parse('amp+compile') == ('amp', {'compile'})
     with pytest.raises(UserError, match='channel_last'):
         parse('amp+channel_last')
+
+
+def test_every_guard_is_timed(tmp_path) -> None:
+    script, config = REPO / 'benchmarks/benchmark_guards.py', REPO / 'configs/hsakd/cifar100_r56_r20.py'
+    done = python(script, config, '--size', 16, '--batch', 2, '--steps', 2, '--out', 'guards.json', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / 'guards.json').read_text())
+    assert len(result['guards_ms']) == 8 and 0 < result['percent_together'] < 100
+    assert result['percent_together'] == pytest.approx(100 * sum(result['guards_ms'].values()) / result['step_ms'])

@@ -7,15 +7,15 @@ from pathlib import Path
 import torch
 
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
-from tests.faults.jobs import announced, free_port, job
+from tests.faults.jobs import free_port, job
 from tests.tools.commands import ROOT, TINY
 from tests.tools.prestarted import prestarted
 
 ONE, TWO, NODES = 'one process', 'two processes', 'two nodes'
 
 
-def tiny(where: str, *options: str, **changes: str) -> list:
-    """The words of the command, and of the one for the second node.
+def train_command(where: str, *options: str, **changes: str) -> list:
+    """The words of the command, the same on both nodes.
 
     Args:
         where (str): ``ONE``, ``TWO`` or ``NODES``.
@@ -35,14 +35,8 @@ def training(folder: Path, where: str, *options: str, port: int = 0, env=None, *
     nodes = [dict(NNODES=2, NODE_RANK=rank, MASTER_ADDR='127.0.0.2') for rank in (0, 1)] if where == NODES else [{}]
     common = dict(PORT=port or free_port(), PYTHON=prestarted(), **(env or {}))
     with ExitStack() as stack:
-        words = tiny(where, *options, **changes)
+        words = train_command(where, *options, **changes)
         yield [stack.enter_context(job(*words, cwd=folder, **common, **node)) for node in nodes]
-
-
-def waited_for(processes: list, where: str) -> None:
-    """Until every rank has printed ``waiting``; see :class:`tests.tools.tiny.WaitsForSignal`."""
-    for process in processes:
-        announced(process, 'waiting', 2 if where == TWO else 1)
 
 
 def ended(processes: list) -> tuple[list, str]:
@@ -51,7 +45,7 @@ def ended(processes: list) -> tuple[list, str]:
     return [process.returncode for process in processes], ''.join(outputs)
 
 
-def trained(folder: Path, where: str, *options: str, **changes) -> tuple[int, str]:
+def run_to_end(folder: Path, where: str, *options: str, **changes) -> tuple[int, str]:
     """Status and output of a command that runs to its end."""
     folder.mkdir(exist_ok=True)
     with training(folder, where, *options, **changes) as processes:

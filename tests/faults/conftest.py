@@ -1,6 +1,6 @@
 import pytest
 
-from tests.faults.command import NODES, ONE, TWO, trained, weights
+from tests.faults.command import NODES, ONE, TWO, run_to_end, weights
 
 
 @pytest.fixture(params=[ONE, TWO])
@@ -18,7 +18,7 @@ def undisturbed(tmp_path_factory):
         where = TWO if where == NODES else where  # as many ranks
         if where not in known:
             folder = tmp_path_factory.mktemp('undisturbed')
-            status, output = trained(folder, where, train_cfg__max_epochs=3)
+            status, output = run_to_end(folder, where, train_cfg__max_epochs=3)
             assert status == 0, output
             known[where] = weights(folder)
         return known[where]

@@ -36,7 +36,7 @@ def job(*command, cwd, **env):
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=60)  # a process that was left behind holds the pipe
 
 
 def launcher(folder: Path, processes: int = 2, **env):

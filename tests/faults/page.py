@@ -6,10 +6,10 @@ from pathlib import Path
 HEAD = """# Faults
 
 What happens to a run, tried with real processes, signals and files. This page is written by the tests in
-`tests/faults`, from what they saw:
+`tests/faults` and a few others, from what they saw:
 
 ```bash
-.venv/bin/python -m pytest tests/faults --write-faults
+.venv/bin/python -m pytest tests/faults tests/test_every_method.py tests/slurm --write-faults
 ```
 """
 

@@ -34,7 +34,7 @@ def test_asked_to_stop(number, tmp_path, seen):
 @pytest.mark.parametrize('second', [signal.SIGTERM, signal.SIGINT])
 def test_asked_twice(second, tmp_path, seen):
     os.mkfifo(tmp_path / 'gate')
-    with launcher(tmp_path) as process:
+    with launcher(tmp_path, PYTHON=sys.executable) as process:
         pids = started(process)
         process.terminate()
         announced(process, 'saving')
@@ -47,7 +47,7 @@ def test_asked_twice(second, tmp_path, seen):
 
 def test_no_time_left_to_save(tmp_path, seen):
     os.mkfifo(tmp_path / 'gate')
-    with launcher(tmp_path, HSAKD_MM_GRACE=1) as process:
+    with launcher(tmp_path, HSAKD_MM_GRACE=1, PYTHON=sys.executable) as process:
         pids = started(process)
         os.kill(pids[1], signal.SIGSTOP)
         process.terminate()

@@ -14,7 +14,7 @@ from hsakd_mm.engine.hooks.preemption_hook import MARK
 from hsakd_mm.engine.run_mark import RunMark
 from hsakd_mm.engine.work_dir_lock import GONE, only_run
 from hsakd_mm.errors import UserError
-from tests.faults.command import trained
+from tests.faults.command import run_to_end
 from tests.faults.jobs import gone
 
 
@@ -35,9 +35,9 @@ def test_second_run_is_refused(where, tmp_path, seen):
     folder = tmp_path / 'run'
     folder.mkdir()
     with only_run(str(folder)):
-        status, output = trained(tmp_path, where)
-        (said,) = (line for line in output.splitlines() if line.startswith('error: '))
+        status, output = run_to_end(tmp_path, where)
         assert status == 2 and 'Traceback' not in output, output
+        (said,) = (line for line in output.splitlines() if line.startswith('error: '))
         assert all(word in said for word in ('in use by another run', f'process {os.getpid()} on', 'since')), said
         left = {file.name for file in folder.iterdir()}
     assert left == {'.lock-1'}  # the second wrote nothing
@@ -101,7 +101,9 @@ def test_exactly_one_of_many_takes_over(tmp_path, seen):
             start.join(30)
         assert results.get(timeout=5) and results.empty()
         assert not list(tmp_path.glob('.lock-*'))
-    seen('two runs in one work directory', 'eight starts at once find a dead lock', 'exactly one runs')
+    seen(
+        'two runs in one work directory', 'eight starts at once find a dead lock', 'exactly one runs', 'eight processes'
+    )
 
 
 def checkpoint(folder, name='epoch_1.pth') -> None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from hsakd_mm.processes import REQUEUE
-from tests.faults.command import NODES, ONE, TWO, ended, trained, training, waited_for, weights
+from tests.faults.command import NODES, ONE, TWO, ended, run_to_end, training, weights
 from tests.faults.exact import assert_same
+from tests.faults.jobs import announced
 
 KEPT = dict(train_cfg__max_epochs=3, default_hooks__checkpoint__max_keep_ckpts=1)
 
@@ -26,10 +27,11 @@ def test_asked_to_stop(where, moment, number, tmp_path, undisturbed, seen) -> No
     """The signal goes to the command, with two nodes to one of them."""
     changes = hooked(tmp_path, type='WaitsForSignal', epoch=1, validation=moment == 'validation')
     with training(tmp_path, where, **changes) as processes:
-        waited_for(processes, where)
+        for process in processes:
+            announced(process, 'waiting', 2 if where == TWO else 1)
         processes[-1].send_signal(number)
-        if where == NODES:  # which agree at the next step; here the other waits for a signal of its own
-            processes[0].send_signal(signal.SIGUSR1)
+        announced(processes[-1], 'received', 2 if where == TWO else 1)
+        (tmp_path / 'flag').unlink()  # the other node's rank goes on without a signal
         statuses, output = ended(processes)
     assert set(statuses) == {REQUEUE} and 'Traceback' not in output, output
     assert (
@@ -38,8 +40,7 @@ def test_asked_to_stop(where, moment, number, tmp_path, undisturbed, seen) -> No
             tmp_path / 'run' / (tmp_path / 'run/last_checkpoint').read_text().rpartition('/')[2], weights_only=False
         )['meta']['iter']
     )
-    (tmp_path / 'flag').unlink()
-    status, output = trained(tmp_path, where, **changes)
+    status, output = run_to_end(tmp_path, where, **changes)
     assert status == 0 and 'asked to stop before its end' in output, output
     if moment == 'validation':
         assert 'Epoch(val) [2]' in output  # made up
@@ -51,11 +52,11 @@ def test_asked_to_stop(where, moment, number, tmp_path, undisturbed, seen) -> No
 
 
 def test_another_experiment_is_refused(where, tmp_path, seen) -> None:
-    assert trained(tmp_path, where, train_cfg__max_epochs=1)[0] == 0
+    assert run_to_end(tmp_path, where, train_cfg__max_epochs=1)[0] == 0
     before = (tmp_path / 'run/epoch_1.pth').read_bytes()
-    status, output = trained(tmp_path, where, '--resume', optim_wrapper__optimizer__momentum=0.5)
-    (said,) = (line for line in output.splitlines() if line.startswith('error: '))
+    status, output = run_to_end(tmp_path, where, '--resume', optim_wrapper__optimizer__momentum=0.5)
     assert status == 2 and 'Traceback' not in output, output
+    (said,) = (line for line in output.splitlines() if line.startswith('error: '))
     assert 'momentum was 0.9 and is 0.5' in said and (tmp_path / 'run/epoch_1.pth').read_bytes() == before
     seen('`--resume` as another experiment', 'another momentum, by command', 'one sentence, status 2', where)
 
@@ -63,12 +64,12 @@ def test_another_experiment_is_refused(where, tmp_path, seen) -> None:
 @pytest.mark.parametrize('moment', ['half', 'whole', 'place'])
 def test_killed_while_saving(where, moment, tmp_path, undisturbed, seen) -> None:
     changes = hooked(tmp_path, type='KilledWhileSaving', name='epoch_2.pth', moment=moment)
-    status, output = trained(tmp_path, where, **changes)
+    status, output = run_to_end(tmp_path, where, **changes)
     assert status not in (0, REQUEUE), output
     assert torch.load(tmp_path / 'run/epoch_1.pth', weights_only=False)['meta']['epoch'] == 1
     assert bool(list((tmp_path / 'run').glob('epoch_2.pth.*.tmp'))) == (moment != 'place')
     (tmp_path / 'flag').unlink()
-    status, output = trained(tmp_path, where, '--resume', **changes)
+    status, output = run_to_end(tmp_path, where, '--resume', **changes)
     assert status == 0, output
     assert_same(weights(tmp_path), undisturbed(where))
     left = {path.name for path in (tmp_path / 'run').iterdir() if path.is_file()}

@@ -7,7 +7,7 @@ import torch
 
 from hsakd_mm.checkpoints.work_dir import last_checkpoint, move_run_aside, require_unused
 from hsakd_mm.errors import UserError
-from tests.faults.command import trained
+from tests.faults.command import run_to_end
 from tests.tools.commands import ROOT, TINY, python
 from tests.tools.tiny import TinyModel
 
@@ -31,7 +31,7 @@ def run(finished, tmp_path):
 def test_pointer_missing(where, run, tmp_path, seen) -> None:
     (run / 'last_checkpoint').unlink()
     (run / 'epoch_3.pth').write_text('cut off while it was written')
-    status, output = trained(tmp_path, where, '--resume', train_cfg__max_epochs=3)
+    status, output = run_to_end(tmp_path, where, '--resume', train_cfg__max_epochs=3)
     assert status == 0, output
     assert output.count('last_checkpoint is missing: taking epoch_2.pth, the newest that can') == 1
     assert torch.load(run / 'epoch_3.pth', weights_only=False)['meta']['epoch'] == 3
@@ -41,9 +41,9 @@ def test_pointer_missing(where, run, tmp_path, seen) -> None:
 
 def test_fresh_start_is_refused(where, run, tmp_path, seen) -> None:
     before = {path.name: path.read_bytes() for path in run.glob('*') if path.is_file()}
-    status, output = trained(tmp_path, where)
-    (said,) = (line for line in output.splitlines() if line.startswith('error: '))
+    status, output = run_to_end(tmp_path, where)
     assert status == 2 and 'Traceback' not in output, output
+    (said,) = (line for line in output.splitlines() if line.startswith('error: '))
     assert all(word in said for word in ('3 files of another', 'epoch_1.pth', '--resume', '--work-dir', '--overwrite'))
     assert {path.name: path.read_bytes() for path in run.glob('*') if path.is_file()} == before
     seen(ROW, 'a start without `--resume` in the folder of a finished run', 'refused; no file was touched', where)
@@ -52,7 +52,7 @@ def test_fresh_start_is_refused(where, run, tmp_path, seen) -> None:
 def test_overwrite_moves_aside(where, run, tmp_path, seen) -> None:
     before = {path.name: path.read_bytes() for path in run.glob('*.pth')}
     (run / 'mine.txt').write_text('stays')
-    status, output = trained(tmp_path, where, '--overwrite', train_cfg__max_epochs=1)
+    status, output = run_to_end(tmp_path, where, '--overwrite', train_cfg__max_epochs=1)
     assert status == 0, output
     assert {path.name: path.read_bytes() for path in (tmp_path / 'run.old1').glob('*.pth')} == before
     assert sorted(path.name for path in run.glob('*.pth')) == ['epoch_1.pth'] and (run / 'mine.txt').exists()

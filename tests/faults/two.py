@@ -8,6 +8,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from torch import nn
 
+from hsakd_mm import processes
+from hsakd_mm.engine.forked import starts_image_workers
 from hsakd_mm.engine.launch import prepare_launcher
 from tests.faults.exact import start
 from tests.faults.jobs import free_port
@@ -38,6 +40,8 @@ class Comparable(Hook):
 def train(rank: int, cfg: Config, folder: str, hooks: list, changes: dict, port: int, ranks: int) -> None:
     """Train one rank; ends with the status that the run ends with."""
     torch.set_num_threads(1)
+    starts_image_workers(False)  # whatever this process was forked from
+    processes._cpu_group.clear()
     if ranks > 1:
         os.environ.update(
             RANK=str(rank), WORLD_SIZE=str(ranks), LOCAL_RANK=str(rank), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port)
@@ -60,11 +64,13 @@ def train(rank: int, cfg: Config, folder: str, hooks: list, changes: dict, port:
 def run(cfg: Config, folder, *hooks, ranks: int = 2, **changes) -> list[int]:
     """Exit statuses of the ranks."""
     port = free_port()
-    context = multiprocessing.get_context('fork')  # imports take longer than the training
+    context = multiprocessing.get_context(
+        'spawn' if torch.cuda.is_initialized() else 'fork'
+    )  # imports take longer than the training
     args = (cfg, str(folder), hooks, changes, port, ranks)
-    processes = [context.Process(target=train, args=(rank, *args)) for rank in range(ranks)]
-    for process in processes:
+    started = [context.Process(target=train, args=(rank, *args)) for rank in range(ranks)]
+    for process in started:
         process.start()
-    for process in processes:
+    for process in started:
         process.join()
-    return [process.exitcode for process in processes]
+    return [process.exitcode for process in started]

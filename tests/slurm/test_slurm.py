@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.slurm,
     pytest.mark.skipif(not answers(), reason='no Slurm controller answers here: bash tests/slurm/start.sh starts one'),
 ]
-ROW = 'Slurm: two tasks of slurm_train.sh in a batch job'
+ROW = 'Slurm: slurm_train.sh in a batch job'
 
 
 class Job:
@@ -83,8 +83,8 @@ def test_requeued_and_resumed(tmp_path, seen) -> None:
     job.cancel()
     state = job.ends()
     assert 'Restarts=1' in state
-    seen(ROW, 'scancel --signal=USR1', 'status 75, requeued by the script, resumed at the same step')
-    seen(ROW, 'scancel', f'{state.split()[0]}; both tasks gone')
+    seen(ROW, 'scancel --signal=USR1', 'status 75, requeued by the script, resumed at the same step', 'two tasks')
+    seen(ROW, 'scancel', f'{state.split()[0]}; both tasks gone', 'two tasks')
 
 
 def test_before_the_time_limit(tmp_path, seen) -> None:
@@ -93,7 +93,7 @@ def test_before_the_time_limit(tmp_path, seen) -> None:
     job.wait_for('Going on with the run')
     job.cancel()
     assert 'Restarts=1' in job.ends()
-    seen(ROW, '--time=1 --signal=USR1@40', 'status 75 before the limit, requeued, resumed')
+    seen(ROW, '--time=1 --signal=USR1@40', 'status 75 before the limit, requeued, resumed', 'two tasks')
 
 
 def test_a_failing_task(tmp_path, seen) -> None:
@@ -101,4 +101,9 @@ def test_a_failing_task(tmp_path, seen) -> None:
     state = job.ends()
     assert 'FAILED' in state and 'ExitCode=2:0' in state and 'Restarts=0' in state, state
     assert 'sample 1 cannot be read' in job.log.read_text()
-    seen(ROW, 'one of two tasks cannot read its data', 'its sentence, the other ended, status 2, not requeued')
+    seen(
+        ROW,
+        'one of two tasks cannot read its data',
+        'its sentence, the other ended, status 2, not requeued',
+        'two tasks',
+    )

@@ -152,7 +152,6 @@ def become(request: dict, files: list, client: str) -> None:
     paths = os.environ.get('PYTHONPATH', '').split(os.pathsep)
     first = os.getcwd() if module else os.path.dirname(os.path.abspath(args[0]))
     sys.path[:] = [first, *filter(None, paths), *sys.path[1:]]
-    os.environ.pop('HSAKD_MM_PARENT', None)  # its parent is the server
     if os.environ.get('PYTHONUNBUFFERED'):
         sys.stdout.reconfigure(write_through=True)  # type: ignore[attr-defined]
     status = 0

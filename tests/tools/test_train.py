@@ -75,9 +75,13 @@ def test_what_tests_start_takes_ctrl_c(tmp_path):
 def test_tests_run_in_a_background_job():
     """A shell has its background jobs ignore Ctrl-C, which would be handed down to all that they start."""
     if (child := os.fork()) == 0:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        runpy.run_path(str(ROOT / 'tests/conftest.py'))
-        os._exit(signal.getsignal(signal.SIGINT) is not signal.default_int_handler)
+        status = 1
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            runpy.run_path(str(ROOT / 'tests/conftest.py'))
+            status = int(signal.getsignal(signal.SIGINT) is not signal.default_int_handler)
+        finally:
+            os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
 
 

@@ -82,7 +82,9 @@ class Refusing(Hook):
 
 @HOOKS.register_module()
 class WaitsForSignal(Hook):
-    """Prints ``waiting RANK`` within a step or a batch of a validation, and goes on when a signal has come.
+    """Waits in the first step, or the first batch of the validation, until a signal has come.
+
+    Prints ``waiting RANK``, and ``received RANK`` if a signal has come.
 
     Args:
         flag (str): Only while this file exists.
@@ -96,20 +98,27 @@ class WaitsForSignal(Hook):
         self.flag, self.epoch, self.validation = flag, epoch, validation
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        if not self.validation and runner.epoch == self.epoch and batch_idx == 1:
+        if not self.validation and runner.epoch == self.epoch and batch_idx == 0:
             self._wait()
 
     def before_val_iter(self, runner, batch_idx, data_batch=None) -> None:
-        if self.validation and runner.epoch == self.epoch + 1 and batch_idx == 1:
+        if self.validation and runner.epoch == self.epoch + 1 and batch_idx == 0:
             self._wait()
 
     def _wait(self) -> None:
-        if os.path.exists(self.flag):
-            reader, writer = os.pipe2(os.O_NONBLOCK)
-            signal.set_wakeup_fd(writer)
-            os.write(1, f'waiting {ranks()[0]}\n'.encode())
-            select.select([reader], [], [])
-            signal.set_wakeup_fd(-1)
+        if not os.path.exists(self.flag):
+            return
+        reader, writer = os.pipe2(os.O_NONBLOCK)
+        signal.set_wakeup_fd(writer)
+        os.write(1, f'waiting {ranks()[0]}\n'.encode())
+        received: list = []
+        while not received and os.path.exists(self.flag):
+            received = select.select([reader], [], [], 0.1)[0]
+        if received:
+            os.write(1, f'received {ranks()[0]}\n'.encode())
+        signal.set_wakeup_fd(-1)
+        os.close(reader)
+        os.close(writer)
 
 
 @HOOKS.register_module()

@@ -1,13 +1,13 @@
 """Checkpoints from which a run goes on exactly, none of which is removed before its successor is written."""
 
 import os
-from contextlib import suppress
 from typing import Any
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook
 
 from hsakd_mm.engine import rank_states
+from hsakd_mm.engine.failed_step import FOLDER
 from hsakd_mm.files import leftovers
 from hsakd_mm.registry import HOOKS
 
@@ -34,10 +34,12 @@ class ExactCheckpointHook(CheckpointHook):
             rank_states.restore(runner, states)
             runner.train_loop.buffers_differ = any(key.startswith('buffer.') for key in states[0])
         if is_main_process():
-            for folder in {str(self.out_dir), runner.work_dir}:
+            for folder in {str(self.out_dir), runner.work_dir, os.path.join(runner.work_dir, FOLDER)}:
                 for leftover in leftovers(folder):
-                    with suppress(FileNotFoundError):
+                    try:
                         os.remove(leftover)
+                    except FileNotFoundError:  # another node's, which has just put it in place
+                        continue
                     runner.logger.info(f'Removed {leftover}, which a killed run had not finished.')
 
     def save_interim(self, runner, epoch: int, step: int) -> str:
