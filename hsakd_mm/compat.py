@@ -31,6 +31,7 @@
 import os
 import pickle
 import pkgutil
+import platform
 import sys
 import warnings
 from importlib.util import find_spec
@@ -51,7 +52,6 @@ from mmengine.runner import runner as _runner
 from mmengine.utils import digit_version
 from mmengine.utils.dl_utils import hub as _hub
 
-from hsakd_mm.files import temporary_name
 from hsakd_mm.literals import only_values
 from hsakd_mm.plain_pickle import load_plain
 
@@ -109,7 +109,7 @@ def _put(self, obj: bytes, filepath) -> None:
         with open(path, 'wb') as file:
             file.write(obj)
         return
-    temporary = temporary_name(path)
+    temporary = f'{path}.{platform.node()}.{os.getpid()}.tmp'  # as hsakd_mm.files.temporary_name
     try:
         with open(temporary, 'wb') as file:
             file.write(obj)

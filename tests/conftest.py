@@ -56,7 +56,7 @@ def own_scope_and_logger(monkeypatch) -> None:
 
 @pytest.fixture
 def seen(record_property):
-    """``seen(row, injected, outcome, where, method)`` adds a line to docs/faults.md (``--write-faults``) if the test passes."""
+    """``seen(row, injected, outcome, where, method)`` adds a line to docs/faults.md if the test passes."""
 
     def record(row: str, injected: str, outcome: str, where: str = 'one process', method: str = '') -> None:
         record_property('fault', (row, injected, outcome, where, method))
