@@ -5,6 +5,8 @@
 # `scancel --signal=USR1 JOB`, or some time before the limit if told so. In a batch job this script then requeues it:
 #
 #   sbatch --requeue --signal=USR1@120 --ntasks=8 --wrap 'bash tools/slurm_train.sh PARTITION JOB CONFIG WORK_DIR'
+#
+# A job that is cancelled by plain `scancel`, or runs into its limit without `--signal`, has saved but is not requeued.
 set -euo pipefail
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
