@@ -34,7 +34,7 @@ def test_asked_to_stop(number, tmp_path, seen):
 @pytest.mark.parametrize('second', [signal.SIGTERM, signal.SIGINT])
 def test_asked_twice(second, tmp_path, seen):
     os.mkfifo(tmp_path / 'gate')
-    with launcher(tmp_path, PYTHON=sys.executable) as process:
+    with launcher(tmp_path) as process:
         pids = started(process)
         process.terminate()
         announced(process, 'saving')

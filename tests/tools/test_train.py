@@ -5,12 +5,12 @@ import os
 import runpy
 import signal
 import subprocess
-import sys
 
 import pytest
 import torch
 
 from tests.tools.commands import ROOT, TINY, assert_sentence, environment, python
+from tests.tools.prestarted import prestarted
 
 TRAIN, TEST = ROOT / 'tools' / 'train.py', ROOT / 'tools' / 'test.py'
 
@@ -88,7 +88,7 @@ def test_tests_run_in_a_background_job():
 def test_interrupt_and_resume(trained, tmp_path):
     os.mkfifo(tmp_path / 'gate')
     process = subprocess.Popen(
-        [sys.executable, TRAIN, TINY, '--amp', '--cfg-options', f'train_dataloader.dataset.gate={tmp_path / "gate"}'],
+        [prestarted(), TRAIN, TINY, '--amp', '--cfg-options', f'train_dataloader.dataset.gate={tmp_path / "gate"}'],
         cwd=tmp_path,
         env=environment(),
         text=True,
