@@ -35,6 +35,7 @@ from hsakd_mm.engine.hooks.broken_image_hook import BrokenImageHook
 from hsakd_mm.engine.hooks.finite_hook import FiniteHook
 from hsakd_mm.engine.hooks.preemption_hook import PreemptionHook
 from hsakd_mm.engine.launch import prepare_launcher, user_errors
+from hsakd_mm.errors import UserError
 from hsakd_mm.files import write_json
 from hsakd_mm.processes import ranks
 from hsakd_mm.registry import DATASETS, MODELS
@@ -69,7 +70,9 @@ class RandomImages:
 
 def prepare(args: argparse.Namespace, folder: str) -> Config:
     cfg = Config.fromfile(args.config)
-    hook = cfg.default_hooks.distillation
+    hook = cfg.get('default_hooks', {}).get('distillation')
+    if hook is None:
+        raise UserError(f'a config with a DistillationHook was expected, and {args.config} has none: name a student.')
     hook.update(checkpoint=os.path.join(folder, 'teacher.pth'), check=False)
     torch.manual_seed(0)
     torch.save(dict(state_dict=MODELS.build(dict(hook.teacher)).state_dict()), hook.checkpoint)

@@ -41,7 +41,10 @@ def temporary_name(path: str) -> str:
 
 
 def leftovers(folder: str) -> list[str]:
-    """Files in this folder by :func:`temporary_name`, except those of processes that run on this machine."""
+    """Files in this folder by :func:`temporary_name` that no other running process of this machine can be writing.
+
+    This process is writing none; in a container that was started again it has the pid of the one that was killed.
+    """
     names = os.listdir(folder) if os.path.isdir(folder) else []
     found = [
         (name, re.fullmatch(r'(?:last_checkpoint|.+\.(?:pth|json|txt))\.(.+)\.(\d+)\.tmp', name)) for name in names
@@ -49,7 +52,7 @@ def leftovers(folder: str) -> list[str]:
     return [
         os.path.join(folder, name)
         for name, of in found
-        if of and not (of[1] == platform.node() and os.path.exists(f'/proc/{of[2]}'))
+        if of and not (of[1] == platform.node() and int(of[2]) != os.getpid() and os.path.exists(f'/proc/{of[2]}'))
     ]
 
 

@@ -59,6 +59,10 @@ runs() { [[ $(scontrol show job "$SLURM_JOB_ID" 2> /dev/null || true) == *JobSta
 # SLURMD_NODENAME: in a batch job, and not in a shell of salloc, which cannot be requeued.
 # 137: srun ended a task that was slower to end than the first; the mark says that all had saved.
 if [ -n "${SLURMD_NODENAME:-}" ] && { [ "$status" = 75 ] || { [ "$status" = 137 ] && [ -e "$work_dir/preempted.json" ]; }; }; then
-    ! runs || scontrol requeue "$SLURM_JOB_ID"
+    if runs; then
+        scontrol requeue "$SLURM_JOB_ID"
+    else
+        echo "Slurm is ending job $SLURM_JOB_ID, which is not requeued; the same command goes on with the run." >&2
+    fi
 fi
 exit "$status"

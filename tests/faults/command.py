@@ -30,10 +30,10 @@ def train_command(where: str, *options: str, **changes: str) -> list:
 
 
 @contextmanager
-def training(folder: Path, where: str, *options: str, port: int = 0, env=None, **changes: str):
+def training(folder: Path, where: str, *options: str, **changes: str):
     """The running commands, in ``folder``: one, or with two nodes two."""
     nodes = [dict(NNODES=2, NODE_RANK=rank, MASTER_ADDR='127.0.0.2') for rank in (0, 1)] if where == NODES else [{}]
-    common = dict(PORT=port or free_port(), PYTHON=prestarted(), **(env or {}))
+    common = dict(PORT=free_port(), PYTHON=prestarted())
     with ExitStack() as stack:
         words = train_command(where, *options, **changes)
         yield [stack.enter_context(job(*words, cwd=folder, **common, **node)) for node in nodes]
