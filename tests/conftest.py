@@ -13,14 +13,14 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from tests.faults.page import FaultPage
-from tests.tools.prestarted import leave_texts_of_configs
+from tests.tools.prestarted import leave_out_what_takes_long
 from tests.trained_backbones import write_checkpoint
 
 REPO = Path(__file__).parent.parent
 
 # A shell has its background jobs ignore Ctrl-C, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-leave_texts_of_configs()
+leave_out_what_takes_long()
 # Seconds that torch waits for each worker of a loader which, after an error, the garbage collector finds.
 torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.5
 

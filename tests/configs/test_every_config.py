@@ -22,7 +22,7 @@ from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from tests.configs.catalog import CONFIGS, REPO, backbone_configs, inherit, load
 
 BATCH, STEPS = 2, 2
-SMALLER = {224: 64, 256: 72}  # pixels
+SMALLER = {224: 32, 256: 40, 32: 16}  # pixels
 
 # One of each method also writes checkpoints and texts, as a run does; the others save the time.
 IN_FULL = (
@@ -75,9 +75,9 @@ def few_images(loader: dict, classes: int, request) -> None:
         dataset.data_root = str(request.getfixturevalue('imagenet'))
         # In place of a set of fewer classes, as many of its folders.
         dataset.metainfo = dict(classes=[f'n{label:08d}' for label in range(classes)])
-        for transform in dataset.pipeline:
-            if 'size' in transform:
-                transform.size = SMALLER[transform.size]
+    for transform in dataset.pipeline:
+        if 'size' in transform:
+            transform.size = SMALLER[transform.size]
 
 
 @contextmanager

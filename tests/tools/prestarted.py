@@ -24,6 +24,7 @@ import tempfile
 import threading
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 CLIENT = """#!{python} -SE
 import json, os, signal, socket, sys
@@ -54,11 +55,17 @@ os._exit(status)
 """
 
 
-def leave_texts_of_configs() -> None:
-    """Configs are written out often, and laying out their text takes longer than what the tests do with them."""
+def leave_out_what_takes_long() -> None:
+    """Of mmengine: the layout of a config's text, a search for garbage at each data set that is built, and reading
+    all of mmdet's metafiles for each base of a config."""
     import mmengine.config.config
+    import mmengine.config.utils
+    import mmengine.dataset.base_dataset
 
     mmengine.config.config.FormatCode = lambda text, **_: (text, True)
+    mmengine.config.config.is_installed = cache(mmengine.config.config.is_installed)
+    mmengine.config.utils.load = cache(mmengine.config.utils.load)
+    mmengine.dataset.base_dataset.gc = SimpleNamespace(collect=lambda: 0)
 
 
 @cache
@@ -85,8 +92,10 @@ def serve(address: str, client: str) -> None:
     import mmengine.runner  # noqa: F401
     import timm  # noqa: F401
     import torchvision  # noqa: F401
+    from mmengine.config import Config
 
-    leave_texts_of_configs()
+    leave_out_what_takes_long()
+    Config._get_cfg_path('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', '')  # mmdet's metafiles are remembered
     gc.collect()
     gc.freeze()  # see tests/conftest.py
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
