@@ -15,6 +15,7 @@ from hsakd_mm.experiments.run_bench import run_bench
 from hsakd_mm.experiments.schedule import run_all
 from hsakd_mm.registry import MODELS
 from tests.conftest import REPO
+from tests.undrawn import undrawn
 
 needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None, reason='mmdet is not installed')
 VEHICLES = REPO / 'configs' / 'bench' / 'vehicles'
@@ -144,7 +145,9 @@ def test_the_plan_that_ships(scale, width) -> None:
         for model in models:
             model.pop('checkpoint', None)
             model.pop('frozen_backbone', None)
-            for backbone in MODELS.build(model).backbones:
+            with undrawn():
+                built = MODELS.build(model)
+            for backbone in built.backbones:
                 assert backbone.channels[-1] == width
                 assert backbone.num_classes in (47, 3 * 47)  # CSS: for each branch
         assert len(run.cfg.train_dataloader.dataset.metainfo.classes) == 47

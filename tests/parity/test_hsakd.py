@@ -1,7 +1,6 @@
 """HSAKD against numbers of the reference implementation, in float64 to 1e-6 relative."""
 
 import json
-from unittest.mock import patch
 
 import pytest
 import torch
@@ -9,6 +8,7 @@ import torch
 from hsakd_mm.checkpoints.upstream import from_upstream
 from hsakd_mm.models.distillers.hsakd import HSAKD, HSAKDTeacher
 from hsakd_mm.models.distillers.hssakd import HSSAKDOnline
+from tests.undrawn import undrawn
 
 from .fill import fill_tensor, images, labels
 from .networks import BACKBONES
@@ -43,7 +43,7 @@ def backbone_of(case: dict, role: str) -> dict:
 
 def fill(make, weights: dict):
     """``make()`` with ``weights``, which stay as they are: training changes only the statistics."""
-    with patch.multiple(torch.Tensor, uniform_=not_drawn, normal_=not_drawn):
+    with undrawn():
         model = make()
     statistics = {name for name, _ in model.named_buffers()}
     weights = from_upstream(weights)
@@ -51,10 +51,6 @@ def fill(make, weights: dict):
         {key: value.clone() if key in statistics else value for key, value in weights.items()}, assign=True
     )
     return model
-
-
-def not_drawn(tensor, *args, **kwargs):
-    return tensor.zero_()
 
 
 def batch(case: dict) -> tuple:

@@ -90,6 +90,9 @@ def serve(address: str, client: str) -> None:
     import cv2  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
     import mmengine.runner  # noqa: F401
+    import pycocotools.mask  # noqa: F401
+    import scipy.stats  # noqa: F401
+    import sklearn.gaussian_process  # noqa: F401
     import timm  # noqa: F401
     import torchvision  # noqa: F401
     from mmengine.config import Config
