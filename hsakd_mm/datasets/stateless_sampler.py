@@ -51,6 +51,8 @@ class StatelessBatchSampler(BatchSampler):
 
     Attributes:
         epoch (int): Of the next iteration. Set by :meth:`start_at`.
+        crops (int | None): As many augmentations of an image take turns: epoch e has that of epoch ``e % crops``.
+            None: each epoch has its own.
         recent (dict): Number of the batch in the iteration, to its indices; the last 4,096.
     """
 
@@ -68,7 +70,8 @@ class StatelessBatchSampler(BatchSampler):
             self.batches = CURRENT.build(dict(batch_sampler), default_args=dict(sampler=sampler, batch_size=batch_size))
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
         self.seed = seed
-        self.recent: OrderedDict[int, list] = OrderedDict()
+        self.crops: int | None = None
+        self.recent: OrderedDict[int, SeededIndices] = OrderedDict()
         self.start_at()
 
     def reseed(self, seed: int) -> None:
@@ -91,10 +94,10 @@ class StatelessBatchSampler(BatchSampler):
     def __iter__(self) -> Iterator[SeededIndices]:
         self.recent.clear()
         for number, (epoch, indices) in islice(enumerate(self._from_the_start()), self.first, None):
-            self.recent[number] = indices
+            self.recent[number] = SeededIndices(indices, self.seed, epoch % self.crops if self.crops else epoch)
             if len(self.recent) > REMEMBERED:
                 self.recent.popitem(last=False)
-            yield SeededIndices(indices, self.seed, epoch)
+            yield self.recent[number]
 
     def _from_the_start(self) -> Iterator[tuple]:
         images, size = self.batch_size * get_world_size(), len(getattr(self.sampler, 'dataset', self.sampler))

@@ -151,14 +151,17 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
             torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
         _join(**options)
     # Gradients are read where they were reduced, without a copy. MMDetection's models leave out parameters in some
-    # steps; ours use the same in all, and with accumulation some steps reduce none.
+    # steps; ours use the same in all, unless branches are left out in some; with accumulation some steps reduce none.
+    partial = (cfg.get('model') or {}).get('branch_interval', 1) != 1
     same = (
-        cfg.get('default_scope') == 'hsakd_mm' and (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1) == 1
+        cfg.get('default_scope') == 'hsakd_mm'
+        and (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1) == 1
+        and not partial
     )
     cfg.model_wrapper_cfg = {
         'type': 'MMDistributedDataParallel',
         'broadcast_buffers': False,
-        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        'find_unused_parameters': cfg.get('find_unused_parameters', partial),
         'gradient_as_bucket_view': True,
         'static_graph': same and not cfg.get('find_unused_parameters'),
         **(cfg.get('model_wrapper_cfg') or {}),

@@ -56,7 +56,12 @@ class _ExactLoop(BaseLoop):
         Returns:
             list[int] | None: None for a batch long before the last one.
         """
-        return self.sampler.recent.get(batch)
+        seeded = self.sampler.recent.get(batch)
+        return None if seeded is None else seeded[:]  # going through it would seed the generators
+
+    def batch_crop(self, batch: int) -> int:
+        """Number of the augmentation of a recent batch: the epoch, modulo ``sampler.crops`` if that is set."""
+        return self.sampler.recent[batch].epoch
 
     def step(self, batch_idx: int, data_batch) -> None:
         """One training step, as in mmengine's loops, with its own random numbers."""

@@ -20,6 +20,7 @@ The file is Python, read by mmengine::
 ``options``             Changes to the config as by ``--cfg-options``, of one run or, beside ``runs``, of all.
 ``metric``              What a run is judged by where it is not ``accuracy/top1``.
 ``row=False``           The run is in the JSON report only.
+``curve``               Of a run: the method that it is a point of, in a picture of accuracy against cost.
 ``measure='test'``      Top-1 is that of the last checkpoint on the test set; by default the last validation's.
 ``detector``            ``config`` (beside the file) and ``seeds`` of the detector; see :mod:`.bench_detectors`.
 ``prepare``             A tool that makes the data, as ``dict(title=..., command=[...], produces=FILE)``.
@@ -44,7 +45,7 @@ from .pretraining import PretrainingRun
 from .stage import Stage
 
 SMOKE = '**Smoke run: one epoch on a few images. The numbers mean nothing.**'
-_KEYS = {'name', 'config', 'seeds', 'needs', 'metric', 'row', 'options'}
+_KEYS = {'name', 'config', 'seeds', 'needs', 'metric', 'row', 'options', 'curve'}
 _FILE_KEYS = {
     *('runs', 'title', 'baseline', 'notes', 'work_dir', 'seeds', 'options', 'measure', 'prepare', 'detector'),
     *('filename', 'custom_imports'),
@@ -159,8 +160,8 @@ class Bench:
             command = [tool('test.py'), config, checkpoint, '--out', out, '--work-dir', os.path.dirname(out)]
             command += ['--cfg-options', *words] if words else []
             test = Stage(os.path.dirname(out), f'{title}: test set', command, out, [config], [checkpoint])
-        metric = entry.get('metric', 'accuracy/top1')
-        return PretrainingRun(name, seed, config, cfg, stage, checkpoint, metric, needs, entry.get('row', True), test)
+        metric, row = entry.get('metric', 'accuracy/top1'), entry.get('row', True)
+        return PretrainingRun(name, seed, config, cfg, stage, checkpoint, metric, needs, row, entry.get('curve'), test)
 
     def _preparation(self, entry: dict | None) -> Stage | None:
         if entry is None:

@@ -12,8 +12,9 @@ from mmengine.config import Config
 from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.engine.scalars import read_curve, read_logs
 from hsakd_mm.errors import UserError
+from hsakd_mm.evaluation.training_cost import train_size, training_macs
 from hsakd_mm.files import read_json, write_json
-from hsakd_mm.registry import MODELS
+from hsakd_mm.registry import DATASETS, MODELS
 
 from .provenance import provenance
 from .stage import Stage
@@ -33,6 +34,7 @@ class PretrainingRun:
         metric (str): What it is judged by.
         needs_by_option (dict[str, PretrainingRun]): Options of the config that get another run's checkpoint.
         row (bool): Whether the table and the picture show it.
+        curve (str | None): The method whose curve of cost against accuracy it is a point of.
         test (Stage | None): Measures the checkpoint on the test set, where that is what counts.
         command (str): As the user typed it, for the report.
     """
@@ -46,6 +48,7 @@ class PretrainingRun:
     metric: str = 'accuracy/top1'
     needs_by_option: dict = field(default_factory=dict)
     row: bool = True
+    curve: str | None = None
     test: Stage | None = None
     command: str = ''
 
@@ -93,9 +96,34 @@ class PretrainingRun:
 
     def _write_origin(self) -> None:
         content = dict(
-            provenance(self.command, self.seed), threads=torch.get_num_threads(), config_sha256=self.config_sha256()
+            provenance(self.command, self.seed),
+            threads=torch.get_num_threads(),
+            config_sha256=self.config_sha256(),
+            macs=self.count_macs(),
         )
         write_json(os.path.join(self.stage.folder, 'origin.json'), content)
+
+    def count_macs(self) -> float:
+        """Multiply-adds of the whole training, without those of its teacher."""
+        cfg = self.with_checkpoints()
+        images = len(DATASETS.build(dict(cfg.train_dataloader.dataset, verify=False)))
+        return training_macs(cfg, train_size(cfg)) * images * cfg.train_cfg.max_epochs
+
+    def teachers_macs(self) -> float | None:
+        """Those of the runs that it needs, and of the ones that these need; None where one is not known."""
+        needed: dict = {}
+        waiting = list(self.needs)
+        while waiting:
+            run = waiting.pop()
+            needed[run.title] = run.origin().get('macs')
+            waiting += run.needs
+        return None if None in needed.values() else sum(needed.values())
+
+    def with_checkpoints(self) -> Config:
+        """Its config, with those of the runs that it needs."""
+        cfg = copy.deepcopy(self.cfg)
+        cfg.merge_from_dict({option: need.checkpoint for option, need in self.needs_by_option.items()})
+        return cfg
 
     def origin(self) -> dict:
         """Where and by which command it was made; empty where nothing tells."""
@@ -142,6 +170,9 @@ def _result(run: PretrainingRun) -> dict:
         name=run.name,
         seed=run.seed,
         row=run.row,
+        curve_of=run.curve,
+        macs=origin.get('macs'),
+        teachers_macs=run.teachers_macs(),
         metric=run.metric,
         top1=run.top1(),
         epochs=curve[-1][0],
@@ -160,9 +191,7 @@ def _result(run: PretrainingRun) -> dict:
 
 def _count(run: PretrainingRun) -> tuple[int, int]:
     """Number of parameters of the (first) backbone, and of everything that is trained."""
-    cfg = copy.deepcopy(run.cfg)  # with the checkpoints: a frozen teacher is not built without
-    cfg.merge_from_dict({option: need.checkpoint for option, need in run.needs_by_option.items()})
-    model = MODELS.build(cfg.model)
+    model = MODELS.build(run.with_checkpoints().model)  # a frozen teacher is not built without
     trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
     return sum(value.numel() for value in model.backbones[0].parameters()), trained
 

@@ -1,6 +1,7 @@
 """Normalises images on the device, so that only uint8 is copied to it."""
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 
 from hsakd_mm.errors import UserError
@@ -15,6 +16,10 @@ class ImagePreprocessor(BaseDataPreprocessor):
         mean, std (Sequence[float]): Per channel, RGB, in units of 0..255.
         channels_last (bool): Emit images in NHWC memory order; faster convolutions on GPUs.
 
+    Attributes:
+        train_size (int, optional): Side in pixels to which square training images are scaled;
+            :class:`~hsakd_mm.engine.hooks.ProgressiveResizeHook` sets it.
+
     Raises:
         UserError: ``mean`` or ``std`` has not three numbers, or one of ``std`` is not positive.
     """
@@ -22,6 +27,7 @@ class ImagePreprocessor(BaseDataPreprocessor):
     def __init__(self, mean, std, channels_last: bool = False) -> None:
         super().__init__(non_blocking=True)
         self.channels_last = channels_last
+        self.train_size: int | None = None
         if len(mean) != 3 or len(std) != 3 or not all(value > 0 for value in std):
             raise UserError(
                 f'mean and std of an ImagePreprocessor are expected to have three numbers each, those of std above 0, '
@@ -40,6 +46,8 @@ class ImagePreprocessor(BaseDataPreprocessor):
             )
         data = self.cast_data(data)
         inputs = (data['inputs'].to(self.mean.dtype) - self.mean) / self.std
+        if training and self.train_size and inputs.shape[-1] != self.train_size:
+            inputs = F.interpolate(inputs, (self.train_size,) * 2, mode='bilinear', antialias=True)
         if self.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         return {**data, 'inputs': inputs}

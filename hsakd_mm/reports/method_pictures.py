@@ -45,6 +45,39 @@ def draw(grouped: dict, title: str, file: str) -> None:
     save_figure(figure, file)
 
 
+def draw_front(rows: Sequence, title: str, file: str) -> None:
+    """Draw top-1 against the multiply-adds of a training, a curve for each method.
+
+    A hollow mark further right is the same run with its teacher's training counted too.
+
+    Args:
+        rows (Sequence[Row]): Of :mod:`.methods`, with ``curve_of`` and ``macs``.
+        title (str): Heading.
+        file (str): Ending in ``.png``.
+    """
+    figure, (axes,) = new_figure(8, 5, title, panels=1)
+    curves: dict = {}
+    for row in rows:
+        curves.setdefault(row.curve_of, []).append(row)
+    colours, dashes = colours_of(curves), dashes_of(curves)
+    for name, points in curves.items():
+        points = sorted(points, key=lambda row: row.macs)
+        tera, top1 = [row.macs / 1e12 for row in points], [row.top1 for row in points]
+        axes.errorbar(tera, top1, [row.sigma or 0 for row in points], color=colours[name], fmt='none', linewidth=1)
+        axes.plot(tera, top1, dashes[name], color=colours[name], marker='o', linewidth=1.8, label=name)
+        if any(row.teachers_macs for row in points):
+            with_teacher = [(row.macs + (row.teachers_macs or 0)) / 1e12 for row in points]
+            axes.plot(with_teacher, top1, 'o', color=colours[name], markerfacecolor='none', markersize=5)
+    axes.set_xscale('log')
+    axes.set_xlabel(
+        '10¹² multiply-adds of the training (log); hollow: with those of its teacher', fontsize=9, color=MUTED
+    )
+    axes.set_title('Top-1 (%): mean ± σ over seeds', loc='left', fontsize=10, color=INK)
+    axes.legend(frameon=False, fontsize=9, handlelength=3.2)
+    draw_grid_lines(axes, 'y')
+    save_figure(figure, file)
+
+
 def mean_curve(curves: Sequence[list]) -> list:
     """``[(epoch, mean), ...]`` over the epochs that all curves have."""
     values = [dict(curve) for curve in curves]

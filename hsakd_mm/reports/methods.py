@@ -10,14 +10,19 @@ from .origins import ABSENT, origin_items
 from .page import Heading, Items, Picture, Table, Text, escaped, write_page
 from .setting import setting
 
-HEADS = ('Method', 'Top-1 (%)', 'Seeds', 'Best epoch (%)', 'Parameters', 'Trained parameters', 'Cost (×)', 'Minutes')
+HEADS = (
+    *('Method', 'Top-1 (%)', 'Seeds', 'Best epoch (%)', 'Parameters', 'Trained parameters', 'Cost (×)', 'Minutes'),
+    *('TMAC', "Teacher's TMAC"),
+)
 NOTES = (
     'Top-1: mean ± standard deviation over seeds, {top1_of}. Best epoch: mean over seeds of the best epoch of each '
     'run, which was chosen on the images that it is measured on. Parameters: of the backbone that is exported. '
     'Trained parameters: with branches and second networks. Cost: time of a training step per image, relative to '
     "{baseline}, including the teacher's forward pass but not the teacher's training; it is that of the fastest tenth "
     'of all logged steps, in the fastest seed, so that other load on the machine hardly counts. Minutes: mean '
-    'duration of a run, including its validation and such load.',
+    'duration of a run, including its validation and such load. TMAC: multiply-adds of the whole training in 10¹², '
+    'counted in a step: views, branches, backward and the forward of the teacher; those that trained the teacher stand '
+    'beside, as far as it was trained here.',
     'Runs with the same seed have the same data order, augmentation and schedule, and the student starts from the '
     'same weights wherever its layers have the same shape.',
 )
@@ -38,6 +43,9 @@ class Row:
         cost (float | None): Seconds per training image, relative to the baseline's.
         seconds_per_image (float): Of a training step, in the seed where it was fastest.
         wall_seconds (float): Mean duration of a run, including validation.
+        macs (float | None): Multiply-adds of the training; None where they were not counted.
+        teachers_macs (float | None): Those that trained its teacher.
+        curve_of (str | None): The method whose curve of accuracy against cost this is a point of.
     """
 
     name: str
@@ -50,6 +58,9 @@ class Row:
     cost: float | None
     seconds_per_image: float
     wall_seconds: float
+    macs: float | None = None
+    teachers_macs: float | None = None
+    curve_of: str | None = None
 
 
 def write_method_report(
@@ -94,6 +105,9 @@ def write_method_report(
     if rows:
         pictures = [Picture(os.path.join(out_dir, 'report.png'), 'Top-1 of every run, and the learning curves.')]
         method_pictures.draw(grouped, title, pictures[0].file)
+        if front := [row for row in rows if row.curve_of and row.macs]:
+            pictures.append(Picture(os.path.join(out_dir, 'front.png'), 'Top-1 by what the training costs.'))
+            method_pictures.draw_front(front, title, pictures[1].file)
     blocks = [
         *([Text(line)] if line else []),
         *pictures,
@@ -160,6 +174,9 @@ def _row(name: str, results: list, baseline: float | None, cost: float) -> Row:
         cost=cost / baseline if baseline else None,
         seconds_per_image=cost,
         wall_seconds=statistics.mean(result['wall_seconds'] for result in results),
+        macs=results[0].get('macs'),
+        teachers_macs=results[0].get('teachers_macs'),
+        curve_of=results[0].get('curve_of'),
     )
 
 
@@ -176,7 +193,13 @@ def _table(rows: Sequence[Row]) -> Table:
                 f'{row.trained_parameters:,}',
                 ABSENT if row.cost is None else f'{row.cost:.2f}',
                 f'{row.wall_seconds / 60:.1f}',
+                _tera(row.macs),
+                _tera(row.teachers_macs),
             ]
             for row in rows
         ],
     )
+
+
+def _tera(macs: float | None) -> str:
+    return ABSENT if macs is None else f'{macs / 1e12:,.1f}'

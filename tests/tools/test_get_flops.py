@@ -38,6 +38,7 @@ def test_the_papers_pair_on_imagenet(tool) -> None:
     assert costs['training']['LightBranches'] < costs['training']['TailBranches'] / 2
 
 
+STEM = 0.12  # its share in these narrow networks; images need no gradient, so that its backward is half of the others'
 SMALL = dict(type='TimmBackbone', model_name='resnet18', num_classes=5, channels=(8, 8, 16, 16))
 
 
@@ -56,9 +57,8 @@ def test_two_networks_are_reported_each(tool) -> None:
     costs = tool.measure(cfg, 32)
     first, second = costs['nets']
     assert second.backbone.macs > first.backbone.macs
-    assert costs['training']['LightBranches'] == 4 * 3 * sum(
-        total([net.backbone, *net.designs['LightBranches']], 'macs') for net in (first, second)
-    )
+    forward = sum(total([net.backbone, *net.designs['LightBranches']], 'macs') for net in (first, second))
+    assert costs['training']['LightBranches'] == pytest.approx(4 * 3 * forward, rel=STEM)
     text = tool.table(costs)
     assert 'HSSAKDOnline net1, resnet18' in text and 'net2, resnet34' in text
 
@@ -71,12 +71,13 @@ def test_what_does_not_learn_has_no_backward(tool) -> None:
     )
     assert joint['own'] == 'LightBranches'
     for design, macs in joint['training'].items():
-        assert macs - frozen['training'][design] == 4 * 2 * joint['nets'][0].backbone.macs
+        learnt = 4 * 2 * joint['nets'][0].backbone.macs
+        assert macs - frozen['training'][design] == pytest.approx(learnt, rel=STEM)
 
 
 def test_without_branches(tool) -> None:
     costs = tool.measure(Config(dict(model=dict(type='Classifier', backbone=SMALL))), 32)
-    assert costs['training'] == {None: 3 * costs['nets'][0].backbone.macs}
+    assert costs['training'] == {None: pytest.approx(3 * costs['nets'][0].backbone.macs, rel=STEM)}
     assert 'no branches (this config)' in tool.table(costs)
 
 
@@ -114,8 +115,11 @@ def test_from_the_command_line(tool, tmp_path, monkeypatch, capsys) -> None:
 @pytest.mark.parametrize(
     'model', [dict(type='RSKD', backbone=SMALL), dict(type='DML', nets=[dict(backbone=SMALL)] * 2)]
 )
-def test_no_cost_is_made_up_for_what_runs_more(tool, model) -> None:
+def test_whatever_a_step_runs_is_counted(tool, model) -> None:
+    plain = tool.measure(Config(dict(model=dict(type='Classifier', backbone=SMALL))), 32)['training'][None]
     costs = tool.measure(Config(dict(model=model)), 32)
     assert len(costs['nets']) == (2 if model['type'] == 'DML' else 1)
-    assert costs['training'] == {}
-    assert f'is not counted for {model["type"]}' in tool.table(costs)
+    if model['type'] == 'DML':
+        assert costs['training'][None] == pytest.approx(2 * plain)
+    else:
+        assert plain < costs['training'][None] < 2 * plain

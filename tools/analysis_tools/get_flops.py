@@ -4,6 +4,7 @@ python tools/analysis_tools/get_flops.py configs/hsakd/imagenet_r34_r18.py
 """
 
 import argparse
+import copy
 import os
 import sys
 from dataclasses import dataclass
@@ -21,12 +22,11 @@ from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
+from hsakd_mm.evaluation.training_cost import train_size, training_macs
 from hsakd_mm.models.backbones import StagedBackbone
 from hsakd_mm.registry import MODELS
 
 DESIGNS = ('TailBranches', 'LightBranches')
-# Whose training runs the networks and branches that are listed, and nothing else.
-COUNTED = ('Classifier', 'KD', 'DKD', 'HSAKDTeacher', 'HSAKD', 'HSSAKDOnline')
 
 
 @dataclass
@@ -42,11 +42,6 @@ class Cost:
     params: int
     macs: int
     trained: bool = True
-
-    @property
-    def in_training(self) -> int:
-        """Forward and, where it learns, backward, which is counted as two forwards."""
-        return self.macs * (3 if self.trained else 1)
 
 
 @dataclass
@@ -68,8 +63,8 @@ def measure(cfg: Config, size: int) -> dict:
     Returns:
         dict: ``size``; ``views`` (M, 1 without branches); ``own`` (design of the config's branches
         or None); ``nets`` and ``teachers`` (lists of :class:`NetCost`); ``training`` (multiply-adds
-        of one training image, its views, branches and teacher included, by design; empty for a
-        ``method`` that runs more than this knows).
+        of one training image by design, see :mod:`hsakd_mm.evaluation.training_cost`; None for branches that
+        cannot be built).
     """
     model = _build(cfg.model)
     teacher = (cfg.get('default_hooks') or {}).get('distillation')
@@ -79,20 +74,21 @@ def measure(cfg: Config, size: int) -> dict:
     own = type(_nets(model)[0].branches).__name__ if branched else None
     nets = _costs(model, size, views)
     teachers = _costs(teacher, size, views) if teacher else []
-    training = {}
-    for design in nets[0].designs if branched else [None]:
-        parts = []
-        for net in [*nets, *teachers]:
-            branches = net.designs.get(design, []) if branched else []
-            parts.append(
-                None if isinstance(branches, str) else sum(cost.in_training for cost in [net.backbone, *branches])
-            )
-        training[design] = None if None in parts else views * sum(parts)
-    if type(model).__name__ not in COUNTED:
-        training = {}
-    return dict(
-        size=size, views=views, own=own, nets=nets, teachers=teachers, training=training, method=type(model).__name__
-    )
+    training = {design: _training(cfg, design, size) for design in (nets[0].designs if branched else [None])}
+    return dict(size=size, views=views, own=own, nets=nets, teachers=teachers, training=training)
+
+
+def _training(cfg: Config, design: str | None, size: int) -> float | None:
+    """With these branches in all networks that have some."""
+    cfg = copy.deepcopy(cfg)
+    hook = (cfg.get('default_hooks') or {}).get('distillation')
+    for owner in [*(cfg.model.get('nets') or [cfg.model]), *([hook.teacher] if hook else [])]:
+        if design and (owner.get('branches') or {}).get('type', 'TailBranches') != design:
+            owner.branches = dict(type=design)
+    try:
+        return training_macs(cfg, size)
+    except UserError:
+        return None
 
 
 def _build(cfg: dict) -> nn.Module:
@@ -180,13 +176,7 @@ def table(costs: dict) -> str:
     ]
     for net in [*costs['nets'], *costs['teachers']]:
         lines += _net_rows(net, costs['own'])
-    views = costs['views']
-    if not costs['training']:
-        return '\n'.join([*lines, f'What one training image costs is not counted for {costs["method"]}.'])
-    lines.append(
-        f'One training image: {views} view{"s"[: views != 1]}, forward, and backward (= 2 '
-        f'forwards) of what learns{", forward of the teacher" * bool(costs["teachers"])}'
-    )
+    lines.append('One training image: forward and backward of a step, its views, branches and teacher included')
     plain = 3 * costs['nets'][0].backbone.macs
     for design, macs in costs['training'].items():
         said = (
@@ -220,13 +210,6 @@ def _net_rows(net: NetCost, own: str | None) -> list:
 def _numbers(costs: list) -> str:
     params, macs = sum(cost.params for cost in costs), sum(cost.macs for cost in costs)
     return f'{params / 1e6:10.3f} {macs / 1e6:12.2f}'
-
-
-def train_size(cfg: Config) -> int:
-    """Pixels of the images that a config trains on; 224 where its pipeline does not say."""
-    pipeline = ((cfg.get('train_dataloader') or {}).get('dataset') or {}).get('pipeline') or []
-    sizes = [step['size'] for step in pipeline if isinstance(step.get('size'), int)]
-    return sizes[-1] if sizes else 224
 
 
 def parse_args() -> argparse.Namespace:

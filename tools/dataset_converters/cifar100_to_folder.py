@@ -1,15 +1,15 @@
-"""Write some classes of CIFAR-100 as a folder of PNGs: ``OUT/{train,val}/<class>/NNN.png``.
+"""Write some classes of CIFAR-100 or CIFAR-10 as a folder of PNGs: ``OUT/{train,val}/<class>/NNN.png``.
 
 Usage::
 
     python tools/dataset_converters/cifar100_to_folder.py SOURCE [--out DIR] [--classes 0-9]
         [--per-class N]
 
-SOURCE has either the original ``cifar-100-python``, or ``train/`` and ``test/`` with one lossless
-mosaic per class (``NN_name.webp``: tiles of 32x32 pixels in rows of 25). Both give the same files:
-the images of a class are sorted by the SHA-256 of their pixels, and ``--per-class`` takes the first
+SOURCE has either the original ``cifar-100-python``, or ``train/`` and ``test/`` (or ``val/``) with one lossless
+mosaic per class (``NN_name.webp``: tiles of 32x32 pixels in rows of 25); CIFAR-10 only as mosaics. Both give the same
+files: the images of a class are sorted by the SHA-256 of their pixels, and ``--per-class`` takes the first
 ones. ``OUT/manifest.json`` has a SHA-256 of all pixels and names to compare two slices. "val" is
-CIFAR-100's test set.
+the source's test set.
 """
 
 import argparse
@@ -110,7 +110,7 @@ def _write(folder: str, names: list, images_of, wanted: list, per_class: int | N
                 Image.fromarray(image).save(os.path.join(folder, path))
                 content.update(f'{path}\0'.encode() + image.tobytes())
             counts[split] += len(images)
-    manifest = dict(set='CIFAR-100', classes=chosen, per_class=per_class, **counts, content_sha256=content.hexdigest())
+    manifest = dict(set='CIFAR-100' if len(names) > 10 else 'CIFAR-10', classes=chosen, per_class=per_class, **counts, content_sha256=content.hexdigest())
     with open(os.path.join(folder, 'manifest.json'), 'w') as file:
         json.dump(manifest, file, indent=1)
     return manifest
@@ -135,12 +135,13 @@ def _original(source: str) -> tuple:
 
 
 def _mosaics(source: str) -> tuple:
+    folders = dict(train='train', test='test' if os.path.isdir(os.path.join(source, 'test')) else 'val')
     files = {
         split: {
             os.path.basename(path).partition('_')[2].removesuffix('.webp'): path
-            for path in sorted(glob.glob(os.path.join(source, split, '*_*.webp')))
+            for path in sorted(glob.glob(os.path.join(source, folder, '*_*.webp')))
         }
-        for split in SPLITS.values()
+        for split, folder in folders.items()
     }
     if not files['train'] or list(files['train']) != list(files['test']):
         raise UserError(

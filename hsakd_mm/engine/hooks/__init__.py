@@ -7,6 +7,7 @@ from .loop_check_hook import LoopCheckHook
 from .num_class_check_hook import NumClassCheckHook
 from .preemption_hook import PreemptionHook
 from .progress_hook import ProgressHook
+from .progressive_resize_hook import ProgressiveResizeHook
 from .run_identity_hook import RunIdentityHook
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     'NumClassCheckHook',
     'PreemptionHook',
     'ProgressHook',
+    'ProgressiveResizeHook',
     'RunIdentityHook',
 ]

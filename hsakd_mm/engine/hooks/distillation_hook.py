@@ -1,6 +1,7 @@
 """Builds, loads, checks, freezes and attaches the teacher, which is never saved."""
 
 import torch
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
@@ -12,6 +13,7 @@ from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.engine.class_match import match_classes
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.teacher_check import measure_teacher
+from hsakd_mm.models.distillers.teacher_targets import TeacherTargets
 from hsakd_mm.models.folding import fold_teacher
 from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import HOOKS, MODELS
@@ -42,6 +44,10 @@ class DistillationHook(Hook):
             teacher is not measured.
         fold_bn (bool): Fold the teacher's BatchNorms into its convolutions
             (:mod:`~hsakd_mm.models.folding`): the same teacher in less time.
+        cached_crops (int): Each image is augmented in as many ways, in turn, and the teacher is asked once for each:
+            KD, DKD and HSAKD, in one process. The teacher's part of the cost falls to ``cached_crops / epochs``. Its
+            outputs stay on the device: of HSAKD images x crops x 4 views x (1 + 4 L) x classes numbers for L branches.
+            0: a new augmentation in each epoch, as in the papers.
 
     Raises:
         UserError: The checkpoint does not exist or belongs to another network, the teacher is no better
@@ -58,12 +64,14 @@ class DistillationHook(Hook):
         check: bool = True,
         check_classes: bool = True,
         fold_bn: bool = False,
+        cached_crops: int = 0,
     ) -> None:
         self.teacher_cfg = teacher
         self.checkpoint = checkpoint
         self.ramp_up_epochs = ramp_up_epochs
         self.check, self.check_classes = check, check_classes
         self.fold_bn = fold_bn
+        self.cached_crops = cached_crops
         self.scope = DefaultScope.get_current_instance()  # of the config that the hook was inherited from
 
     def preflight(self) -> None:
@@ -88,6 +96,8 @@ class DistillationHook(Hook):
                     runner.logger.info(f'Teacher: {said}')
             student.attach_teacher(teacher)
             self._check(teacher, runner)
+        if self.cached_crops:
+            self._remember(student, runner)
         if hasattr(student, 'attach_dataset'):  # a method with a memory of the training images, such as CRD
             student.attach_dataset(runner.train_dataloader.dataset)
 
@@ -119,6 +129,19 @@ class DistillationHook(Hook):
         if getattr(student.data_preprocessor, 'channels_last', False):
             teacher.to(memory_format=torch.channels_last)
 
+    def _remember(self, student: nn.Module, runner) -> None:
+        """Have the student remember its teacher's outputs, and the images augmented in a fixed number of ways."""
+        sampler = getattr(runner.train_loop, 'sampler', None)
+        fits = student.asks_with_targets and getattr(student, 'branch_interval', 1) == 1
+        if not fits or not hasattr(sampler, 'crops') or get_world_size() > 1:
+            raise UserError(
+                f'cached_crops needs KD, DKD, or HSAKD with branches in every step, in one process and a loop of this '
+                f'project; here {type(student).__name__} runs in {get_world_size()}, in a '
+                f'{type(runner.train_loop).__name__}: set default_hooks.distillation.cached_crops=0.'
+            )
+        sampler.crops = self.cached_crops
+        student.targets = TeacherTargets(len(runner.train_dataloader.dataset), self.cached_crops)
+
     def _check(self, teacher: nn.Module, runner) -> None:
         """Measure the teacher on the validation set; raise UserError if it is no better than chance."""
         if not self.check or runner.val_loop is None:
@@ -137,6 +160,9 @@ class DistillationHook(Hook):
         if self.ramp_up_epochs:
             epochs = runner.iter / len(runner.train_dataloader)
             _unwrap(runner.model).distill_weight = min(1.0, epochs / self.ramp_up_epochs)
+        if self.cached_crops:
+            indices, crop = runner.train_loop.batch_indices(batch_idx), runner.train_loop.batch_crop(batch_idx)
+            _unwrap(runner.model).targets.select(indices, crop)
 
 
 def _unwrap(model: nn.Module) -> nn.Module:

@@ -24,7 +24,8 @@ class ResidualBlock(nn.Module):
         kernels (tuple[int]): Kernel sizes. The first 3x3 convolution has the stride.
         expansion (int): 1 for basic, 4 for bottleneck.
         stride (int): 1 or 2.
-        shortcut (str): Name of the projection, which differs between families.
+        shortcut (str): Name of the projection, which differs between families; ``'pad'``: none has parameters, pixels
+            are left out and channels of zeros added on both sides.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.depth, self.shortcut_name = len(kernels), shortcut
         out_channels = width * expansion
+        self.stride, self.more_channels = stride, out_channels - in_channels
         widths = (in_channels, *[width] * (self.depth - 1), out_channels)
         for index, kernel in enumerate(kernels):
             step = stride if index == kernels.index(3) else 1
@@ -40,7 +42,7 @@ class ResidualBlock(nn.Module):
             self.add_module(f'conv{index + 1}', conv)
             self.add_module(f'bn{index + 1}', norm)
         self.projects = stride != 1 or in_channels != out_channels
-        if self.projects:
+        if self.projects and shortcut != PAD:
             self.add_module(shortcut, nn.Sequential(*conv_bn(in_channels, out_channels, 1, stride)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,10 +51,18 @@ class ResidualBlock(nn.Module):
             out = getattr(self, f'bn{index}')(getattr(self, f'conv{index}')(out))
             if index < self.depth:
                 out = F.relu(out, inplace=True)
-        out += getattr(self, self.shortcut_name)(x) if self.projects else x
+        out += self.skip(x) if self.projects else x
         return F.relu(out, inplace=True)
 
+    def skip(self, x: Tensor) -> Tensor:
+        if self.shortcut_name != PAD:
+            return getattr(self, self.shortcut_name)(x)
+        front = self.more_channels // 2
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, front, self.more_channels - front))
 
+
+PAD = 'pad'
 BLOCKS: dict = {'basic': dict(kernels=(3, 3), expansion=1), 'bottleneck': dict(kernels=(1, 3, 1), expansion=4)}
 
 
@@ -101,9 +111,12 @@ class CifarResNet(ResidualStages):
         num_classes (int): N.
         width (tuple[int]): Channels of stem and stages; ``(32, 64, 128, 256)`` for the "x4" ones.
         block (str): ``'basic'`` or ``'bottleneck'``.
+        shortcut (str): ``'downsample'``: a projection where the shape changes, as in winycg/HSAKD. ``'pad'``: option A
+            of He et al., without parameters; the classifier is then named ``linear``, as in
+            akamaster/pytorch_resnet_cifar10, whose weights it loads.
 
     Raises:
-        UserError: No such depth or block, or not four widths.
+        UserError: No such depth, block or shortcut, or not four widths.
 
     Example:
         >>> net = CifarResNet(depth=20, num_classes=100)
@@ -114,8 +127,19 @@ class CifarResNet(ResidualStages):
     stages = (('layer1',), ('layer2',), ('layer3',))
     stage_strides = (1, 2, 2)
 
-    def __init__(self, depth: int, num_classes: int, width: tuple = (16, 16, 32, 64), block: str = 'basic') -> None:
+    def __init__(
+        self,
+        depth: int,
+        num_classes: int,
+        width: tuple = (16, 16, 32, 64),
+        block: str = 'basic',
+        shortcut: str = 'downsample',
+    ) -> None:
         check_choice('CifarResNet', 'block', block, BLOCKS)
+        check_choice('CifarResNet', 'shortcut', shortcut, ('downsample', PAD))
+        self.shortcut = shortcut
+        if shortcut == PAD:
+            self.head = 'linear'
         count = blocks_per_stage(f'CifarResNet with {block} blocks', depth, step=6 if block == 'basic' else 9, offset=2)
         if len(width) != 4:
             raise UserError(

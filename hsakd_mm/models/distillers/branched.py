@@ -1,8 +1,10 @@
 """Networks with hierarchical branches over a pretext task, as HSAKD and HSSAKD train them."""
 
 import torch
+from mmengine.logging import MessageHub
 from torch import Tensor, nn
 
+from hsakd_mm.errors import UserError
 from hsakd_mm.models.backbones import StagedBackbone
 from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
@@ -21,6 +23,21 @@ def build_branches(backbone: StagedBackbone, branches: dict | None, num_views: i
         return MODELS.build(
             dict(branches or dict(type='TailBranches'), backbone=backbone, num_outputs=backbone.num_classes * num_views)
         )
+
+
+def check_branch_interval(interval: int) -> int:
+    """``interval``; UserError unless it is a whole number from 1 on."""
+    if not isinstance(interval, int) or interval < 1:
+        raise UserError(
+            f'branch_interval is a number of steps, at least 1, and it is {interval!r}: branches are trained in every '
+            f'n-th step, 1 means in all.'
+        )
+    return interval
+
+
+def is_branch_step(interval: int) -> bool:
+    """Whether the running step, which the message hub counts, is one of every n-th that train branches."""
+    return interval == 1 or MessageHub.get_current_instance().runtime_info.get('iter', 0) % interval == 0
 
 
 class BranchesMixin:

@@ -43,6 +43,8 @@ class DKD(StudentMixin, Classifier):
         Others: As in :class:`Classifier`.
     """
 
+    asks_with_targets = True
+
     def __init__(
         self, *args, temperature: float = 4.0, alpha: float = 1.0, beta: float = 8.0, ce_weight: float = 1.0, **kwargs
     ) -> None:
@@ -54,8 +56,7 @@ class DKD(StudentMixin, Classifier):
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         logits = self.backbone(inputs)
-        with torch.no_grad():
-            teacher_logits = self.teacher.logits(self.normalize_for_teacher(inputs))
+        teacher_logits, _ = self.ask_teacher(inputs)
         target, others = decoupled_kl(logits, teacher_logits, labels, self.temperature)
         return {
             'loss_ce': self.ce_weight * F.cross_entropy(logits, labels),

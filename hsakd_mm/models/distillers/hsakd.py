@@ -7,7 +7,6 @@ of the teacher, stage by stage (:class:`HSAKD`).
 Where paper and code differ, this follows the code (winycg/HSAKD); see each docstring.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -17,7 +16,7 @@ from hsakd_mm.models.branches.pairing import pair_by_stride
 from hsakd_mm.models.losses import kl_loss
 from hsakd_mm.registry import MODELS
 
-from .branched import BranchedClassifier
+from .branched import BranchedClassifier, check_branch_interval, is_branch_step
 from .student import StudentMixin
 
 
@@ -65,15 +64,15 @@ class HSAKDTeacher(BranchedClassifier):
         return self
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
-        images = self.pretext.expand(inputs)
-        joint_labels = self.pretext.joint_labels(labels)
-        logits, branch_logits = self.forward_branches(images, detach=self.frozen_backbone)
+        pretext = self.pretext.draw()
+        joint_labels = pretext.joint_labels(labels)
+        logits, branch_logits = self.forward_branches(pretext.expand(inputs), detach=self.frozen_backbone)
         losses = {
             f'loss_ce_branch{depth}': F.cross_entropy(joint_logits, joint_labels)
             for depth, joint_logits in enumerate(branch_logits, 1)
         }
         if not self.frozen_backbone:
-            losses['loss_ce'] = F.cross_entropy(self.pretext.unrotated(logits), labels)
+            losses['loss_ce'] = F.cross_entropy(pretext.unrotated(logits), labels)
         return losses
 
 
@@ -97,8 +96,12 @@ class HSAKD(StudentMixin, BranchedClassifier):
         kl_unrotated (float): Weight of ``KL(p^T || p^S)`` over unrotated images.
         kl_rotated (float): Weight of ``KL(p^T || p^S)`` over all M views.
         ce_branches (float): Weight of ``Σ_l CE(q_l^S(t_j x), k_j)``.
+        branch_interval (int): Branches and rotations in every n-th step only. The steps between are those of KD, at
+            this temperature: ``CE(p_S(x), y) + KL(p^T || p^S)`` of the unrotated images. 1: in all, as in the paper.
         Others: As in :class:`BranchedClassifier`.
     """
+
+    asks_with_targets = True
 
     def __init__(
         self,
@@ -108,9 +111,11 @@ class HSAKD(StudentMixin, BranchedClassifier):
         kl_unrotated: float = 0.0,
         kl_rotated: float = 1.0,
         ce_branches: float = 0.0,
+        branch_interval: int = 1,
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.branch_interval = check_branch_interval(branch_interval)
         self.temperature = temperature
         self.kl_branches = kl_branches
         self.kl_unrotated = kl_unrotated
@@ -135,12 +140,14 @@ class HSAKD(StudentMixin, BranchedClassifier):
         self.teacher_branches = pair_by_stride(self.backbone.strides, teacher.backbone.strides)
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
-        images = self.pretext.expand(inputs)
+        if not is_branch_step(self.branch_interval):
+            return self._loss_without_branches(inputs, labels)
+        pretext = self.pretext.draw()
+        images = pretext.expand(inputs)
         logits, branch_logits = self.forward_branches(images)
-        with torch.no_grad():
-            teacher_logits, teacher_branch_logits = self.teacher.forward_branches(self.normalize_for_teacher(images))
+        teacher_logits, teacher_branch_logits = self.ask_teacher(images, pretext)
 
-        own, teacher_own = self.pretext.unrotated(logits), self.pretext.unrotated(teacher_logits)
+        own, teacher_own = pretext.unrotated(logits), pretext.unrotated(teacher_logits)
         losses = {'loss_ce': F.cross_entropy(own, labels)}
         for depth, (joint_logits, index) in enumerate(zip(branch_logits, self.teacher_branches), 1):
             losses[f'loss_kl_branch{depth}'] = self._kl(self.kl_branches, joint_logits, teacher_branch_logits[index])
@@ -148,11 +155,20 @@ class HSAKD(StudentMixin, BranchedClassifier):
         if self.kl_unrotated:
             losses['loss_kl_unrotated'] = self._kl(self.kl_unrotated, own, teacher_own)
         if self.ce_branches:
-            joint_labels = self.pretext.joint_labels(labels)
+            joint_labels = pretext.joint_labels(labels)
             for depth, joint_logits in enumerate(branch_logits, 1):
                 losses[f'loss_ce_branch{depth}'] = self.ce_branches * F.cross_entropy(joint_logits, joint_labels)
         losses['agreement'] = self.agreement(own, teacher_own)
         return losses
+
+    def _loss_without_branches(self, inputs: Tensor, labels: Tensor) -> dict:
+        own = self.backbone(inputs)
+        teacher_own, _ = self.ask_teacher(inputs)
+        return {
+            'loss_ce': F.cross_entropy(own, labels),
+            'loss_kl_logits': self._kl(self.kl_rotated + self.kl_unrotated, own, teacher_own),
+            'agreement': self.agreement(own, teacher_own),
+        }
 
     def _kl(self, weight: float, logits: Tensor, teacher_logits: Tensor) -> Tensor:
         return self.distill_weight * weight * kl_loss(logits, teacher_logits, self.temperature)

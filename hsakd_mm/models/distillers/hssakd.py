@@ -15,7 +15,7 @@ from hsakd_mm.models.losses import kl_loss
 from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
 
-from .branched import BranchedDistiller, BranchedNet
+from .branched import BranchedDistiller, BranchedNet, check_branch_interval, is_branch_step
 
 
 @MODELS.register_module()
@@ -34,14 +34,17 @@ class HSSAKDOnline(BranchedDistiller):
         nets (Sequence[dict]): Two configs, each ``dict(backbone=..., branches=...)``; they become
             ``net1`` and ``net2``. With one seed ``net1`` starts with the weights of a plain network.
         temperature (float): T of every KL; 3 in the paper.
+        branch_interval (int): Branches and rotations in every n-th step only. The steps between are those of DML, at
+            this temperature: ``CE + KL(p)`` of the unrotated images. 1: in all, as in the paper.
         Others: As in :class:`BranchedDistiller`.
 
     Raises:
         UserError: Not two networks, or different numbers of classes.
     """
 
-    def __init__(self, nets: Sequence[dict], temperature: float = 3.0, **kwargs) -> None:
+    def __init__(self, nets: Sequence[dict], temperature: float = 3.0, branch_interval: int = 1, **kwargs) -> None:
         super().__init__(**kwargs)
+        self.branch_interval = check_branch_interval(branch_interval)
         if len(nets) != 2:
             raise UserError(f'HSSAKDOnline trains two networks, and model.nets has {len(nets)}: name two.')
         self.temperature = temperature
@@ -63,14 +66,17 @@ class HSSAKDOnline(BranchedDistiller):
         return [self.net1, self.net2]
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
-        images = self.pretext.expand(inputs)
-        joint_labels = self.pretext.joint_labels(labels)
-        outputs = [net.forward_branches(images) for net in self.branched_nets]
-
+        with_branches, pretext = is_branch_step(self.branch_interval), self.pretext.draw()
+        if with_branches:
+            images, joint_labels = pretext.expand(inputs), pretext.joint_labels(labels)
+            outputs = [net.forward_branches(images) for net in self.branched_nets]
+        else:
+            outputs = [(net.backbone(inputs), []) for net in self.branched_nets]
         losses = {}
         for number, (own, peer) in enumerate((outputs, outputs[::-1]), 1):
             logits, branch_logits = own
-            losses[f'loss_ce_net{number}'] = F.cross_entropy(self.pretext.unrotated(logits), labels)
+            unrotated = pretext.unrotated(logits) if with_branches else logits
+            losses[f'loss_ce_net{number}'] = F.cross_entropy(unrotated, labels)
             losses[f'loss_kl_logits_net{number}'] = self._learn_from(logits, peer[0])
             for depth, (joint_logits, teacher) in enumerate(zip(branch_logits, self._teachers(number)), 1):
                 losses[f'loss_ce_branch{depth}_net{number}'] = F.cross_entropy(joint_logits, joint_labels)

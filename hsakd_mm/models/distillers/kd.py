@@ -1,6 +1,5 @@
 """KD: Distilling the Knowledge in a Neural Network (Hinton, Vinyals, Dean, 2015)."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -26,6 +25,8 @@ class KD(StudentMixin, Classifier):
         Others: As in :class:`Classifier`.
     """
 
+    asks_with_targets = True
+
     def __init__(
         self, *args, temperature: float = 4.0, ce_weight: float = 0.1, kd_weight: float = 0.9, **kwargs
     ) -> None:
@@ -36,8 +37,7 @@ class KD(StudentMixin, Classifier):
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
         logits = self.backbone(inputs)
-        with torch.no_grad():
-            teacher_logits = self.teacher.logits(self.normalize_for_teacher(inputs))
+        teacher_logits, _ = self.ask_teacher(inputs)
         weight = self.distill_weight * self.kd_weight
         return {
             'loss_ce': self.ce_weight * F.cross_entropy(logits, labels),

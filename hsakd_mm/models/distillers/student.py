@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
 
+from .teacher_targets import TeacherTargets
+
 
 class UnregisteredModule:
     """Holds a module without registering it as a child of the owner.
@@ -31,9 +33,13 @@ class StudentMixin(nn.Module):
     Attributes:
         teacher (nn.Module): The attached teacher. Without one, reading it raises MissingTeacherError.
         distill_weight (float): Factor of the distillation losses; DistillationHook schedules it.
+        targets (TeacherTargets | None): What is remembered of the teacher; DistillationHook sets it.
+        asks_with_targets (bool): The method asks its teacher by :meth:`ask_teacher` alone.
     """
 
     distill_weight: float = 1.0
+    targets: TeacherTargets | None = None
+    asks_with_targets: bool = False
     data_preprocessor: nn.Module
     num_classes: int
 
@@ -76,6 +82,35 @@ class StudentMixin(nn.Module):
             return images
         scale, shift = self._renormalise
         return images * scale + shift
+
+    @torch.no_grad()
+    def ask_teacher(self, images: Tensor, pretext=None) -> tuple[Tensor, list[Tensor]]:
+        """The teacher's class logits ``[R, N]`` and, with ``pretext``, its branches' ``L x [R, N·M]``.
+
+        Args:
+            images (Tensor): Normalised images ``[R, 3, H, W]``; with ``pretext`` their views, as it expands them.
+            pretext: The pretext task of this step, as drawn. None: only the class logits are asked for.
+        """
+        if self.targets is None:
+            logits, *branches = self._ask(images, pretext)
+            return logits, branches
+        views = None if pretext is None else pretext.all_views()
+
+        def ask() -> list[Tensor]:
+            if views is None or views.turns == pretext.turns:
+                return self._ask(images, views)
+            return self._ask(views.expand(pretext.unrotated(images)), views)
+
+        kind, turns = (views is None, images.shape[-1]), (0,) if views is None else pretext.turns
+        logits, *branches = self.targets.get(ask, kind, 1 if views is None else len(views.turns), turns)
+        return logits, branches
+
+    def _ask(self, images: Tensor, pretext) -> list[Tensor]:
+        images = self.normalize_for_teacher(images)
+        if pretext is None:
+            return [self.teacher.logits(images)]
+        logits, branches = self.teacher.forward_branches(images)
+        return [logits, *branches]
 
     @staticmethod
     def agreement(logits: Tensor, teacher_logits: Tensor) -> Tensor:

@@ -13,6 +13,13 @@ class Identity:
     """
 
     num_views = 1  # M
+    turns = (0,)
+
+    def all_views(self) -> 'Identity':
+        return self
+
+    def draw(self) -> 'Identity':
+        return self
 
     def expand(self, images: Tensor) -> Tensor:
         return images

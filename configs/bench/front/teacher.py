@@ -1,0 +1,14 @@
+# Branches on akamaster's frozen network, for HSAKD.
+_base_ = '_cifar10.py'
+
+model = dict(
+    type='HSAKDTeacher',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='CifarResNet', depth=20, num_classes=10, shortcut='pad'),
+    branches=dict(type='TailBranches'),
+    checkpoint='data/weights/resnet20-12fca82f.th',
+    frozen_backbone=True,
+    predict_branches=True)
+
+val_evaluator = [dict(type='Accuracy', topk=(1, )), dict(type='BranchAccuracy')]
+test_evaluator = val_evaluator

@@ -1,0 +1,127 @@
+"""What a training image costs, in multiply-adds of a real step: views, branches, teacher and backward included."""
+
+import copy
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from hsakd_mm.models.distillers.student import UnregisteredModule
+from hsakd_mm.models.distillers.teacher_targets import TeacherTargets
+from hsakd_mm.registry import MODELS
+
+BATCH = 2  # the fewest images that BatchNorm takes at 1 x 1
+
+
+def training_macs(cfg: Config, size: int) -> float:
+    """Multiply-adds of one training image of ``cfg``: of convolutions and matrix products, forward and backward.
+
+    Counted by torch in a step of the method itself, so that whatever it computes is in it; the mean over
+    ``branch_interval`` steps, over the sizes of a ProgressiveResizeHook, and over epochs in which a teacher's outputs
+    are remembered or not (``cached_crops``). Augmentation and optimizer are not in it.
+
+    Args:
+        cfg (Config): Of a training run; its checkpoints are not read.
+        size (int): Height and width of an image in pixels.
+
+    Raises:
+        UserError: The config's model cannot be built.
+    """
+    model = build_with_teacher(cfg)
+    interval = getattr(model, 'branch_interval', 1)
+    crops = ((cfg.get('default_hooks') or {}).get('distillation') or {}).get('cached_crops', 0)
+    total = 0.0
+    for share, pixels in _sizes(cfg, size):
+        asked = min(1.0, crops / (share * cfg.train_cfg.max_epochs)) if crops else 1.0
+        first, *others = (_count(model, pixels, step, bool(crops)) for step in range(min(2, interval)))
+        for count in [first, *others * (interval - 1)]:
+            total += share * (asked * count[0] + (1 - asked) * count[-1]) / interval
+    return total
+
+
+def train_size(cfg: Config) -> int:
+    """Pixels of the images that a config trains on; 224 where its pipeline does not say."""
+    pipeline = ((cfg.get('train_dataloader') or {}).get('dataset') or {}).get('pipeline') or []
+    sizes = [step['size'] for step in pipeline if isinstance(step.get('size'), int)]
+    return sizes[-1] if sizes else 224
+
+
+def build_with_teacher(cfg: Config) -> nn.Module:
+    """The model of ``cfg`` in training mode, with random weights and a random teacher attached where it has one."""
+    model = MODELS.build(copy.deepcopy(cfg.model)).train()
+    hook = (cfg.get('default_hooks') or {}).get('distillation')
+    if hook:
+        teacher = dict(copy.deepcopy(hook.teacher))
+        if teacher.get('data_preprocessor') is None:
+            teacher['data_preprocessor'] = model.data_preprocessor
+        model.attach_teacher(MODELS.build(teacher).requires_grad_(False).eval())
+    return model
+
+
+def _sizes(cfg: Config, size: int) -> Iterator[tuple[float, int]]:
+    """Shares of the steps and their sizes."""
+    for hook in cfg.get('custom_hooks') or ():
+        if isinstance(hook.get('type'), str) and hook['type'].endswith('ProgressiveResizeHook'):
+            starts = [share for share, _ in hook['sizes']]
+            for (start, pixels), end in zip(hook['sizes'], [*starts[1:], 1]):
+                yield end - start, pixels
+            return
+    yield 1.0, size
+
+
+def _count(model: nn.Module, size: int, step: int, remembered: bool) -> list[float]:
+    """Of one image in the step of this number and, with ``remembered``, in another one with the same images."""
+    hub = MessageHub.get_current_instance()
+    before = hub.runtime_info.get('iter')
+    hub.update_info('iter', step)
+    try:
+        try:  # shapes are all that counts
+            return _macs(_copied(model), size, 'meta', remembered)
+        except (NotImplementedError, RuntimeError):  # a step that looks at values
+            return _macs(_copied(model), size, 'cpu', remembered)
+    finally:
+        hub.update_info('iter', before or 0)
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    copied = copy.deepcopy(model)
+    if hasattr(model, 'teacher'):  # which copies of a student share
+        copied._teacher = UnregisteredModule(copy.deepcopy(model.teacher))
+    return copied
+
+
+def _macs(model: nn.Module, size: int, device: str, remembered: bool) -> list[float]:
+    model.to(device)
+    if hasattr(model, 'teacher'):
+        model.attach_teacher(model.teacher.to(device))
+    if hasattr(model, 'attach_dataset'):
+        model.attach_dataset(_Images(model.num_samples, model.num_classes))
+    inputs = torch.zeros(BATCH, 3, size, size, device=device)
+    indices = torch.arange(BATCH, device=device)
+    if remembered:
+        model.targets = TeacherTargets(BATCH, crops=1)
+        model.targets.select([*range(BATCH)], crop=0)
+    counts = []
+    for _ in range(1 + remembered):
+        with FlopCounterMode(display=False) as counter:
+            losses = model(inputs, indices % model.num_classes, mode='loss', indices=indices)
+            sum(value for name, value in losses.items() if 'loss' in name).backward()
+        counts.append(counter.get_total_flops() / 2 / BATCH)
+    return counts
+
+
+class _Images(SimpleNamespace):
+    """As many images as a method remembers, each of the next class."""
+
+    def __init__(self, number: int, classes: int) -> None:
+        super().__init__(number=number, classes=classes)
+
+    def __len__(self) -> int:
+        return self.number
+
+    def get_data_info(self, index: int) -> dict:
+        return dict(sample_idx=index, gt_label=index % self.classes)
