@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from hsakd_mm.models.distillers.student import UnregisteredModule
 from hsakd_mm.models.distillers.teacher_targets import TeacherTargets
@@ -107,11 +107,20 @@ def _macs(model: nn.Module, size: int, device: str, remembered: bool) -> list[fl
         model.targets.select([*range(BATCH)], crop=0)
     counts = []
     for _ in range(1 + remembered):
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _backward}) as counter:
             losses = model(inputs, indices % model.num_classes, mode='loss', indices=indices)
             sum(value for name, value in losses.items() if 'loss' in name).backward()
         counts.append(counter.get_total_flops() / 2 / BATCH)
     return counts
+
+
+def _backward(grad_shape, x_shape, w_shape, *args, out_shape=None, **kwargs) -> int:
+    """FLOPs of a convolution's backward: each gradient takes what the forward takes.
+
+    torch's own count of a weight's gradient leaves the groups out, and is C times too large for a depthwise layer.
+    """
+    *_, transposed, _, _, wanted = args
+    return conv_flop_count(list(x_shape), list(w_shape), list(grad_shape), transposed) * sum(wanted[:2])
 
 
 class _Images(SimpleNamespace):

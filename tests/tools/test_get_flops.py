@@ -38,7 +38,7 @@ def test_the_papers_pair_on_imagenet(tool) -> None:
     assert costs['training']['LightBranches'] < costs['training']['TailBranches'] / 2
 
 
-STEM = 0.12  # its share in these narrow networks; images need no gradient, so that its backward is half of the others'
+STEM = 64 * 3 * 7 * 7 * 16 * 16  # multiply-adds of its first layer at 32 pixels: images need no gradient
 SMALL = dict(type='TimmBackbone', model_name='resnet18', num_classes=5, channels=(8, 8, 16, 16))
 
 
@@ -58,7 +58,7 @@ def test_two_networks_are_reported_each(tool) -> None:
     first, second = costs['nets']
     assert second.backbone.macs > first.backbone.macs
     forward = sum(total([net.backbone, *net.designs['LightBranches']], 'macs') for net in (first, second))
-    assert costs['training']['LightBranches'] == pytest.approx(4 * 3 * forward, rel=STEM)
+    assert costs['training']['LightBranches'] == 4 * (3 * forward - 2 * STEM)
     text = tool.table(costs)
     assert 'HSSAKDOnline net1, resnet18' in text and 'net2, resnet34' in text
 
@@ -71,13 +71,13 @@ def test_what_does_not_learn_has_no_backward(tool) -> None:
     )
     assert joint['own'] == 'LightBranches'
     for design, macs in joint['training'].items():
-        learnt = 4 * 2 * joint['nets'][0].backbone.macs
-        assert macs - frozen['training'][design] == pytest.approx(learnt, rel=STEM)
+        learnt = 4 * (2 * joint['nets'][0].backbone.macs - STEM)
+        assert learnt < macs - frozen['training'][design] < 2 * learnt  # and what of the branches reaches the backbone
 
 
 def test_without_branches(tool) -> None:
     costs = tool.measure(Config(dict(model=dict(type='Classifier', backbone=SMALL))), 32)
-    assert costs['training'] == {None: pytest.approx(3 * costs['nets'][0].backbone.macs, rel=STEM)}
+    assert costs['training'] == {None: 3 * costs['nets'][0].backbone.macs - STEM}
     assert 'no branches (this config)' in tool.table(costs)
 
 
