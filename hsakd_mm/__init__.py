@@ -1,6 +1,9 @@
 """Pretrain backbones by hierarchical self-supervised distillation, hand them to MMDetection."""
 
-from . import compat as compat  # first: it patches mmengine before anything uses it
+from . import threads as threads  # first: it decides how torch's threads wait, which is read when torch is loaded
+
+# isort: split
+from . import compat as compat  # it patches mmengine before anything uses it
 from .transfer.channels import provide_auto_channels
 from .transfer.operators import provide_operators
 from .version import __version__

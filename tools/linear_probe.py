@@ -19,11 +19,13 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import hsakd_mm  # noqa: F401  first: sets how threads wait before torch is loaded, and patches mmengine
+
+# isort: split
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
 from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.engine.exact import make_exact

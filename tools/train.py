@@ -12,12 +12,14 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import hsakd_mm  # noqa: F401  first: sets how threads wait before torch is loaded, and patches mmengine
+
+# isort: split
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
 from hsakd_mm.engine.branches import report_branch_accuracy
 from hsakd_mm.engine.exact import make_exact
 from hsakd_mm.engine.hooks.preemption_hook import listen

@@ -23,6 +23,7 @@ from torch import distributed as dist
 from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.errors import UserError
 from hsakd_mm.processes import PARENT
+from hsakd_mm.threads import available_cores
 
 
 def main(argv: list | None = None) -> None:
@@ -132,7 +133,7 @@ def _check_processes(count: str) -> int:
     """Processes on this node, from torchrun's ``--nproc-per-node``."""
     devices = torch.cuda.device_count()
     if count in ('auto', 'gpu', 'cpu'):
-        return max(1, devices if count != 'cpu' else os.cpu_count() or 1)
+        return max(1, devices if count != 'cpu' else available_cores())
     if not count.isdecimal() or int(count) == 0:
         raise UserError(
             f'the number of GPUs (on a machine without: of processes) should be a positive number, and is {count!r}.'
@@ -147,8 +148,7 @@ def _check_processes(count: str) -> int:
 
 def _share_cores(processes: int) -> None:
     """Divide the cores among the processes; with GPUs one thread each, as torchrun does."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    threads = 1 if torch.cuda.is_available() else max(1, cores // processes)
+    threads = 1 if torch.cuda.is_available() else max(1, available_cores() // processes)
     os.environ.setdefault('OMP_NUM_THREADS', str(threads))
     os.environ.setdefault('MKL_NUM_THREADS', os.environ['OMP_NUM_THREADS'])
 

@@ -110,7 +110,13 @@ def _write(folder: str, names: list, images_of, wanted: list, per_class: int | N
                 Image.fromarray(image).save(os.path.join(folder, path))
                 content.update(f'{path}\0'.encode() + image.tobytes())
             counts[split] += len(images)
-    manifest = dict(set='CIFAR-100' if len(names) > 10 else 'CIFAR-10', classes=chosen, per_class=per_class, **counts, content_sha256=content.hexdigest())
+    manifest = dict(
+        set='CIFAR-100' if len(names) > 10 else 'CIFAR-10',
+        classes=chosen,
+        per_class=per_class,
+        **counts,
+        content_sha256=content.hexdigest(),
+    )
     with open(os.path.join(folder, 'manifest.json'), 'w') as file:
         json.dump(manifest, file, indent=1)
     return manifest
