@@ -8,11 +8,13 @@ import pytest
 from PIL import Image
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.evaluation.training_cost import training_macs
 from hsakd_mm.experiments.bench import Bench
 from hsakd_mm.experiments.pretraining import collect
 from hsakd_mm.experiments.run_bench import run_bench
 from tests.conftest import REPO
 from tests.tools.commands import assert_sentence, python
+from tests.undrawn import undrawn
 
 # Two classes, dark and bright; a network of one block a stage; two steps an epoch.
 CONFIG = """
@@ -118,6 +120,20 @@ def test_mistakes_in_the_file(tiny, old, new, words) -> None:
         Bench('tiny/bench.py')
 
 
+def test_the_front_gives_each_method_the_same_budgets() -> None:
+    """The longest run of each curve costs what plain training does in 480 epochs, or in 240."""
+    longest = {}
+    for run in Bench(str(REPO / 'configs/bench/front/bench.py'), [0]).runs:
+        if run.curve and run.curve != 'KD, then HSAKD':
+            longest[run.curve] = run
+    with undrawn():
+        cost = {name: training_macs(run.cfg, 32) * run.cfg.train_cfg.max_epochs for name, run in longest.items()}
+    assert len(cost) == 9
+    for name, macs in cost.items():
+        epochs = 480 * macs / cost['plain']
+        assert any(abs(epochs / budget - 1) < 0.08 for budget in (240, 480)), (name, epochs)
+
+
 def stop_before_the_last_validation(folder: Path) -> None:
     """Leave the run as one that was killed after it saved its last epoch."""
     for log in folder.glob('*/vis_data/scalars.json'):
@@ -161,6 +177,8 @@ def test_end_to_end(tiny, capfd) -> None:
     report = json.loads(Path('work_dirs/tiny/report.json').read_text())
     plain, kd = report['rows']
     assert plain['cost'] == 1.0 and kd['cost'] > 0 and kd['sigma'] is None
+    assert plain['macs'] > 0 and plain['teachers_macs'] == 0
+    assert plain['macs'] < kd['macs'] < 2 * plain['macs'] and kd['teachers_macs'] == plain['macs']
     assert kd['parameters'] == plain['parameters'] > 1000
     assert [run['command'] for run in report['runs']] == ['the command', 'another command']
     for result in report['runs']:

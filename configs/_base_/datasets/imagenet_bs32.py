@@ -1,7 +1,10 @@
 # ImageNet-1k in its class folders (data/imagenet/{train,val}/nXXXXXXXX/*.JPEG), 32 images a GPU:
 # with 8 GPUs the paper's batch of 256. Augmentation of the reference code.
 data_preprocessor = dict(
-    type='ImagePreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+    type='ImagePreprocessor',
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    channels_last=True)  # NHWC: the same numbers in half the time on a GPU with --amp (benchmarks/)
 
 # ILSVRC holds a few greyscale and CMYK files; it is the one set where that is no mistake.
 _dataset = dict(type='ImageFolder', data_root='data/imagenet', non_rgb='convert')

@@ -4,14 +4,14 @@ _base_ = '_cifar10.py'
 model = dict(
     type='KD',
     data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='CifarResNet', depth=8, num_classes=10))
+    backbone=dict(type='CifarResNet', depth=20, num_classes=10))
 
 default_hooks = dict(
     distillation=dict(
         type='DistillationHook',
-        checkpoint='data/weights/resnet20-12fca82f.th',
+        checkpoint='data/weights/resnet56-4bfd9763.th',
         check_classes=False,  # the file names none; their order is CIFAR-10's
         teacher=dict(
             type='Classifier',
             data_preprocessor=_base_.data_preprocessor,
-            backbone=dict(type='CifarResNet', depth=20, num_classes=10, shortcut='pad'))))
+            backbone=dict(type='CifarResNet', depth=56, num_classes=10, shortcut='pad'))))

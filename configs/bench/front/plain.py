@@ -4,4 +4,4 @@ _base_ = '_cifar10.py'
 model = dict(
     type='Classifier',
     data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='CifarResNet', depth=8, num_classes=10))
+    backbone=dict(type='CifarResNet', depth=20, num_classes=10))

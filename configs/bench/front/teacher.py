@@ -4,9 +4,9 @@ _base_ = '_cifar10.py'
 model = dict(
     type='HSAKDTeacher',
     data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(type='CifarResNet', depth=20, num_classes=10, shortcut='pad'),
+    backbone=dict(type='CifarResNet', depth=56, num_classes=10, shortcut='pad'),
     branches=dict(type='TailBranches'),
-    checkpoint='data/weights/resnet20-12fca82f.th',
+    checkpoint='data/weights/resnet56-4bfd9763.th',
     frozen_backbone=True,
     predict_branches=True)
 

@@ -3,6 +3,7 @@ from .compile_hook import CompileHook
 from .distillation_hook import DistillationHook
 from .exact_checkpoint_hook import ExactCheckpointHook
 from .finite_hook import FiniteHook
+from .gradient_compression_hook import GradientCompressionHook
 from .loop_check_hook import LoopCheckHook
 from .num_class_check_hook import NumClassCheckHook
 from .preemption_hook import PreemptionHook
@@ -16,6 +17,7 @@ __all__ = [
     'DistillationHook',
     'ExactCheckpointHook',
     'FiniteHook',
+    'GradientCompressionHook',
     'LoopCheckHook',
     'NumClassCheckHook',
     'PreemptionHook',
