@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from hsakd_mm.checkpoints.pretrained import load_backbone
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.backbones import (
     VGG,
@@ -17,6 +18,7 @@ from hsakd_mm.models.backbones import (
     WideResNet,
 )
 from hsakd_mm.models.branches import TailBranches
+from tests.conftest import REPO
 
 X4 = (32, 64, 128, 256)
 # Small members of each family, for what is computed.
@@ -166,3 +168,31 @@ def test_initialisation_is_the_references(family, backbone, branch) -> None:
 def test_mistakes_end_in_a_sentence(make, said) -> None:
     with pytest.raises(UserError, match=said):
         make()
+
+
+def test_shortcuts_without_parameters(tmp_path) -> None:
+    """Option A as akamaster/pytorch_resnet_cifar10 has it: every second pixel, zeros around the channels."""
+    torch.manual_seed(0)
+    net = CifarResNet(depth=8, num_classes=10, shortcut='pad').eval()
+    keys = set(net.state_dict())
+    assert not any('downsample' in key for key in keys) and {'linear.weight', 'linear.bias'} <= keys
+    block, images = net.layer2[0], torch.randn(2, 16, 8, 8)
+    torch.nn.init.zeros_(block.bn2.weight)
+    out = block(images)
+    torch.testing.assert_close(out[:, 8:24], images[:, :, ::2, ::2].relu())
+    assert not out[:, :8].any() and not out[:, 24:].any()
+    tails = TailBranches(net, 40)
+    assert [tuple(logits.shape) for logits in tails(net.forward_taps(torch.randn(2, 3, 32, 32)))] == [(2, 40)] * 3
+    with pytest.raises(UserError, match='shortcut to be one of'):
+        CifarResNet(depth=8, num_classes=10, shortcut='padding')
+
+
+def test_weights_of_akamaster() -> None:
+    file = REPO.parent / 'shared' / 'data' / 'weights' / 'resnet20-12fca82f.th'
+    if not file.exists():
+        pytest.skip(f'the public weights are not here: {file.name}')
+    net = CifarResNet(depth=20, num_classes=10, shortcut='pad')
+    load_backbone(net, str(file))
+    raw = torch.load(file, map_location='cpu', weights_only=True)['state_dict']
+    assert torch.equal(net.linear.weight, raw['module.linear.weight'])
+    assert len(net.state_dict()) == len(raw) + sum('num_batches' in key for key in net.state_dict())

@@ -1,6 +1,7 @@
 """The report of a bench, from the results of its runs alone."""
 
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -46,6 +47,23 @@ def test_rows() -> None:
     assert plain.sigma == pytest.approx(2**0.5)
     assert (plain.cost, kd.cost) == (1.0, pytest.approx(3.0))  # of the fastest seeds
     assert [row.cost for row in summarise(RESULTS[1:2], 'plain')] == [None]
+
+
+def test_accuracy_against_cost(tmp_path) -> None:
+    """Drawn where runs are points of a curve; a run whose cost is not known is left out."""
+    points = [
+        dict(result(f'{name}, {epochs}', top1, 0.1), curve_of=name, macs=epochs * macs, teachers_macs=teacher)
+        for name, macs, teacher in (('plain', 1e12, 0), ('KD', 2e12, 9e12))
+        for epochs, top1 in ((10, 50.0), (20, 55.0), (40, 57.0))
+    ]
+    points.append(dict(result('KD, old', 40.0, 0.1), curve_of='KD', macs=None, teachers_macs=None))
+    files = write_method_report(points, str(tmp_path), 'Front', 'plain, 10')
+    assert 'front.png' in Path(files['md']).read_text()
+    with Image.open(tmp_path / 'front.png') as picture:
+        assert picture.size[0] > 1000
+    rows = json.loads(Path(files['json']).read_text())['rows']
+    assert [row['macs'] for row in rows] == [10e12, 20e12, 40e12, 20e12, 40e12, 80e12, None]
+    assert '| 80.0 | 9.0 |' in Path(files['md']).read_text()
 
 
 def test_mean_curve() -> None:
