@@ -19,7 +19,7 @@ from hsakd_mm.processes import on_all_ranks
 from .download import fetch_archive, first_bad_file, on_main_rank
 from .few_shot import check_fraction, stratified_subset
 from .same_classes import check_data_root, chosen_classes
-from .transforms import LoadImage, build_transforms
+from .transforms import LoadImage, LoadRandomResizedCrop, build_transforms
 
 
 class TorchvisionSet(BaseDataset):
@@ -73,7 +73,7 @@ class TorchvisionSet(BaseDataset):
         self.split_seed = split_seed
         self.verify = verify
         pipeline = build_transforms(pipeline)
-        if any(isinstance(transform, LoadImage) for transform in pipeline):
+        if any(isinstance(transform, LoadImage | LoadRandomResizedCrop) for transform in pipeline):
             raise UserError(
                 f'{type(self).__name__} gives the pipeline images, and LoadImage expects files: leave LoadImage out.'
             )
