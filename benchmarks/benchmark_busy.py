@@ -5,8 +5,8 @@ Usage::
     python benchmarks/benchmark_busy.py [CONFIG] [--batch 16 --size 32] [--out FILE]
 
 A step of CONFIG (default: the demo's HSAKD), with as many threads as there are cores: alone and beside one process
-that never rests, with threads that spin (OpenMP's default) and that wait passively (ours, hsakd_mm/threads.py). Each
-is a process of its own; the four take turns.
+that never rests, for several times that a thread looks before it sleeps (hsakd_mm/threads.py chooses one). Each is a
+process of its own, and they take turns.
 """
 
 import argparse
@@ -23,15 +23,19 @@ from benchmarks.timing import median
 from hsakd_mm.threads import available_cores
 
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-POLICIES = {'spinning': 'ACTIVE', 'OpenMP default': '', 'passive': 'PASSIVE'}
+WAYS = {
+    "OpenMP's default": {},
+    'never spinning': dict(OMP_WAIT_POLICY='PASSIVE'),
+    'spinning 1,000 times': dict(GOMP_SPINCOUNT='1000'),
+    'spinning 10,000 times': dict(GOMP_SPINCOUNT='10000'),
+    'spinning 30,000 times': dict(GOMP_SPINCOUNT='30000'),
+}
 
 
-def step_ms(args: argparse.Namespace, policy: str, threads: int) -> float:
+def step_ms(args: argparse.Namespace, way: dict, threads: int) -> float:
     """Median of a step in a new process."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(('OMP_', 'GOMP_'))}
-    env['OMP_NUM_THREADS'] = str(threads)
-    if policy:
-        env['OMP_WAIT_POLICY'] = policy
+    env.update(way, OMP_NUM_THREADS=str(threads))
     with tempfile.NamedTemporaryFile(suffix='.json') as out:
         script = os.path.join(REPO, 'benchmarks', 'benchmark_step.py')
         sizes = [f'--batch={args.batch}', f'--size={args.size}', '--steps=4', '--rounds=1', '--device=cpu']
@@ -55,14 +59,14 @@ def main() -> None:
         for neighbours in (0, 1):
             busy = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(neighbours)]
             try:
-                for name, policy in POLICIES.items():
-                    ms = step_ms(args, policy, threads)
+                for name, way in WAYS.items():
+                    ms = step_ms(args, way, threads)
                     times.setdefault(f'{name}, {neighbours} busy', []).append(ms)
                     print(f'round {turn + 1}/{args.rounds}: {name}, {neighbours} busy: {ms:.0f} ms', flush=True)
             finally:
                 for process in busy:
                     process.kill()
-    result = dict(origin(), config=args.config, batch=args.batch, size=args.size, threads=threads)
+    result = dict(origin(), config=os.path.relpath(args.config, REPO), batch=args.batch, size=args.size, threads=threads)
     result['ms a step'] = {name: dict(median=median(values), all=values) for name, values in times.items()}
     text = json.dumps(result, indent=1)
     print(text)

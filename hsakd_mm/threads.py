@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+_OURS = 'HSAKD_MM_OMP_NUM_THREADS'
+
 
 def available_cores(cgroups: str = '/sys/fs/cgroup', own: str = '/proc/self/cgroup') -> int:
     """Cores that this process may use: of its affinity, and of the quota of its control group and those around it."""
@@ -40,6 +42,11 @@ def _words(file: Path) -> list[str]:
         return []
 
 
+def limited_threads() -> bool:
+    """Whether :func:`prepare` set the number of threads, here or in the process that started this one."""
+    return _OURS in os.environ and os.environ[_OURS] == os.environ.get('OMP_NUM_THREADS')
+
+
 def prepare() -> None:
     """Have threads wait without spinning, and no more of them than cores that may be used; a user's settings stay.
 
@@ -49,8 +56,8 @@ def prepare() -> None:
         return
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     cores = available_cores()
-    if cores < (os.cpu_count() or 1):
-        os.environ.setdefault('OMP_NUM_THREADS', str(cores))
+    if cores < (os.cpu_count() or 1) and 'OMP_NUM_THREADS' not in os.environ:
+        os.environ['OMP_NUM_THREADS'] = os.environ[_OURS] = str(cores)
 
 
 prepare()

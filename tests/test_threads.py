@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from hsakd_mm import threads
+from hsakd_mm.engine.torchrun import _share_cores
 from hsakd_mm.threads import available_cores
 from tests.conftest import REPO
 
@@ -45,3 +47,19 @@ def test_openmp_is_told_before_it_is_loaded(tool, given, policy) -> None:
         text=True,
     ).stderr
     assert f"OMP_WAIT_POLICY = '{policy}'" in said
+
+
+@pytest.mark.parametrize('given, expected', [({}, '4'), ({'OMP_NUM_THREADS': '3'}, '3')])
+def test_a_launcher_divides_the_cores_of_the_quota(given, expected, monkeypatch) -> None:
+    for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', threads._OURS):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delitem(sys.modules, 'torch')
+    monkeypatch.setattr(threads, 'available_cores', lambda: 8)
+    monkeypatch.setattr('hsakd_mm.engine.torchrun.available_cores', lambda: 8)
+    monkeypatch.setattr(os, 'cpu_count', lambda: 64)
+    threads.prepare()
+    assert os.environ['OMP_NUM_THREADS'] == given.get('OMP_NUM_THREADS', '8')
+    _share_cores(2)
+    assert os.environ['OMP_NUM_THREADS'] == expected

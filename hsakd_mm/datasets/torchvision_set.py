@@ -75,7 +75,8 @@ class TorchvisionSet(BaseDataset):
         pipeline = build_transforms(pipeline)
         if any(isinstance(transform, LoadImage | LoadRandomResizedCrop) for transform in pipeline):
             raise UserError(
-                f'{type(self).__name__} gives the pipeline images, and LoadImage expects files: leave LoadImage out.'
+                f'{type(self).__name__} gives the pipeline images, and LoadImage and LoadRandomResizedCrop expect '
+                f'files: leave LoadImage out; to crop use torchvision/RandomResizedCrop.'
             )
         super().__init__(data_root=os.path.expanduser(data_root), pipeline=pipeline, **kwargs)
 

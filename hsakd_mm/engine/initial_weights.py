@@ -48,9 +48,9 @@ def load_start(model: nn.Module, content: Mapping, path: str) -> str:
 
     Args:
         model (nn.Module): A distiller.
-        content (Mapping): Of a file with the weights of such a model, or with a backbone alone: one
-            that tools/export_backbone.py wrote, or torchvision's or timm's. The backbone's classifier
-            may be missing.
+        content (Mapping): Of a file with the weights of such a model; with a backbone alone: one
+            that tools/export_backbone.py wrote, or torchvision's or timm's, whose classifier may be missing; or of
+            another method, whose backbone is taken and nothing else.
         path (str): The file, for the messages.
 
     Returns:
@@ -60,7 +60,9 @@ def load_start(model: nn.Module, content: Mapping, path: str) -> str:
         UserError: Neither fits, or the backbone was trained with another normalisation.
     """
     backbone = getattr(model, 'backbone', None)
-    if isinstance(backbone, nn.Module) and _is_backbone(backbone, content, path):
+    if isinstance(backbone, nn.Module) and (
+        _is_backbone(backbone, content, path) or _is_of_another_method(model, content, path)
+    ):
         if getattr(model, 'data_preprocessor', None) is not None and hasattr(model.data_preprocessor, 'mean'):
             check_normalisation(model.data_preprocessor, content, path)
         heads = [name for name in backbone.state_dict() if is_head(name)]
@@ -80,6 +82,18 @@ def _is_backbone(backbone: nn.Module, content: Mapping, path: str) -> bool:
     except UserError:
         return False
     return 'backbone' not in reading.prefix.split('.')
+
+
+def _is_of_another_method(model: nn.Module, content: Mapping, path: str) -> bool:
+    """Whether the file holds this backbone in a model with fewer parts than this one, such as a student of KD."""
+    held, parts = content.get('state_dict') or (), {name.partition('.')[0] for name in model.state_dict()}
+    if parts == {'backbone'}:
+        return False
+    try:
+        find_reading(model.backbone.state_dict(), content, path, 'backbone')
+    except UserError:
+        return False
+    return all(name.startswith('backbone.') for name in held)
 
 
 def how_to_start_from(cfg: Config, content: Mapping, path: str) -> str:

@@ -165,8 +165,9 @@ def find_checkpoint_to_resume(cfg: Config, resume: str | None, overwrite: bool =
         return None
     path = last_checkpoint(cfg.work_dir) if resume == 'auto' else resume
     cfg.resume = path is not None
-    cfg.load_from = path
-    if path is None:
+    if path is not None:
+        cfg.load_from = path
+    else:  # what the config starts from stays
         print(f'No checkpoint in {cfg.work_dir} to resume from: starting from the beginning.')
         return None
     content = load_checkpoint(path)

@@ -109,7 +109,7 @@ def _attach(model: nn.Module, cfg: ConfigDict, step: dict) -> None:
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
     for hook in hooks:
         if hook and type_name(hook.get('type')) == 'DistillationHook':
-            HOOKS.build(dict(hook, check=False)).before_train(run)
+            HOOKS.build(dict(hook, check=False, cached_crops=0)).before_train(run)
 
 
 class _Labels:

@@ -19,8 +19,9 @@ from hsakd_mm.datasets.same_classes import classes_of
 from hsakd_mm.registry import type_name
 
 KEY = 'run_identity'  # in a checkpoint's `meta`
-_HOOKS = ('DistillationHook', 'EMAHook', 'PipelineSwitchHook')  # these change what is learnt
-_PLACES = ('checkpoint', 'init_cfg', 'pretrained', 'check', 'check_classes')  # how a run starts, or where files are
+_HOOKS = ('DistillationHook', 'EMAHook', 'PipelineSwitchHook', 'ProgressiveResizeHook')  # these change what is learnt
+# How a run starts, where files are, and in which order numbers lie in memory.
+_PLACES = ('checkpoint', 'init_cfg', 'pretrained', 'check', 'check_classes', 'channels_last', 'fold_bn')
 _SHOWN = 120
 _CLASSIFIED = {'img_path', 'gt_label', 'sample_idx', 'row'}  # what a classification set knows of a sample
 

@@ -23,7 +23,7 @@ from torch import distributed as dist
 from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.errors import UserError
 from hsakd_mm.processes import PARENT
-from hsakd_mm.threads import available_cores
+from hsakd_mm.threads import available_cores, limited_threads
 
 
 def main(argv: list | None = None) -> None:
@@ -149,6 +149,8 @@ def _check_processes(count: str) -> int:
 def _share_cores(processes: int) -> None:
     """Divide the cores among the processes; with GPUs one thread each, as torchrun does."""
     threads = 1 if torch.cuda.is_available() else max(1, available_cores() // processes)
+    if limited_threads():  # hsakd_mm gave this process all cores
+        del os.environ['OMP_NUM_THREADS']
     os.environ.setdefault('OMP_NUM_THREADS', str(threads))
     os.environ.setdefault('MKL_NUM_THREADS', os.environ['OMP_NUM_THREADS'])
 

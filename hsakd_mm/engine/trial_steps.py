@@ -66,19 +66,25 @@ def _for_trial(cfg: Config) -> Config:
     cfg = copy.deepcopy(cfg)
     cfg.load_from, cfg.resume = None, False
     for loader in (cfg.get('train_dataloader'), cfg.get('val_dataloader')):
-        _do_not_verify(loader or {})
+        do_not_verify(loader or {})
     hook = (cfg.get('default_hooks') or {}).get('distillation')
     if hook:
         hook.check = False
+    # The steps that take most: of full size, with branches.
+    cfg.custom_hooks = [
+        hook for hook in cfg.get('custom_hooks') or [] if type_name(hook.get('type')) != 'ProgressiveResizeHook'
+    ]
+    if cfg.model.get('branch_interval'):
+        cfg.model.branch_interval = 1
     return cfg
 
 
-def _do_not_verify(value) -> None:
+def do_not_verify(value) -> None:
     if isinstance(value, Mapping):
         if type_name(value.get('type')) in ('ImageFolder', 'TinyImageNet'):
             value['verify'] = False  # type: ignore[index]
         for each in value.values():
-            _do_not_verify(each)
+            do_not_verify(each)
 
 
 def _data(cfg: Config, part: str) -> Check:

@@ -36,7 +36,8 @@ def training_macs(cfg: Config, size: int) -> float:
     crops = ((cfg.get('default_hooks') or {}).get('distillation') or {}).get('cached_crops', 0)
     total = 0.0
     for share, pixels in _sizes(cfg, size):
-        asked = min(1.0, crops / (share * cfg.train_cfg.max_epochs)) if crops else 1.0
+        epochs = cfg.get('train_cfg', {}).get('max_epochs')  # None of a run that counts steps: as if each crop were new
+        asked = min(1.0, crops / (share * epochs)) if crops and epochs else 1.0
         first, *others = (_count(model, pixels, step, bool(crops)) for step in range(min(2, interval)))
         for count in [first, *others * (interval - 1)]:
             total += share * (asked * count[0] + (1 - asked) * count[-1]) / interval

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.engine.scalars import read_curve, read_logs
+from hsakd_mm.engine.trial_steps import do_not_verify
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.training_cost import train_size, training_macs
 from hsakd_mm.files import read_json, write_json
@@ -96,28 +97,40 @@ class PretrainingRun:
 
     def _write_origin(self) -> None:
         content = dict(
-            provenance(self.command, self.seed),
-            threads=torch.get_num_threads(),
-            config_sha256=self.config_sha256(),
-            macs=self.count_macs(),
+            provenance(self.command, self.seed), threads=torch.get_num_threads(), config_sha256=self.config_sha256()
         )
-        write_json(os.path.join(self.stage.folder, 'origin.json'), content)
+        file = os.path.join(self.stage.folder, 'origin.json')
+        write_json(file, content)
+        write_json(file, dict(content, macs=self.count_macs()))
 
     def count_macs(self) -> float:
-        """Multiply-adds of the whole training, without those of its teacher."""
+        """Multiply-adds of this training, without those of its teacher."""
         cfg = self.with_checkpoints()
-        images = len(DATASETS.build(dict(cfg.train_dataloader.dataset, verify=False)))
+        do_not_verify(cfg.train_dataloader)
+        images = len(DATASETS.build(cfg.train_dataloader.dataset))
         return training_macs(cfg, train_size(cfg)) * images * cfg.train_cfg.max_epochs
 
+    def total_macs(self) -> float | None:
+        """Multiply-adds of the whole training, with those of the run whose weights it goes on from."""
+        counts = [run.origin().get('macs') for run in (self, *self._earlier())]
+        return None if None in counts else sum(counts)
+
     def teachers_macs(self) -> float | None:
-        """Those of the runs that it needs, and of the ones that these need; None where one is not known."""
+        """Those of the other runs that it needs, and of the ones that these need; None where one is not known."""
+        own = {run.title for run in (self, *self._earlier())}
         needed: dict = {}
-        waiting = list(self.needs)
+        waiting = [self, *self._earlier()]
         while waiting:
             run = waiting.pop()
-            needed[run.title] = run.origin().get('macs')
-            waiting += run.needs
+            if run.title not in own:
+                needed[run.title] = run.origin().get('macs')
+            waiting += [need for need in run.needs if need.title not in needed]
         return None if None in needed.values() else sum(needed.values())
+
+    def _earlier(self) -> list:
+        """The run whose weights it goes on from, and the one before that."""
+        before = self.needs_by_option.get('load_from')
+        return [] if before is None else [before, *before._earlier()]
 
     def with_checkpoints(self) -> Config:
         """Its config, with those of the runs that it needs."""
@@ -171,7 +184,7 @@ def _result(run: PretrainingRun) -> dict:
         seed=run.seed,
         row=run.row,
         curve_of=run.curve,
-        macs=origin.get('macs'),
+        macs=run.total_macs(),
         teachers_macs=run.teachers_macs(),
         metric=run.metric,
         top1=run.top1(),

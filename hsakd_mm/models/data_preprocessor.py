@@ -46,7 +46,7 @@ class ImagePreprocessor(BaseDataPreprocessor):
             )
         data = self.cast_data(data)
         inputs = (data['inputs'].to(self.mean.dtype) - self.mean) / self.std
-        if training and self.train_size and inputs.shape[-1] != self.train_size:
+        if training and self.train_size and inputs.shape[2:] != (self.train_size,) * 2:
             inputs = F.interpolate(inputs, (self.train_size,) * 2, mode='bilinear', antialias=True)
         if self.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)

@@ -65,10 +65,13 @@ def draw_front(rows: Sequence, title: str, file: str) -> None:
         tera, top1 = [row.macs / 1e12 for row in points], [row.top1 for row in points]
         axes.errorbar(tera, top1, [row.sigma or 0 for row in points], color=colours[name], fmt='none', linewidth=1)
         axes.plot(tera, top1, dashes[name], color=colours[name], marker='o', linewidth=1.8, label=name)
-        if any(row.teachers_macs for row in points):
-            with_teacher = [(row.macs + (row.teachers_macs or 0)) / 1e12 for row in points]
-            axes.plot(with_teacher, top1, 'o', color=colours[name], markerfacecolor='none', markersize=5)
+        taught = [row for row in points if row.teachers_macs]
+        with_teacher = [(row.macs + row.teachers_macs) / 1e12 for row in taught]
+        axes.plot(with_teacher, [row.top1 for row in taught], 'o', color=colours[name], markerfacecolor='none')
     axes.set_xscale('log')
+    axes.xaxis.set_major_formatter('{x:g}')
+    axes.xaxis.set_minor_formatter('{x:g}')
+    axes.tick_params('x', which='both', labelsize=8, labelcolor=MUTED)
     axes.set_xlabel(
         '10¹² multiply-adds of the training (log); hollow: with those of its teacher', fontsize=9, color=MUTED
     )

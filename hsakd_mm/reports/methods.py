@@ -174,8 +174,8 @@ def _row(name: str, results: list, baseline: float | None, cost: float) -> Row:
         cost=cost / baseline if baseline else None,
         seconds_per_image=cost,
         wall_seconds=statistics.mean(result['wall_seconds'] for result in results),
-        macs=results[0].get('macs'),
-        teachers_macs=results[0].get('teachers_macs'),
+        macs=_known(results, 'macs'),
+        teachers_macs=_known(results, 'teachers_macs'),
         curve_of=results[0].get('curve_of'),
     )
 
@@ -199,6 +199,11 @@ def _table(rows: Sequence[Row]) -> Table:
             for row in rows
         ],
     )
+
+
+def _known(results: list, key: str) -> float | None:
+    """Of the first seed for which it was counted: it is the same for all."""
+    return next((result[key] for result in results if result.get(key) is not None), None)
 
 
 def _tera(macs: float | None) -> str:

@@ -40,6 +40,12 @@ def built(model: dict, teacher: dict | None = None) -> torch.nn.Module:
     return made
 
 
+def of_turns(*turns: int) -> Rotation:
+    pretext = Rotation()
+    pretext.turns = turns
+    return pretext
+
+
 @pytest.fixture
 def batch() -> tuple:
     torch.manual_seed(1)
@@ -91,7 +97,7 @@ def test_the_loss_of_some_views_is_that_of_their_rows(model, batch) -> None:
     losses = net.loss(*batch)
     torch.manual_seed(3)
     turns = net.pretext.draw().turns
-    net.pretext = Rotation(turns=turns)
+    net.pretext = of_turns(*turns)
     again = net.loss(*batch)
     assert losses.keys() == again.keys()
     for name in losses:
@@ -147,7 +153,7 @@ def test_remembered_targets_are_the_teachers(batch) -> None:
     from hsakd_mm.models.distillers.teacher_targets import TeacherTargets
 
     student = built(dict(type='HSAKD', backbone=SMALL), TEACHER).eval()
-    student.pretext = Rotation(turns=(0, 3))
+    student.pretext = of_turns(0, 3)
     fresh = student.loss(*batch)
     student.targets = TeacherTargets(images=9, crops=2)
     for _ in range(2):

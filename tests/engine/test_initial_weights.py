@@ -135,6 +135,21 @@ def test_a_backbone_starts_any_method_with_one(tmp_path, owner) -> None:
     assert f'starts from {path}' in said and 'random: fc.weight, fc.bias' in said
 
 
+def test_a_student_goes_on_from_another_methods_backbone(tmp_path) -> None:
+    """HSAKD after KD: what HSAKD has beside the backbone starts as it would."""
+    path = checkpoint(tmp_path)
+    content = load_checkpoint(str(path))
+    student = MODELS.build(dict(type='HSAKD', backbone=NETWORK, data_preprocessor=PREPROCESSOR))
+    branch = student.branches[0].fc.weight.clone()
+    assert 'backbone starts from' in load_start(student, content, str(path))
+    for name, value in student.backbone.state_dict().items():
+        assert torch.equal(value, content['state_dict'][f'backbone.{name}']), name
+    assert torch.equal(student.branches[0].fc.weight, branch)
+    content['state_dict']['branches.0.fc.weight'] = torch.zeros(3)  # of a model with parts that this one has too
+    with pytest.raises(UserError, match='branches'):
+        load_start(student, content, str(path))
+
+
 @pytest.mark.parametrize(
     'change, words',
     [

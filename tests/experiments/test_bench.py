@@ -163,6 +163,22 @@ def test_a_run_that_never_measured_its_last_epoch_does(tiny, capfd) -> None:
     assert (run['command'], run['commit']) == ('unknown', 'unknown')
 
 
+def test_a_run_that_goes_on_from_another(tiny, capfd) -> None:
+    """It starts from the other's weights, whose training is a part of its own cost, not of its teacher's."""
+    rewrite(
+        tiny,
+        "    dict(name='KD', config='kd.py', needs={'default_hooks.distillation.checkpoint': 'teacher'}),\n",
+        "    dict(name='KD', config='kd.py', needs={'default_hooks.distillation.checkpoint': 'teacher',"
+        " 'load_from': 'plain'}),\n",
+    )
+    run_bench(Bench('tiny/bench.py', [0]), 'the command')
+    _, plain, kd = json.loads(Path('work_dirs/tiny/report.json').read_text())['rows']
+    said = Path('work_dirs/tiny/KD/seed0/output.log').read_text()
+    assert 'The model starts from work_dirs/tiny/plain/seed0/epoch_1.pth' in said
+    assert kd['teachers_macs'] == plain['macs']  # the teacher is as long a plain training
+    assert 2 * plain['macs'] < kd['macs'] < 3 * plain['macs']
+
+
 def test_end_to_end(tiny, capfd) -> None:
     rewrite(tiny, "    dict(name='teacher', config='plain.py', seeds=[7]),\n", '')
     rewrite(tiny, "'teacher'}", "'plain'}")

@@ -64,7 +64,7 @@ def measure(cfg: Config, size: int) -> dict:
         dict: ``size``; ``views`` (M, 1 without branches); ``own`` (design of the config's branches
         or None); ``nets`` and ``teachers`` (lists of :class:`NetCost`); ``training`` (multiply-adds
         of one training image by design, see :mod:`hsakd_mm.evaluation.training_cost`; None for branches that
-        cannot be built).
+        cannot be built); ``plain`` (the same of plain training of the first backbone).
     """
     model = _build(cfg.model)
     teacher = (cfg.get('default_hooks') or {}).get('distillation')
@@ -75,7 +75,9 @@ def measure(cfg: Config, size: int) -> dict:
     nets = _costs(model, size, views)
     teachers = _costs(teacher, size, views) if teacher else []
     training = {design: _training(cfg, design, size) for design in (nets[0].designs if branched else [None])}
-    return dict(size=size, views=views, own=own, nets=nets, teachers=teachers, training=training)
+    backbone = (cfg.model.get('nets') or [cfg.model])[0].backbone
+    plain = training_macs(Config(dict(model=dict(type='Classifier', backbone=backbone))), size)
+    return dict(size=size, views=views, own=own, nets=nets, teachers=teachers, training=training, plain=plain)
 
 
 def _training(cfg: Config, design: str | None, size: int) -> float | None:
@@ -177,7 +179,7 @@ def table(costs: dict) -> str:
     for net in [*costs['nets'], *costs['teachers']]:
         lines += _net_rows(net, costs['own'])
     lines.append('One training image: forward and backward of a step, its views, branches and teacher included')
-    plain = 3 * costs['nets'][0].backbone.macs
+    plain = costs['plain']
     for design, macs in costs['training'].items():
         said = (
             'cannot be built'

@@ -36,11 +36,11 @@ runs = [
         for _name, _config, _needs, _options, _all in _curves for _epochs in _all
     ],
 ]
-for _budget in (60, 120):  # of which KD takes one half, then HSAKD, from its weights, the other
+for _budget in (120, 240):  # of which KD takes one half, then HSAKD, from its weights, the other
     runs.append(
-        dict(name=f'KD for {_budget // 2} epochs, then HSAKD', curve='KD, then HSAKD', config='hsakd.py',
-             needs={**_teacher, 'load_from': f'KD, {_budget // 2} epochs'},
-             options={**_one, 'train_cfg.max_epochs': _budget // 9, 'param_scheduler.T_max': _budget // 9,
+        dict(name=f'KD for {_budget // 4} epochs, then HSAKD', curve='KD, then HSAKD', config='hsakd.py',
+             needs={**_teacher, 'load_from': f'KD, {_budget // 4} epochs'},
+             options={**_one, 'train_cfg.max_epochs': _budget // 19, 'param_scheduler.T_max': _budget // 19,
                       'optim_wrapper.optimizer.lr': 0.01}))
 notes = [
     """The teacher is akamaster's ResNet-56 (93.4 % on CIFAR-10's test set), trained on the 50,000 images of CIFAR-10;

@@ -1,7 +1,6 @@
 """Gradients travel between ranks in bfloat16."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 
 from hsakd_mm.registry import HOOKS
@@ -18,6 +17,6 @@ class GradientCompressionHook(Hook):
     priority = 'LOW'
 
     def before_train(self, runner) -> None:
-        if is_model_wrapper(runner.model):
+        if hasattr(runner.model, 'register_comm_hook'):
             runner.model.register_comm_hook(None, default_hooks.bf16_compress_hook)
             runner.logger.info('Gradients are reduced in bfloat16.')

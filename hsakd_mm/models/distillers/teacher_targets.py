@@ -15,7 +15,8 @@ class TeacherTargets:
     """Outputs of a teacher for every image, crop and view, filled in batch by batch.
 
     They are kept on the device that they are made on, in their own precision. Nothing is saved: a resumed run asks the
-    teacher again.
+    teacher again, in other batches. Where these have another size, as the last batch of an epoch, a kernel may round
+    otherwise; with ``train_dataloader.drop_last=True`` all have the same.
 
     Args:
         images (int): Of the data set.
@@ -36,7 +37,7 @@ class TeacherTargets:
 
         Args:
             ask (Callable): Asks the teacher: ``[B·views, K]`` a head, an image's views one after another.
-            kind (tuple): What is asked; outputs of different kinds are kept apart.
+            kind (tuple): What is asked, and last the size of the images; other kinds are kept apart, other sizes not.
             views (int): Views of an image that are remembered.
             turns (tuple[int]): The ones that the step sees.
         """
@@ -44,6 +45,8 @@ class TeacherTargets:
             outputs = ask()
             latest = torch.cat(outputs, 1).unflatten(0, (-1, views))
             if kind not in self._tables:
+                for other in [each for each in self._tables if each[-1] != kind[-1]]:
+                    del self._tables[other]  # of the size that images had before
                 size = (self.images * self.crops, *latest.shape[1:])
                 self._tables[kind] = _Table(latest.new_zeros(size), [output.shape[1] for output in outputs])
             self._tables[kind].put(self.places, latest)
@@ -60,5 +63,6 @@ class _Table:
         self.known = torch.zeros(len(values), dtype=torch.bool)
 
     def put(self, places: Tensor, values: Tensor) -> None:
-        self.values[places.to(values.device)] = values
+        new = ~self.known[places]  # what was said once stays, to the last bit
+        self.values[places[new].to(values.device)] = values[new.to(values.device)]
         self.known[places] = True

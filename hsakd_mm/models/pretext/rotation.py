@@ -19,27 +19,31 @@ class Rotation:
             drawn anew in each step, the same for all its images; 1 or 2. The cost of a step falls to (1 + sampled) / 4.
             Means over views are then taken over those that were drawn, so that the unrotated one counts more: a half
             or a third in place of a quarter. Default: all, as in the paper.
-        turns (tuple[int]): The quarter turns of the views, 0 first.
 
     Attributes:
+        turns (tuple[int]): The quarter turns of the views, 0 first.
         num_views (int): M of the joint labels, 4 whatever is drawn.
     """
 
     num_views = 4  # M in the paper
 
-    def __init__(self, sampled: int | None = None, turns: tuple[int, ...] = (0, 1, 2, 3)) -> None:
+    turns: tuple[int, ...] = (0, 1, 2, 3)
+
+    def __init__(self, sampled: int | None = None) -> None:
         if sampled not in (None, 1, 2):
             raise UserError(
                 f'a step sees 1 or 2 of the three rotations, and pretext.sampled is {sampled!r}: leave it out for all.'
             )
-        self.sampled, self.turns = sampled, turns
+        self.sampled = sampled
 
     def draw(self) -> 'Rotation':
         """The views of one training step. Call it once a step: all its labels and rows belong to one draw."""
         if self.sampled is None:
             return self
         chosen = torch.randperm(self.num_views - 1, device='cpu')[: self.sampled]
-        return Rotation(turns=(0, *sorted(1 + turn for turn in chosen.tolist())))
+        drawn = Rotation()
+        drawn.turns = (0, *sorted(1 + turn for turn in chosen.tolist()))
+        return drawn
 
     def all_views(self) -> 'Rotation':
         """The task with all its views, whatever was drawn."""
