@@ -66,7 +66,9 @@ def main() -> None:
             finally:
                 for process in busy:
                     process.kill()
-    result = dict(origin(), config=os.path.relpath(args.config, REPO), batch=args.batch, size=args.size, threads=threads)
+    result = dict(
+        origin(), config=os.path.relpath(args.config, REPO), batch=args.batch, size=args.size, threads=threads
+    )
     result['ms a step'] = {name: dict(median=median(values), all=values) for name, values in times.items()}
     text = json.dumps(result, indent=1)
     print(text)
