@@ -190,9 +190,13 @@ def _plain(value):
 
 def differences(old: Mapping, new: Mapping) -> list[str]:
     """``'model.temperature was 3.0 and is 4.0'`` for each difference that changes the result."""
-    found = []
-    for part in ('weights', 'recipe'):
-        found += _differing(old.get(part) or {}, new.get(part) or {})
+    found = _differing(old.get('weights') or {}, new.get('weights') or {})
+    # An earlier version may have stored what is no part of the recipe now.
+    recipes = [
+        {name: value for name, value in (each.get('recipe') or {}).items() if name.rpartition('.')[2] not in _PLACES}
+        for each in (old, new)
+    ]
+    found += _differing(*recipes)
     theirs, ours = old.get('data') or {}, new.get('data') or {}
     if theirs.get('images') != ours.get('images'):
         found.append(f'the training data had {theirs.get("images")} images and has {ours.get("images")}')

@@ -1,5 +1,6 @@
 """A run that is resumed is the run that was stopped: another experiment is refused, a new rate takes effect."""
 
+import copy
 import shutil
 from pathlib import Path
 
@@ -75,6 +76,21 @@ def test_recipe(run, name, seen) -> None:
         resumed(cfg, checkpoint, name, **{name: value, 'train_cfg.max_epochs': 2})
     assert words in str(told.value) and '--work-dir' in str(told.value)
     seen(ROW, f'`{name}` changed', f'refused: {words}')
+
+
+@pytest.mark.parametrize('stored', [{}, {'model.data_preprocessor.channels_last': False}])
+def test_the_order_of_numbers_in_memory_may_change(run, stored) -> None:
+    """Also where the checkpoint is of a version that stored it."""
+    cfg, checkpoint = run
+    old = torch.load(checkpoint, weights_only=True)['meta'][KEY]
+    cfg = copy.deepcopy(cfg)
+    cfg.model.data_preprocessor = dict(cfg.model.get('data_preprocessor') or {}, channels_last=True)
+    old['recipe'] = {**old['recipe'], **stored}
+    new = {**old, 'recipe': {**old['recipe'], **recipe_of(cfg)}}
+    assert differences(old, {**new, 'recipe': {**new['recipe'], 'model.extra': 1}}) == [
+        'model.extra was not set and is 1'
+    ]
+    assert differences(old, new) == []
 
 
 def test_what_may_change_is_said(run, seen) -> None:
