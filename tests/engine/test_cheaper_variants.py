@@ -20,7 +20,7 @@ SMALL = dict(type='CifarResNet', depth=8, num_classes=5, width=(4, 4, 8, 8))
 TEACHER = dict(type='HSAKDTeacher', backbone=dict(SMALL, depth=14))
 SIZES = [(0, 16), (0.5, 24), (0.75, 32)]
 VARIANTS = {
-    'sampled': {'model.pretext': dict(type='Rotation', sampled=1)},
+    'sampled': {'model.pretext.sampled': 1},
     'branch_interval': {'model.branch_interval': 2},
     'resize': {'custom_hooks': [dict(type='ProgressiveResizeHook', sizes=SIZES)]},
     'cached_crops': {'default_hooks.distillation.cached_crops': 1},

@@ -91,7 +91,7 @@ class BranchedDistiller(BaseDistiller):
         **kwargs,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, **kwargs)
-        self.pretext = MODELS.build(pretext or dict(type='Rotation'))
+        self.pretext = MODELS.build({'type': 'Rotation', **(pretext or {})})
         self.predict_branches = predict_branches
 
     @property
