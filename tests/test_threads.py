@@ -35,8 +35,15 @@ def test_cores_of_the_quota(files, own, expected, tmp_path) -> None:
     assert available_cores(str(tmp_path / 'cgroup'), str(tmp_path / 'own')) == expected
 
 
-@pytest.mark.parametrize('tool', ['train.py', 'test.py', 'linear_probe.py'])
-@pytest.mark.parametrize('given, policy', [({}, 'PASSIVE'), ({'OMP_WAIT_POLICY': 'ACTIVE'}, 'ACTIVE')])
+@pytest.mark.parametrize(
+    'tool, given, policy',
+    [
+        ('train.py', {}, 'PASSIVE'),
+        ('test.py', {}, 'PASSIVE'),
+        ('linear_probe.py', {}, 'PASSIVE'),
+        ('train.py', {'OMP_WAIT_POLICY': 'ACTIVE'}, 'ACTIVE'),
+    ],
+)
 def test_openmp_is_told_before_it_is_loaded(tool, given, policy) -> None:
     """OpenMP itself says what it took over."""
     env = {key: value for key, value in os.environ.items() if key != 'OMP_WAIT_POLICY'}

@@ -4,6 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from tests.conftest import REPO
+from tests.undrawn import undrawn
 
 from .commands import assert_sentence, module, python
 
@@ -13,6 +14,12 @@ SCRIPT = REPO / 'tools' / 'analysis_tools' / 'get_flops.py'
 @pytest.fixture(scope='module')
 def tool():
     return module(SCRIPT)
+
+
+@pytest.fixture(autouse=True)
+def no_weights_are_drawn():
+    with undrawn():
+        yield
 
 
 def total(costs: list, what: str) -> int:
