@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from hsakd_mm.models.distillers.student import UnregisteredModule
 from hsakd_mm.models.distillers.teacher_targets import TeacherTargets
-from hsakd_mm.registry import MODELS
+from hsakd_mm.registry import MODELS, type_name
 
 BATCH = 2  # the fewest images that BatchNorm takes at 1 x 1
 
@@ -66,7 +66,7 @@ def build_with_teacher(cfg: Config) -> nn.Module:
 def _sizes(cfg: Config, size: int) -> Iterator[tuple[float, int]]:
     """Shares of the steps and their sizes."""
     for hook in cfg.get('custom_hooks') or ():
-        if isinstance(hook.get('type'), str) and hook['type'].endswith('ProgressiveResizeHook'):
+        if type_name(hook.get('type')) == 'ProgressiveResizeHook':
             starts = [share for share, _ in hook['sizes']]
             for (start, pixels), end in zip(hook['sizes'], [*starts[1:], 1]):
                 yield end - start, pixels
