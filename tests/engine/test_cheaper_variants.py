@@ -5,11 +5,12 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 
-from hsakd_mm.engine.hooks import ProgressiveResizeHook
+from hsakd_mm.engine.hooks import CompileHook, ProgressiveResizeHook
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.training_cost import training_macs
 from hsakd_mm.models.distillers.hsakd import HSAKD
 from hsakd_mm.models.distillers.kd import KD
+from hsakd_mm.models.distillers.teacher_targets import TeacherTargets
 from hsakd_mm.models.pretext import Rotation
 from hsakd_mm.registry import MODELS
 from tests.faults.exact import SignalAt, assert_same, content, start, stop_and_resume
@@ -150,8 +151,6 @@ def test_the_teacher_is_asked_once_for_each_crop(augmented, tmp_path, monkeypatc
 
 
 def test_remembered_targets_are_the_teachers(batch) -> None:
-    from hsakd_mm.models.distillers.teacher_targets import TeacherTargets
-
     student = built(dict(type='HSAKD', backbone=SMALL), TEACHER).eval()
     student.pretext = of_turns(0, 3)
     fresh = student.loss(*batch)
@@ -173,6 +172,24 @@ def test_what_cannot_be_remembered_is_refused(options, augmented, tmp_path) -> N
     cfg.merge_from_dict({**options, 'default_hooks.distillation.cached_crops': 2})
     with pytest.raises(UserError, match='cached_crops needs KD, DKD, or HSAKD with branches in every step'):
         start(cfg, tmp_path / 'run').train()
+
+
+@pytest.mark.parametrize('variant', ['sampled', 'branch_interval', 'cached_crops'])
+def test_compiled_steps_are_the_same(variant, batch, step) -> None:
+    """The graph breaks where steps differ; the losses of two are those without compilation."""
+    options = dict(sampled=dict(pretext=dict(sampled=1)), branch_interval=dict(branch_interval=2)).get(variant, {})
+    plain, compiled = (built(dict(type='HSAKD', backbone=SMALL, **options), TEACHER).eval() for _ in range(2))
+    for net in (plain, compiled) if variant == 'cached_crops' else ():
+        net.targets = TeacherTargets(images=4, crops=1)
+        net.targets.select([0, 1, 2, 3], crop=0)
+    CompileHook(backend='aot_eager').compile(compiled)
+    for number in range(2):
+        step(number)
+        losses = []
+        for net in (plain, compiled):
+            torch.manual_seed(number)
+            losses.append(net.loss(*batch))
+        torch.testing.assert_close(losses[0], losses[1])
 
 
 def test_sizes_follow_the_steps() -> None:
