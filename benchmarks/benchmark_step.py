@@ -33,7 +33,7 @@ from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
-from tools.analysis_tools.get_flops import measure, train_size
+from hsakd_mm.evaluation.training_cost import train_size, training_macs
 
 
 class Turn:
@@ -104,7 +104,7 @@ class Turn:
             values = self.step(images, labels)
         return values
 
-    def result(self, flops_an_image: float | None, peak: float) -> dict:
+    def result(self, flops_an_image: float, peak: float) -> dict:
         """What was measured, in units of the names."""
         ms = median(self.steps_ms)
         phases = {name: round(median(values), 3) for name, values in self.phases_ms.items()}
@@ -118,9 +118,8 @@ class Turn:
             **{'ms by phase': phases, 'ms of each step': [round(each, 3) for each in self.steps_ms]},
             **self.found,
         )
-        if flops_an_image:
-            done['model TFLOP/s'] = round(rate * flops_an_image / 1e12, 3)
-            done['share of the matrix peak'] = round(rate * flops_an_image / peak, 4)
+        done['model TFLOP/s'] = round(rate * flops_an_image / 1e12, 3)
+        done['share of the matrix peak'] = round(rate * flops_an_image / peak, 4)
         done['loss of the last step'] = float(torch.as_tensor(self.values['loss']).detach())
         return done
 
@@ -172,8 +171,7 @@ def benchmark(args: argparse.Namespace) -> dict:
     torch.manual_seed(0)
     cfg = load_config(args.config, args.cfg_options, needs=('model', 'optim_wrapper'))
     size = args.size or train_size(cfg)
-    costs = measure(cfg, size)
-    flops = 2 * costs['training'][costs['own']] if costs['training'] else None
+    flops = 2 * training_macs(cfg, size)
     names = list(args.variants)
     if args.against:
         names += [f'reference:{precision}' for precision in dict.fromkeys(parse(name)[0] for name in names)]
@@ -187,7 +185,7 @@ def benchmark(args: argparse.Namespace) -> dict:
         batch=args.batch,
         size=size,
         data='random bytes in memory',
-        **{'TFLOP of model for an image': flops and flops / 1e12},
+        **{'TFLOP of model for an image': flops / 1e12},
         cudnn=torch.backends.cudnn.version(),
         variants={},
     )

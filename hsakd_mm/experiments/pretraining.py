@@ -101,7 +101,10 @@ class PretrainingRun:
         )
         file = os.path.join(self.stage.folder, 'origin.json')
         write_json(file, content)
-        write_json(file, dict(content, macs=self.count_macs()))
+        try:
+            write_json(file, dict(content, macs=self.count_macs()))
+        except Exception as error:  # the training is done, and a method may do what cannot be counted
+            print(f'{self.title}: its multiply-adds could not be counted ({type(error).__name__}: {error}).')
 
     def count_macs(self) -> float:
         """Multiply-adds of this training, without those of its teacher."""

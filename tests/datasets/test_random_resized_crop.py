@@ -67,6 +67,11 @@ def test_nearly_the_same_pixels_of_a_reduced_jpeg(photograph, tmp_path, orientat
     assert sum(difference > 0 for difference in differences) >= 6  # most were reduced
 
 
+def test_a_size_of_two_numbers_is_refused() -> None:
+    with pytest.raises(UserError, match=r'pixels a side, and it is \(224, 224\)'):
+        build_transforms([dict(type='LoadRandomResizedCrop', size=(224, 224))])
+
+
 def test_from_a_data_set(photograph, tmp_path) -> None:
     (tmp_path / 'train' / 'china').mkdir(parents=True)
     path = tmp_path / 'train' / 'china' / 'one.jpg'

@@ -195,7 +195,7 @@ def test_compiled_steps_are_the_same(variant, batch, step) -> None:
 def test_sizes_follow_the_steps() -> None:
     hook = ProgressiveResizeHook(SIZES)
     assert [hook.size_at(step, 8) for step in range(8)] == [16] * 4 + [24] * 2 + [32] * 2
-    for wrong in ([], [(0.2, 16)], [(0, 16), (0, 24)], [(0, 16), (1, 32)]):
+    for wrong in ([], [16, 32], 16, [(0.2, 16)], [(0, 16), (0, 24)], [(0, 16), (1, 32)]):
         with pytest.raises(UserError, match='rise from 0 and stay below 1'):
             ProgressiveResizeHook(wrong)
 

@@ -163,6 +163,16 @@ def test_a_run_that_never_measured_its_last_epoch_does(tiny, capfd) -> None:
     assert (run['command'], run['commit']) == ('unknown', 'unknown')
 
 
+def test_a_cost_that_cannot_be_counted_fails_no_run(tiny, capfd, monkeypatch) -> None:
+    rewrite(tiny, "    dict(name='teacher', config='plain.py', seeds=[7]),\n", '')
+    rewrite(tiny, "'teacher'}", "'plain'}")
+    monkeypatch.setattr('hsakd_mm.experiments.pretraining.training_macs', lambda *_: 1 / 0)
+    run_bench(Bench('tiny/bench.py', [0]), 'the command', ['plain'])
+    assert 'plain, seed 0: its multiply-adds could not be counted (ZeroDivisionError' in capfd.readouterr().out
+    (row,) = json.loads(Path('work_dirs/tiny/report.json').read_text())['rows']
+    assert row['macs'] is None and row['top1'] > 0
+
+
 def test_a_run_that_goes_on_from_another(tiny, capfd) -> None:
     """It starts from the other's weights, whose training is a part of its own cost, not of its teacher's."""
     rewrite(

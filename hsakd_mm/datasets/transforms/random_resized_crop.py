@@ -7,6 +7,7 @@ from PIL import Image
 from torchvision.transforms import RandomResizedCrop
 
 from hsakd_mm.datasets.images import read_rgb
+from hsakd_mm.errors import UserError
 from hsakd_mm.registry import TRANSFORMS
 
 REDUCTIONS = (8, 4, 2)  # which a JPEG's decoder knows: of each block of 8 x 8 pixels it computes fewer
@@ -34,6 +35,10 @@ class LoadRandomResizedCrop:
         ratio: Sequence[float] = (3 / 4, 4 / 3),
         non_rgb: str | None = None,
     ) -> None:
+        if not isinstance(size, int) or size < 1:
+            raise UserError(
+                f'size of LoadRandomResizedCrop is a number of pixels a side, and it is {size!r}: give 224.'
+            )
         self.size, self.scale, self.ratio = size, list(scale), list(ratio)
         self.non_rgb = non_rgb
 

@@ -27,12 +27,15 @@ class ProgressiveResizeHook(Hook):
     """
 
     def __init__(self, sizes: Sequence[tuple[float, int]]) -> None:
-        self.sizes = [(float(share), int(pixels)) for share, pixels in sizes]
+        try:
+            self.sizes = [(float(share), int(pixels)) for share, pixels in sizes]
+        except (TypeError, ValueError):  # no pairs of numbers
+            self.sizes = []
         shares = [share for share, _ in self.sizes]
         if not shares or shares != sorted(set(shares)) or shares[0] != 0 or shares[-1] >= 1:
             raise UserError(
                 f'sizes of a ProgressiveResizeHook are expected to be (share of the steps, pixels), with shares that '
-                f'rise from 0 and stay below 1, and they are {list(sizes)}: give [(0, 160), (0.5, 224)], for example.'
+                f'rise from 0 and stay below 1, and they are {sizes!r}: give [(0, 160), (0.5, 224)], for example.'
             )
 
     def size_at(self, step: int, steps: int) -> int:
