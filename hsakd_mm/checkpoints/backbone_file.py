@@ -7,6 +7,7 @@ the key ``hsakd_mm``: in ``OrderedDict._metadata`` or in the header of the safet
 
 import json
 import os
+import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -21,7 +22,13 @@ from hsakd_mm.files import write_atomically
 
 FORMAT_VERSION = 1
 # Key prefixes of the classifier in timm, torchvision and our CIFAR networks; VGG's `pre_logits.` is fc1, fc2.
-HEADS = ('fc.', 'classifier.', 'head.', 'linear.', 'last_linear.', 'pre_logits.')
+HEADS = tuple(
+    f'{name}.'
+    for name in ('fc', 'classifier', 'classif', 'head', 'heads', 'head_dist', 'aux_head', 'linear', 'last_linear')
+) + ('pre_logits.',)
+# Layers under `head.` that timm keeps with num_classes=0: they make the features (ConvNeXt's norm, HGNet's last
+# convolution, all of SelecSLS's head).
+FEATURES = re.compile(r'head\.(norm|in_conv|last_conv|pre_logits|pre_classifier|fc1|classifier\.[01]|\d+\.\d)')
 FORMATS = ('.pth', '.safetensors')
 
 
@@ -100,8 +107,7 @@ def write_backbone(state_dict: OrderedDict, metadata: dict, path: str) -> None:
 
 def is_head(key: str) -> bool:
     """Whether a key belongs to the classifier, which a detector does not use."""
-    # ConvNeXt's head has the norm of its features.
-    return key.startswith(HEADS) and not key.startswith('head.norm')
+    return key.startswith(HEADS) and not FEATURES.match(key)
 
 
 def plain_tensor(value: Tensor) -> Tensor:

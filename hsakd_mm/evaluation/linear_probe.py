@@ -81,7 +81,7 @@ class LinearProbe(Classifier):
     @torch.no_grad()
     def features(self, inputs: Tensor) -> Tensor:
         """Features ``[B, num_features]`` of images ``[B, 3, H, W]`` from the frozen backbone."""
-        return self.backbone.pooled(self.backbone.forward_taps(inputs)[-1])
+        return self.backbone.pooled(self.backbone.forward_intermediates(inputs)[0])
 
     def logits(self, inputs: Tensor) -> Tensor:
         return self.fc(self.features(inputs))

@@ -44,7 +44,6 @@ def test_keys_are_torchvisions(name) -> None:
         ('lcnet_035', dict(zero_init_last=True), "argument 'zero_init_last'; correct or remove"),
         ('lcnetv2_small', dict(drop_rate=0.1), 'set drop_rate=0'),
         ('nf_resnet26', dict(pretrained=True), 'No pretrained weights exist.*pretrained=False'),
-        ('resnet18', dict(output_stride=8), 'no feature map at stride 16'),
     ],
 )
 def test_refuses_in_a_sentence(name, kwargs, said) -> None:

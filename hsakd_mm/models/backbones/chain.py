@@ -2,7 +2,8 @@
 
 Most CNNs of timm are chains: each module takes the output of the module before it. Hooks on one run
 of ``forward_features`` record the chain, the stride after each module, and the calls inside a module.
-A network that is not a chain of modules is rejected, and the error says where the chain breaks.
+For a network that is not a chain of modules the error says where the chain breaks; its taps come from
+:mod:`.intermediates`.
 """
 
 from dataclasses import dataclass, field
@@ -10,8 +11,6 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-
-from hsakd_mm.errors import UserError
 
 STRIDES = (4, 8, 16, 32)  # of the taps, as the necks of detectors expect them
 
@@ -264,12 +263,3 @@ def remove_strides(module: nn.Module) -> nn.Module:
 
 def _max(stride) -> int:
     return max(stride) if isinstance(stride, tuple | list) else stride
-
-
-def not_a_chain(model_name: str, reason: str) -> UserError:
-    """The error for a network that cannot be split."""
-    return UserError(
-        f'TimmBackbone needs a chain of modules with feature maps at strides 4, 8, '
-        f'16 and 32, and {model_name!r} {reason}: choose a network that is one, such '
-        f'as resnet18, regnetx_002, efficientnet_b0 or convnext_atto.'
-    )

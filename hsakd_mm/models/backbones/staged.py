@@ -39,13 +39,21 @@ class StagedBackbone(nn.Module, ABC):
         """For each stage the names of its modules, in the order in which ``images: [B, 3, H, W]`` pass
         them; the first stage starts with the stem."""
 
-    def forward_taps(self, images: Tensor) -> list:
-        """The stages' outputs, ``L x [B, C_l, H / s_l, W / s_l]``, of ``images: [B, 3, H, W]``."""
+    def forward_intermediates(self, images: Tensor) -> tuple:
+        """What the head reads, and the taps, ``L x [B, C_l, H / s_l, W / s_l]``, of ``images: [B, 3, H, W]``.
+
+        The name and the order are timm's. The head of a chain of stages reads the last tap; other networks' heads
+        read what that network's family makes (tokens, lists of maps).
+        """
         taps, features = [], images
         for names in self.stage_names(images):
             features = run_modules(self, names, features)
             taps.append(features)
-        return taps
+        return features, taps
+
+    def forward_taps(self, images: Tensor) -> list:
+        """The stages' outputs alone."""
+        return self.forward_intermediates(images)[1]
 
     def forward_early(self, images: Tensor) -> Tensor:
         """The second to last tap, ``[B, C, h, w]``, for methods that replace the last stage."""
@@ -59,8 +67,8 @@ class StagedBackbone(nn.Module, ABC):
         return run_modules(self, self.stage_names(images)[-1], tap)
 
     @abstractmethod
-    def pooled(self, tap: Tensor) -> Tensor:
-        """Pooled features ``[B, num_features]`` of the last tap; linear probes and k-NN use them."""
+    def pooled(self, features) -> Tensor:
+        """The vector ``[B, num_features]`` of what the head reads; linear probes and k-NN use it."""
 
     @abstractmethod
     def classify(self, vector: Tensor) -> Tensor:
@@ -81,15 +89,15 @@ class StagedBackbone(nn.Module, ABC):
     def init_branch(self, branch: nn.Module) -> None:
         """Initialise a branch as the family does; by default layers keep torch's initialisation."""
 
-    def forward_head(self, tap: Tensor) -> Tensor:
-        """Class logits ``[B, N]`` of the last tap."""
-        return self.classify(self.pooled(tap))
+    def forward_head(self, features) -> Tensor:
+        """Class logits ``[B, N]`` of what the head reads."""
+        return self.classify(self.pooled(features))
 
     def vector_and_logits(self, images: Tensor) -> tuple:
         """The vector that enters the classifier, ``[B, num_features]``, and class logits ``[B, N]``."""
-        vector = self.pooled(self.forward_taps(images)[-1])
+        vector = self.pooled(self.forward_intermediates(images)[0])
         return vector, self.classify(vector)
 
     def forward(self, images: Tensor) -> Tensor:
         """Class logits ``[B, N]``."""
-        return self.forward_head(self.forward_taps(images)[-1])
+        return self.forward_head(self.forward_intermediates(images)[0])

@@ -1,40 +1,33 @@
 """Networks of timm as staged backbones, under timm's (and torchvision's) own key names."""
 
-import difflib
-import inspect
-import sys
-
-import timm
 import torch
-from timm.models import model_entrypoint
 from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
-from .chain import STRIDES, NotAChainError, Partition, not_a_chain, probe, remove_strides
+from .chain import STRIDES, NotAChainError, Partition, probe, remove_strides
+from .intermediates import Intermediates, NoMapsError, find_taps, has_one_stride
 from .staged import StagedBackbone, run_modules
+from .timm_model import adapt_state_dict, create_network
 
 PROBE = 64  # pixels: the last tap is 2x2
-
-
-def create_timm_model(model_name: str, **kwargs) -> nn.Module:
-    """``timm.create_model``; for an unknown name the error suggests similar names."""
-    if not timm.is_model(model_name):
-        near = difflib.get_close_matches(model_name.split('.')[0], timm.list_models(), n=3)
-        hint = f'did you mean {" or ".join(near)}?' if near else 'timm.list_models() lists them.'
-        raise UserError(f'timm {timm.__version__} has no model named {model_name!r}: {hint}')
-    return timm.create_model(model_name, **kwargs)
+SMALL = 112  # a multiple of 14 and 16, the usual patches
 
 
 @MODELS.register_module()
 class TimmBackbone(StagedBackbone):
-    """Any timm CNN that is a chain of modules, split into stages by :mod:`.chain`.
+    """Any network of timm, with feature maps that branches read.
 
     The timm network's modules are this module's own. The state dict therefore has exactly timm's
     keys (``conv1.weight``, ``layer1.0.conv1.weight``, ``fc.weight``), which for ResNets are
     torchvision's and MMDetection's as well: there is no prefix to strip. The constructor checks that
     the output equals timm's bit for bit.
+
+    * A CNN that is a chain of modules is split into stages of strides 4, 8, 16 and 32 by :mod:`.chain`. Methods that
+      copy or replace stages (``TailBranches``, CSS, OKDDip) need such a network.
+    * Of any other network (ViT, Swin, HRNet, Inception ...) the taps come from timm's ``forward_intermediates``, at
+      the network's own strides (:mod:`.intermediates`).
 
     Args:
         model_name (str): timm's name.
@@ -43,11 +36,11 @@ class TimmBackbone(StagedBackbone):
         zero_init_last (bool): Initialise the last norm of residual blocks with zero, in families that
             have this option. ``False`` as in HSAKD's code (``zero_init_residual=False``); timm's
             default is ``True``.
-        **kwargs: Passed to ``timm.create_model``.
+        **kwargs: Passed to ``timm.create_model``: ``img_size`` or ``dynamic_img_size=True`` for transformers that
+            get images of another size than timm's, ``drop_path_rate`` ...
 
     Raises:
-        UserError: timm does not know the name, the network does not know an argument, or it is not a
-            chain of modules (transformers, HRNet's parallel branches, Inception v3).
+        UserError: timm does not know the name, the network does not know an argument, or it gives no feature maps.
 
     Example:
         >>> net = TimmBackbone('resnet18', num_classes=10)
@@ -55,24 +48,22 @@ class TimmBackbone(StagedBackbone):
         [(2, 64, 16, 16), (2, 128, 8, 8), (2, 256, 4, 4), (2, 512, 2, 2)]
     """
 
-    strides = STRIDES
-
     def __init__(
         self, model_name: str, num_classes: int, pretrained: bool = False, zero_init_last: bool = False, **kwargs
     ) -> None:
         super().__init__()
         self._arguments = dict(kwargs, model_name=model_name, num_classes=num_classes, zero_init_last=zero_init_last)
         self.num_classes = num_classes
-        net = self._create(pretrained)
+        net = create_network(self._arguments, pretrained)
         # Both networks share their modules: ours adds the stages, timm's the head. The tuple keeps
         # timm's from being registered as a child, which would give every weight a second key.
         self._timm = (net,)
         for content in ('_modules', '_parameters', '_buffers', '_non_persistent_buffers_set'):
             self.__dict__[content] = net.__dict__[content]
-        try:
-            self._find_stages()
-        except NotAChainError as error:
-            raise not_a_chain(model_name, str(error)) from error
+        self._partition: Partition | None = None
+        self._intermediates: Intermediates | None = None
+        self.not_a_chain = ''
+        self._split()
 
     @property
     def timm(self) -> nn.Module:
@@ -81,26 +72,60 @@ class TimmBackbone(StagedBackbone):
 
     @property
     def parts(self) -> Partition:
-        """The names of its modules: stem, stages, neck."""
+        """The names of its modules: stem, stages, neck.
+
+        Raises:
+            UserError: The network is not a chain of modules.
+        """
+        if self._partition is None:
+            name = self._arguments['model_name']
+            raise UserError(
+                f'stages were expected that are modules one after another, and {name!r} {self.not_a_chain}: use '
+                f'branches=dict(type="LightBranches"), which read any feature map, or, for a method that replaces the '
+                f'last stage (CSS, OKDDip), a network that is such a chain, as resnet18 or convnext_atto.'
+            )
         return self._partition
+
+    @property
+    def intermediates(self) -> Intermediates | None:
+        """The taps of a network that is not a chain of modules."""
+        return self._intermediates
 
     def train(self, mode: bool = True) -> 'TimmBackbone':
         self.timm.training = mode  # its head reads the flag; its modules are ours, and are switched below
         return super().train(mode)
 
     def stage_names(self, images: Tensor) -> list:
-        return self._partition.stages
+        return self.parts.stages
 
-    def pooled(self, tap: Tensor) -> Tensor:
-        return self.timm.forward_head(run_modules(self, self._partition.neck, tap), pre_logits=True).flatten(1)
+    def forward_intermediates(self, images: Tensor) -> tuple:
+        if self._intermediates is None:
+            return super().forward_intermediates(images)
+        return self._intermediates.run(self.timm, images)
+
+    def pooled(self, features) -> Tensor:
+        if self._partition is not None:
+            features = run_modules(self, self._partition.neck, features)
+        return self.timm.forward_head(features, pre_logits=True).flatten(1)
 
     def classify(self, vector: Tensor) -> Tensor:
-        classifier = self.timm.get_classifier()
+        classifier = self.get_classifier()
         if isinstance(classifier, nn.Conv2d):
             return classifier(vector[:, :, None, None]).flatten(1)
         return classifier(vector)
 
+    def forward_head(self, features) -> Tensor:
+        if self._intermediates is not None:
+            return self.timm.forward_head(features)  # of some families more than pooling and one layer
+        return super().forward_head(features)
+
     def get_classifier(self) -> nn.Module:
+        if not self.one_classifier:
+            raise UserError(
+                f'one linear layer behind the pooled features was expected, and {self._arguments["model_name"]!r} '
+                f'has several classifiers or layers there: use it as the student or teacher of a method that reads '
+                f'class logits and branches only, as KD and HSAKD.'
+            )
         return self.timm.get_classifier()
 
     def build_tail(self, stage: int) -> nn.Sequential:
@@ -115,16 +140,16 @@ class TimmBackbone(StagedBackbone):
         Raises:
             UserError: The last stage cannot be given stride 1.
         """
-        stages, neck = self._partition.stages[stage + 1 :], self._partition.neck
+        stages, neck = self.parts.stages[stage + 1 :], self.parts.neck
         if stages:
-            fresh = self._create()
+            fresh = create_network(self._arguments)
             return nn.Sequential(*(_join(fresh, names) for names in stages), *_all(fresh, neck))
-        if self._partition.block:
-            blocks = [self._create().get_submodule(self._partition.block) for _ in range(self._partition.repeat)]
+        if self.parts.block:
+            blocks = [create_network(self._arguments).get_submodule(self.parts.block) for _ in range(self.parts.repeat)]
             last = nn.Sequential(*blocks)
-            return nn.Sequential(last, *(_all(self._create(), neck) if neck else ()))
-        fresh = self._create()
-        tail = [remove_strides(_join(fresh, self._partition.stages[-1])), *_all(fresh, neck)]
+            return nn.Sequential(last, *(_all(create_network(self._arguments), neck) if neck else ()))
+        fresh = create_network(self._arguments)
+        tail = [remove_strides(_join(fresh, self.parts.stages[-1])), *_all(fresh, neck)]
         before, last = self.channels[-2:]
         if before != last:
             tail.insert(0, nn.Sequential(nn.Conv2d(last, before, 1, bias=False), nn.BatchNorm2d(before)))
@@ -133,63 +158,51 @@ class TimmBackbone(StagedBackbone):
         return tail
 
     def adapt_state_dict(self, state_dict: dict) -> dict:
-        """``state_dict`` in this network's keys.
-
-        A state dict that fits is returned unchanged. Otherwise timm's converter for weights of other
-        sources (torchvision's VGG, Facebook's ConvNeXt ...) is applied. If there is none, or it fails,
-        the state dict is returned unchanged, and strict loading then says what does not fit.
-        """
-        own = self.state_dict()
-        converter = self._converter()
-        if converter is None or state_dict.keys() == own.keys():
-            return state_dict
-        takes_net = len(inspect.signature(converter).parameters) > 1
-        try:
-            return dict(converter(dict(state_dict), *((self.timm,) if takes_net else ())))
-        except (KeyError, RuntimeError, AttributeError, ValueError, IndexError):
-            return state_dict
-
-    def _converter(self):
-        """timm's converter for this network; each file of timm has at most one, under one of these names."""
-        entry = model_entrypoint(self._arguments['model_name'].split('.')[0])
-        for module in (sys.modules[entry.__module__], sys.modules[type(self.timm).__module__]):
-            for name in ('checkpoint_filter_fn', '_filter_fn', '_filter_torchvision_pretrained'):
-                if hasattr(module, name):
-                    return getattr(module, name)
-        return None
-
-    def _create(self, pretrained: bool = False) -> nn.Module:
-        """A new network of the same architecture, with other random weights."""
-        name = self._arguments['model_name']
-        try:
-            return create_timm_model(**self._arguments, pretrained=pretrained)
-        except TypeError as error:
-            if 'zero_init_last' not in str(error) or self._arguments.get('zero_init_last'):
-                raise UserError(
-                    f"TimmBackbone passes its arguments on to timm's {name!r}, which "
-                    f'says: {error}; correct or remove that argument.'
-                ) from error
-            del self._arguments['zero_init_last']  # this family does not have the option
-            return self._create(pretrained)
-        except (OSError, RuntimeError) as error:
-            if not pretrained:
-                raise
-            raise UserError(
-                f"timm's weights of {name!r} were expected, and could not be had "
-                f'({error}): set pretrained=False, or load a file.'
-            ) from error
+        """See :func:`~.timm_model.adapt_state_dict`."""
+        return adapt_state_dict(self.timm, self._arguments['model_name'], state_dict)
 
     @torch.no_grad()
-    def _find_stages(self) -> None:
-        """Split the network, and check that its parts compute what the whole network computes."""
+    def _split(self) -> None:
+        """Find stages or taps, and check that the parts compute what the whole network computes."""
         mode, net = self.training, self.timm
+        self.eval()
+        size = self._arguments.get('img_size') or (getattr(net, 'pretrained_cfg', None) or {}).get('input_size')
+        height, width = size[-2:] if isinstance(size, tuple | list) else (size or 224,) * 2
+        try:
+            if has_one_stride(net):
+                raise NotAChainError('gives feature maps of one stride')
+            self._find_stages(max(height, width))
+        except NotAChainError as error:
+            self.not_a_chain, self._partition = str(error), None
+            try:
+                self._find_taps([(PROBE, PROBE), (SMALL, SMALL), (height, width)])
+            except NoMapsError as second:
+                raise UserError(
+                    f'TimmBackbone needs a chain of modules with feature maps at strides 4, 8, 16 and 32, or a network '
+                    f"with timm's forward_intermediates, and {self._arguments['model_name']!r} {error}, and {second}: "
+                    f'choose another network, such as resnet18, convnext_atto or vit_tiny_patch16_224.'
+                ) from second
+        self.train(mode)
+
+    def _find_taps(self, sizes: list) -> None:
+        net = self.timm
+        self._intermediates, features, taps = find_taps(net, sizes)
+        self.strides = self._intermediates.strides
+        self.channels = tuple(tap.shape[1] for tap in taps)
+        vector = self.pooled(features)
+        self.num_features = vector.shape[1]
+        classifier = net.get_classifier()
+        self.one_classifier = isinstance(classifier, nn.Linear) and torch.equal(
+            classifier(vector), net.forward_head(features)
+        )
+
+    def _find_stages(self, size: int) -> None:
+        net = self.timm
         missing = [part for part in ('forward_features', 'forward_head', 'get_classifier') if not hasattr(net, part)]
         if missing:
             raise NotAChainError(f'has no {missing[0]}')
         if not isinstance(net.get_classifier(), nn.Module):
             raise NotAChainError('has several classifiers')
-        self.eval()
-        size = (getattr(net, 'pretrained_cfg', None) or {}).get('input_size', (3, 224, 224))[-1]
         self._partition, image = probe(net, (PROBE, size))
         taps, kept, features = [], [], image
         for names in self._partition.stages:
@@ -199,18 +212,19 @@ class TimmBackbone(StagedBackbone):
         features = run_modules(self, self._partition.neck, taps[-1])
         if not torch.equal(features, net.forward_features(image)):
             raise NotAChainError('does not compute the same as its modules one after another')
+        self.one_classifier = True
         if not torch.equal(self.forward_head(taps[-1]), net(image)):
             raise NotAChainError(
                 'does not compute the same as forward_head(pre_logits=True) and its classifier one after another'
             )
         if not all(map(torch.equal, taps, kept)):
             raise NotAChainError('overwrites a feature map that branches would read')
+        self.strides = STRIDES
         self.channels = tuple(tap.shape[1] for tap in taps)
         self.num_features = self.pooled(taps[-1]).shape[1]
         self.tail_channels = features.shape[1]
         if getattr(net, 'drop_rate', 0):
             self._check_dropout(taps[-1])
-        self.train(mode)
 
     def _check_dropout(self, tap: Tensor) -> None:
         """Check that in train mode both parts of the head apply the same dropout as the whole head."""
@@ -221,7 +235,7 @@ class TimmBackbone(StagedBackbone):
             torch.manual_seed(0)
             ours = self.forward_head(tap)
             torch.manual_seed(0)
-            theirs = self.timm.forward_head(run_modules(self, self._partition.neck, tap))
+            theirs = self.timm.forward_head(run_modules(self, self.parts.neck, tap))
         for buffer, before in zip(self.buffers(), buffers):
             buffer.copy_(before)
         if not torch.equal(ours, theirs):

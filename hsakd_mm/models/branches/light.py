@@ -30,7 +30,8 @@ class LightBranch(nn.Module):
 
     Args:
         backbone (StagedBackbone): Only its ``strides`` and ``channels`` are used.
-        stage (int): Index of the tap that it reads, from 0. The last one has one block, at stride 1.
+        stage (int): Index of the tap that it reads, from 0. The last one has one block, at stride 1, and between
+            taps of one stride, as those of a plain ViT, blocks have stride 1 as well.
         num_outputs (int): Outputs of the classifier, N·M for joint labels.
     """
 
@@ -41,7 +42,7 @@ class LightBranch(nn.Module):
             points *= 2
         self.stages = nn.Sequential(
             *(
-                separable_block(width, next_width, next_stride // stride)
+                separable_block(width, next_width, max(1, round(next_stride / stride)))
                 for (width, stride), (next_width, next_stride) in pairwise(points)
             )
         )

@@ -52,8 +52,8 @@ class BranchesMixin:
         With ``detach`` no gradient of the branches reaches the backbone (``grad=False`` in the
         reference code).
         """
-        taps = self.backbone.forward_taps(images)
-        logits = self.backbone.forward_head(taps[-1])
+        features, taps = self.backbone.forward_intermediates(images)
+        logits = self.backbone.forward_head(features)
         if detach:
             taps = [tap.detach() for tap in taps]
         return logits, self.branches(taps)

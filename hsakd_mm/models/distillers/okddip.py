@@ -76,9 +76,9 @@ class OKDDip(Classifier):
         self.kl_weight = kl_weight
         self.ramp_up_epochs = ramp_up_epochs
         shared = len(self.backbone.channels) - 2  # index of the last shared stage
-        width = self.backbone.tail_channels
         with isolated_rng():
             self.peers = nn.ModuleList(TailBranch(self.backbone, shared, self.num_classes) for _ in range(num_peers))
+            width = self.backbone.tail_channels
             for peer in self.peers:
                 peer.fc.reset_parameters()  # as in the reference code, unlike HSAKD's branches
             self.query, self.key = (nn.Linear(width, max(1, width // reduction), bias=False) for _ in range(2))
@@ -90,8 +90,8 @@ class OKDDip(Classifier):
         return ramp_up(epoch, self.ramp_up_epochs)
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
-        taps = self.backbone.forward_taps(inputs)
-        leader = self.backbone.forward_head(taps[-1])
+        features, taps = self.backbone.forward_intermediates(inputs)
+        leader = self.backbone.forward_head(features)
         features = [peer.stages(taps[-2]).mean((2, 3)) for peer in self.peers]
         logits = to_float32(torch.stack([peer.fc(own) for peer, own in zip(self.peers, features)], 1))
         targets = self.attention_targets(torch.stack(features, 1), logits)

@@ -123,8 +123,8 @@ class RSKD(Classifier):
             self.ramp = ramp_up(epochs, self.ramp_up_epochs)
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict:
-        taps = self.backbone.forward_taps(inputs)
-        vector = self.backbone.pooled(taps[-1])
+        features, taps = self.backbone.forward_intermediates(inputs)
+        vector = self.backbone.pooled(features)
         logits = self.backbone.classify(vector)
         teacher_taps, teacher_logits = self.pseudo_teacher(inputs)
 
@@ -214,8 +214,8 @@ class PseudoTeacher(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> tuple:
         """Taps and logits ``[B, N]`` of ``images: [B, 3, H, W]``."""
-        taps = self.network.forward_taps(images)
-        return taps, self.network.forward_head(taps[-1])
+        features, taps = self.network.forward_intermediates(images)
+        return taps, self.network.forward_head(features)
 
 
 class ResidualAdapter(nn.Sequential):
