@@ -22,7 +22,11 @@ BACKBONE = dict(type='TimmBackbone', model_name='resnet18', num_classes=10, chan
 DIGITS = Config.fromfile(REPO / 'configs/_base_/datasets/digits_bs32.py')
 SOME = list(range(0, 256, 8))  # of several classes
 # By folder and model type, so that sskd/ gives its teacher as well as its student.
-METHODS = {f'{name.partition("/")[0]}/{load(name).model.type}': name for name in CONFIGS}
+# A method that learns with labels or without is tried with them: what is then left out is less.
+METHODS = {
+    f'{name.partition("/")[0]}/{load(name).model.type}': name
+    for name in sorted(CONFIGS, key=lambda name: '/unlabelled_' not in name)
+}
 
 
 @pytest.fixture

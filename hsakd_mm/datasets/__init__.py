@@ -12,5 +12,15 @@ from .image_folder import ImageFolder
 from .stateless_sampler import StatelessBatchSampler
 from .stl10 import STL10
 from .tiny_imagenet import TinyImageNet
+from .unlabelled import UnlabelledImages
 
-__all__ = ['CIFAR10', 'CIFAR100', 'STL10', 'ImageFolder', 'StatelessBatchSampler', 'TinyImageNet', 'transforms']
+__all__ = [
+    'CIFAR10',
+    'CIFAR100',
+    'STL10',
+    'ImageFolder',
+    'StatelessBatchSampler',
+    'TinyImageNet',
+    'UnlabelledImages',
+    'transforms',
+]

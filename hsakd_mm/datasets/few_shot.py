@@ -1,4 +1,4 @@
-"""A stratified subset of a training set: the few-shot setting of the paper (25, 50 and 75 %)."""
+"""A part of a training set: stratified, the few-shot setting of the paper (25, 50 and 75 %), or without labels."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,8 @@ def check_fraction(fraction: float) -> None:
     """Reject a fraction outside (0, 1] before any file is read."""
     if not isinstance(fraction, (int, float)) or not 0 < fraction <= 1:
         raise UserError(
-            f'fraction must be above 0 and at most 1, and it is {fraction!r}: 0.25 keeps a quarter of every class.'
+            f'fraction must be above 0 and at most 1, and it is {fraction!r}: 0.25 keeps a quarter of every class, or '
+            f'of images without labels.'
         )
 
 
@@ -51,3 +52,11 @@ def stratified_subset(samples: list, labels: Sequence[int], fraction: float, see
             f'choose another fraction.'
         ) from error
     return [samples[index] for index in kept]
+
+
+def random_subset(samples: list, fraction: float, seed: int = 0) -> list:
+    """Keep a fraction of samples without labels, at least one, in their order. The choice depends on ``seed`` only."""
+    if fraction == 1 or not samples:
+        return samples
+    kept = np.random.default_rng(seed).permutation(len(samples))[: max(1, round(fraction * len(samples)))]
+    return [samples[index] for index in sorted(kept)]

@@ -42,6 +42,14 @@ def classes_of(dataset) -> tuple | None:
     return None if classes is None else tuple(classes)
 
 
+def labelled_parts(dataset) -> set[bool]:
+    """Whether the images of a dataset have labels; of a wrapper such as ``ConcatDataset``, what its parts say."""
+    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    if inner[0] is not None:
+        return set().union(*map(labelled_parts, inner))
+    return {getattr(dataset, 'labelled', True)}  # of UnlabelledImages alone it is False
+
+
 def chosen_classes(metainfo: Mapping) -> tuple[str, ...] | None:
     """The names that a user chose with ``metainfo['classes']``, or None.
 

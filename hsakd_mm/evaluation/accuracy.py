@@ -29,6 +29,7 @@ class Accuracy(BaseMetric):
     """
 
     default_prefix = 'accuracy'
+    needs_labels = True
 
     def __init__(self, topk: int | Sequence[int] = (1, 5), **kwargs) -> None:
         super().__init__(**kwargs)
@@ -38,6 +39,11 @@ class Accuracy(BaseMetric):
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         scores = torch.stack([sample['pred_scores'] for sample in data_samples])
+        if any(sample['gt_label'] is None for sample in data_samples):
+            raise UserError(
+                f'{type(self).__name__} compares predictions with labels, and the images have none: use '
+                f'TeacherAgreement, or data with labels.'
+            )
         labels = torch.tensor([sample['gt_label'] for sample in data_samples]).to(scores.device)
         nets = scores[:, None] if scores.ndim == 2 else scores
         ranks = [_rank_of_label(nets[:, net], labels) for net in range(nets.shape[1])]
@@ -65,6 +71,7 @@ class BranchAccuracy(BaseMetric):
     """
 
     default_prefix = 'branch'
+    needs_labels = True
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:

@@ -84,6 +84,8 @@ def extract(probe: LinearProbe, dataloader, what: str = 'images') -> tuple[Tenso
     features, labels = [], []
     logged = time.monotonic()
     for number, batch in enumerate(dataloader, 1):
+        if 'labels' not in batch:
+            raise UserError(f'{what} with labels were expected, and they have none: use data such as an ImageFolder.')
         batch = probe.data_preprocessor(batch, False)
         features.append(F.normalize(probe.features(batch['inputs']).float(), dim=1))
         labels.append(batch['labels'])

@@ -95,9 +95,9 @@ def test_a_lazy_set_in_a_worker_reads_its_files_and_checks_nothing(tmp_path, mon
     def never(*args):
         raise AssertionError('a worker checked the files')
 
-    monkeypatch.setattr('hsakd_mm.datasets.image_folder.verify_images', never)
-    monkeypatch.setattr('hsakd_mm.datasets.image_folder.on_all_ranks', never)
-    monkeypatch.setattr('hsakd_mm.datasets.image_folder.get_worker_info', lambda: object())
+    monkeypatch.setattr('hsakd_mm.datasets.file_set.verify_images', never)
+    monkeypatch.setattr('hsakd_mm.datasets.file_set.on_all_ranks', never)
+    monkeypatch.setattr('hsakd_mm.datasets.file_set.get_worker_info', lambda: object())
     assert len(dataset) == 4
 
 

@@ -221,3 +221,40 @@ def test_says_that_a_teacher_is_missing(student, batch) -> None:
     with pytest.raises(UserError, match='HSAKD has no teacher: add a DistillationHook'):
         HSAKD(BACKBONE).loss(*batch)
     assert hasattr(student, 'teacher') and not hasattr(HSAKD(BACKBONE), 'teacher')
+
+
+def test_without_labels_only_the_cross_entropy_is_missing(student, batch) -> None:
+    """Bit for bit, also in a step without branches."""
+    free = HSAKD(BACKBONE, ce_weight=0.0)
+    free.load_state_dict(student.state_dict())
+    free.attach_teacher(student.teacher)
+    for model in (student, free):
+        model.train()
+    assert student.needs_labels and not free.needs_labels
+    for step in ('loss', '_loss_without_branches'):
+        with_labels, without = getattr(student, step)(*batch), getattr(free, step)(batch[0], None)
+        assert list(with_labels) == ['loss_ce', *without]
+        assert all(torch.equal(value, with_labels[name]) for name, value in without.items())
+    assert set(free(batch[0], mode='loss')) == set(free.loss(batch[0], None))
+    assert HSAKD(BACKBONE, ce_weight=0, ce_branches=1).needs_labels
+
+
+def test_a_method_that_needs_labels_names_those_that_do_not(student, batch) -> None:
+    for model, cure in (
+        (student, 'set model.ce_weight=0 model.ce_branches=0, or use'),
+        (Classifier(BACKBONE), ': use'),
+    ):
+        with pytest.raises(UserError) as caught:
+            model(batch[0], mode='loss')
+        said = str(caught.value)
+        assert cure in said and 'FeatureDistillation, ' in said and 'KD with model.ce_weight=0' in said, said
+
+
+def test_the_teacher_is_predicted_only_where_asked(student, batch) -> None:
+    student.eval()
+    assert set(student.predict(*batch)[0]) == {'pred_scores', 'gt_label'}
+    student.predict_teacher = True
+    samples = student.predict(batch[0])
+    torch.testing.assert_close(
+        torch.stack([each['teacher_scores'] for each in samples]), student.teacher.logits(batch[0])
+    )

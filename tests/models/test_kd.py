@@ -42,3 +42,14 @@ def test_a_teacher_deep_copied_with_its_student_stays_one(tmp_path) -> None:
 def test_refuses_a_teacher_of_other_classes() -> None:
     with pytest.raises(UserError, match='the teacher has 6 classes while the student has 5'):
         KD(SMALL).attach_teacher(Classifier(dict(SMALL, num_classes=6)))
+
+
+def test_without_labels() -> None:
+    torch.manual_seed(0)
+    images, labels = torch.randn(3, 3, 32, 32), torch.tensor([0, 3, 4])
+    student = KD(SMALL).eval()
+    student.attach_teacher(Classifier(SMALL).eval())
+    losses = student.loss(images, labels)
+    student.ce_weight = 0
+    without = student(images, mode='loss')
+    assert list(losses) == ['loss_ce', *without] and torch.equal(without['loss_kd'], losses['loss_kd'])

@@ -66,6 +66,29 @@ def read_coco(path: str, masks: bool = True) -> CocoFile:
     Raises:
         UserError: It cannot be read, lacks a list, or an entry of it lacks what MMDetection needs.
     """
+    content, has_mark = _load(path, masks)
+    for part, keys in NEEDED.items():
+        _check_entries(path, content, part, keys)
+    _check_categories(path, content['categories'])
+    annotations, mended = _mend(content['annotations'], path)
+    if has_mark:
+        mended['a byte order mark, which pycocotools cannot read and the copy lacks'] = ['at its start']
+    return CocoFile(path, dict(content, annotations=annotations), mended)
+
+
+def read_pictures(path: str) -> list[dict]:
+    """The entries of a COCO json's list "images", as they stand there; nothing else need be in the file.
+
+    Raises:
+        UserError: It cannot be read, or an entry has no ``file_name``.
+    """
+    content, _ = _load(path, masks=False)
+    _check_entries(path, content, 'images', ('file_name',))
+    return content['images']
+
+
+def _load(path: str, masks: bool) -> tuple:
+    """What a json holds, and whether it begins with a byte order mark."""
     try:
         size = os.path.getsize(path)
         if size > _LARGE:
@@ -79,13 +102,7 @@ def read_coco(path: str, masks: bool = True) -> CocoFile:
             f'a COCO json was expected at {path}, and it cannot be read '
             f'({getattr(error, "strerror", None) or error}): name another file.'
         ) from error
-    for part, keys in NEEDED.items():
-        _check_entries(path, content, part, keys)
-    _check_categories(path, content['categories'])
-    annotations, mended = _mend(content['annotations'], path)
-    if has_mark:
-        mended['a byte order mark, which pycocotools cannot read and the copy lacks'] = ['at its start']
-    return CocoFile(path, dict(content, annotations=annotations), mended)
+    return content, has_mark
 
 
 def _parse(text: str, masks: bool):

@@ -22,7 +22,8 @@ class PackInputs:
     """Packs ``img`` (RGB, PIL or uint8 tensor) and ``gt_label`` as the models expect them.
 
     Returns ``dict(inputs=uint8 Tensor [3, H, W], labels=int)``. Images stay uint8: the model's
-    data preprocessor normalises them on the device.
+    data preprocessor normalises them on the device. A sample without ``gt_label`` has no ``labels``, and the model
+    gets None for those of its batch.
 
     Args:
         with_index (bool): Add ``indices=int``, the index of the image in the dataset
@@ -46,7 +47,9 @@ class PackInputs:
                 f'gave it {image.dtype} {list(image.shape)}: leave out transforms '
                 f'that normalise the image or change its channels.'
             )
-        packed = dict(inputs=image.contiguous(), labels=results['gt_label'])
+        packed = dict(inputs=image.contiguous())
+        if 'gt_label' in results:
+            packed['labels'] = results['gt_label']
         if self.with_index:
             packed['indices'] = results['sample_idx']
         return packed

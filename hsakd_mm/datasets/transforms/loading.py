@@ -1,12 +1,14 @@
 """Loads image files."""
 
-from hsakd_mm.datasets.images import read_rgb
+from hsakd_mm.datasets.images import UnreadableImage, read_rgb
 from hsakd_mm.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
 class LoadImage:
     """Decodes ``results['img_path']`` into ``results['img']``, a PIL image in RGB.
+
+    Of a sample with ``box``, which is ``(left, top, right, bottom)`` in pixels of the upright image, it is that part.
 
     Args:
         non_rgb (str, optional): 'error' or 'convert'. By default the dataset's ``non_rgb``.
@@ -17,5 +19,23 @@ class LoadImage:
 
     def __call__(self, results: dict) -> dict:
         non_rgb = self.non_rgb or results.get('non_rgb', 'error')
-        results['img'] = read_rgb(results['img_path'], non_rgb)
+        image = read_rgb(results['img_path'], non_rgb)
+        box = box_of(results, image.size)
+        results['img'] = image if box is None else image.crop(box)
         return results
+
+
+def box_of(results: dict, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """The part of an image of this width and height that is the sample; None: all of it.
+
+    Raises:
+        UnreadableImage: It reaches outside, so that the annotation is of other pixels.
+    """
+    box = results.get('box')
+    if box is not None and (box[2] > size[0] or box[3] > size[1]):
+        raise UnreadableImage(
+            f'a box within the picture was expected, and {list(box)} reaches outside of {results["img_path"]}, which '
+            f'is loaded with {size[0]} x {size[1]} pixels: correct its width, height and boxes in the COCO file, or '
+            f'remove it from there.'
+        )
+    return box

@@ -10,6 +10,8 @@ from hsakd_mm.datasets.images import read_rgb
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import TRANSFORMS
 
+from .loading import box_of
+
 REDUCTIONS = (8, 4, 2)  # which a JPEG's decoder knows: of each block of 8 x 8 pixels it computes fewer
 
 
@@ -46,8 +48,10 @@ class LoadRandomResizedCrop:
         chosen: list = []
 
         def reduction(whole: tuple[int, int]) -> int:
-            sizes_alone = torch.empty((1, whole[1], whole[0]), device='meta')
+            x, y, right, bottom = box_of(results, whole) or (0, 0, *whole)
+            sizes_alone = torch.empty((1, bottom - y, right - x), device='meta')
             top, left, height, width = RandomResizedCrop.get_params(sizes_alone, self.scale, self.ratio)
+            left, top = x + left, y + top
             chosen.extend((whole, (left, top, left + width, top + height)))
             return next((factor for factor in REDUCTIONS if min(height, width) >= factor * self.size), 1)
 

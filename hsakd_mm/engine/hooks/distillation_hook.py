@@ -9,9 +9,11 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from hsakd_mm.checkpoints.class_names import class_names
 from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting, sha256
 from hsakd_mm.checkpoints.pretrained import check_normalisation, load_backbone
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
+from hsakd_mm.datasets.same_classes import classes_of, labelled_parts
 from hsakd_mm.engine.class_match import match_classes
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.teacher_check import measure_teacher
@@ -39,11 +41,12 @@ class DistillationHook(Hook):
             ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``.
         ramp_up_epochs (float): Epochs over which the distillation weight grows linearly from 0 to 1;
             0 (the paper) means 1 from the start.
-        check_classes (bool): Compare the names of the classes in the checkpoint with those of the training data. In
-            another order, the teacher's classes are renumbered; other names stop the run.
+        check_classes (bool): Compare the names of the classes in the checkpoint with those of the training data, or
+            where it has no labels of the validation data. In another order, the teacher's classes are renumbered; other
+            names stop the run. A student that learns without labels has its teacher's names in its checkpoints.
         check (bool): Measure the teacher on the validation set before training: its top-1 and the joint
             accuracy of its branches. A teacher no better than chance stops the run. The head of an SSKD
-            teacher is not measured.
+            teacher is not measured, and no teacher is on images without labels.
         fold_bn (bool): Fold the teacher's BatchNorms into its convolutions
             (:mod:`~hsakd_mm.models.folding`): the same teacher in less time.
         cached_crops (int): Each image is augmented in as many ways, in turn, and the teacher is asked once for each:
@@ -77,6 +80,7 @@ class DistillationHook(Hook):
         if not isinstance(cached_crops, int) or cached_crops < 0:
             raise UserError(f'cached_crops is a number of crops of each image, 0 for none, and it is {cached_crops!r}.')
         self.cached_crops = cached_crops
+        self.classes: tuple | None = None  # of the attached teacher, by name
         self.scope = DefaultScope.get_current_instance()  # of the config that the hook was inherited from
 
     def preflight(self) -> None:
@@ -92,19 +96,49 @@ class DistillationHook(Hook):
                 f'{type(student).__name__} does not: remove the hook, or use a '
                 f'method such as HSAKD.'
             )
+        dataset = runner.train_dataloader.dataset
+        validated = [] if runner.val_loop is None else [runner.val_dataloader.dataset]
         with isolated_rng('teacher'):  # images and their order are the same as without a teacher
-            teacher = self._load_teacher(student, runner.logger)
-            if self.check_classes and '://' not in self.checkpoint:  # published weights name no classes
-                path, switch = find_checkpoint(self.checkpoint), 'set default_hooks.distillation.check_classes=False'
-                said = match_classes(teacher, load_checkpoint(path), runner.train_dataloader.dataset, path, switch)
-                if said:
-                    runner.logger.info(f'Teacher: {said}')
-            student.attach_teacher(teacher)
-            self._check(teacher, runner)
+            self._attach(student, runner.logger, [dataset, *validated])
+            self._check(student, runner)
         if self.cached_crops:
             self._remember(student, runner)
         if hasattr(student, 'attach_dataset'):  # a method with a memory of the training images, such as CRD
-            student.attach_dataset(runner.train_dataloader.dataset)
+            student.attach_dataset(dataset)
+
+    def before_val(self, runner) -> None:
+        self._have_it_asked(runner, runner.val_loop)
+
+    def before_test(self, runner) -> None:
+        self._have_it_asked(runner, runner.test_loop)
+
+    def _have_it_asked(self, runner, loop) -> None:
+        """Have the student predict what its teacher says too, if a metric of this loop compares the two."""
+        student = _unwrap(runner.model)
+        if hasattr(student, 'attach_teacher'):
+            metrics = getattr(loop.evaluator, 'metrics', ())
+            student.predict_teacher = any(getattr(metric, 'needs_teacher', False) for metric in metrics)
+            if student.predict_teacher and not hasattr(student, 'teacher'):  # nothing was trained before
+                with isolated_rng('teacher'):
+                    self._attach(student, runner.logger, [loop.dataloader.dataset])
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        if self.classes and not classes_of(runner.train_dataloader.dataset):
+            meta = checkpoint['meta']
+            meta['dataset_meta'] = dict(meta.get('dataset_meta') or {}, classes=self.classes)
+
+    def _attach(self, student: nn.Module, logger, datasets: list) -> None:
+        """Load the teacher, number its classes as the first of ``datasets`` that has any, and attach it."""
+        teacher = self._load_teacher(student, logger)
+        if student.learns_classes and '://' not in self.checkpoint:  # published weights name no classes
+            path, switch = find_checkpoint(self.checkpoint), 'set default_hooks.distillation.check_classes=False'
+            content, data = load_checkpoint(path), next(filter(classes_of, datasets), None)
+            self.classes = class_names(content)
+            known = self.check_classes and data is not None
+            if known and (said := match_classes(teacher, content, data, path, switch)):
+                logger.info(f'Teacher: {said}')
+                self.classes = classes_of(data)
+        student.attach_teacher(teacher)
 
     def _load_teacher(self, student: nn.Module, logger) -> nn.Module:
         """The teacher: built, strictly loaded, frozen, on the student's device."""
@@ -148,12 +182,16 @@ class DistillationHook(Hook):
         sampler.crops = self.cached_crops
         student.targets = TeacherTargets(len(runner.train_dataloader.dataset), self.cached_crops)
 
-    def _check(self, teacher: nn.Module, runner) -> None:
+    def _check(self, student: nn.Module, runner) -> None:
         """Measure the teacher on the validation set; raise UserError if it is no better than chance."""
         if not self.check or runner.val_loop is None:
             runner.logger.warning('Teacher: its accuracy is not checked before training.')
             return
-        measured = measure_teacher(teacher, runner.val_dataloader)
+        if not student.learns_classes or False in labelled_parts(runner.val_dataloader.dataset):
+            why = 'the validation images have no labels' if student.learns_classes else 'only its features are used'
+            runner.logger.info(f'Teacher: its accuracy cannot be checked before training, as {why}.')
+            return
+        measured = measure_teacher(student.teacher, runner.val_dataloader)
         for what, accuracy in measured.items():
             runner.logger.info(
                 f'Teacher: {what} {accuracy.share:.2%} on {accuracy.count} '

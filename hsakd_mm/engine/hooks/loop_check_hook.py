@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from hsakd_mm.datasets.same_classes import folder_of
+from hsakd_mm.engine.labels_check import check_labels
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.base import BaseDistiller
 from hsakd_mm.randomness import isolated_rng
@@ -16,15 +17,18 @@ from hsakd_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class LoopCheckHook(Hook):
-    """Checks before a run that its loops have batches, and before a checkpoint that a step was taken.
+    """Checks before a run that its loops have batches, with labels where they are read, and before a checkpoint that a
+    step was taken.
 
     Raises:
         UserError: A data loader gives no batch, the run has 0 epochs or iterations, or the last batch of an epoch is a
-            single image on which a BatchNorm layer of the model cannot be trained.
+            single image on which a BatchNorm layer of the model cannot be trained; or images lack the labels that the
+            method or a metric reads.
     """
 
     def before_run(self, runner) -> None:
         check_loops(runner)
+        check_labels(runner)
 
     def before_train(self, runner) -> None:
         check_last_batch(runner)  # after DistillationHook, which attaches the teacher

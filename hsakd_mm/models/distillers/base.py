@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from mmengine.model import BaseModel
@@ -10,13 +11,21 @@ from torch import Tensor, nn
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
+from .labels import no_labels
+
 
 class BaseDistiller(BaseModel):
     """A training method for one network or several.
 
     Args:
         data_preprocessor (dict): Usually :class:`~hsakd_mm.models.ImagePreprocessor`.
+
+    Attributes:
+        without_labels (str | None): What has to be set for the method to learn without labels, as in
+            'model.ce_weight=0'; '' if it never needs any, None if it always does.
     """
+
+    without_labels: ClassVar[str | None] = None
 
     def __init__(self, data_preprocessor: dict | None = None) -> None:
         if isinstance(data_preprocessor, dict):
@@ -31,6 +40,11 @@ class BaseDistiller(BaseModel):
     @property
     def num_classes(self) -> int:
         return self.backbones[0].num_classes
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether :meth:`loss` reads the labels; without, they may be None."""
+        return self.without_labels != ''
 
     def classifiers(self) -> list[tuple[nn.Module, int]]:
         """The layers that predict, each with its number M of outputs for a class: class c has c·M to c·M + M - 1."""
@@ -64,13 +78,16 @@ class BaseDistiller(BaseModel):
 
         Args:
             inputs (Tensor): Normalised images ``[B, 3, H, W]``.
-            labels (Tensor): Classes ``[B]``, int64. Needed by ``'loss'``.
+            labels (Tensor): Classes ``[B]``, int64; None of images without. ``'loss'`` needs them, unless
+                :attr:`needs_labels` is False.
             mode (str): ``'loss'`` -> dict of scalars, ``'predict'`` -> list of dicts,
                 ``'tensor'`` -> class logits.
             indices (Tensor): Indices of the images in the data set ``[B]``, if the data provides them;
                 used only by methods with a memory of images, such as CRD.
         """
         if mode == 'loss':
+            if labels is None and self.needs_labels:
+                raise no_labels(self)
             return self.loss(inputs, labels)
         if mode == 'predict':
             return self.predict(inputs, labels)

@@ -90,11 +90,15 @@ class HSAKD(StudentMixin, BranchedClassifier):
     on unrotated images ``(1, 1, 0, 0)`` or on all views ``(1, 0, 1, 0)``, with cross-entropy on the
     student's branches ``(1, 0, 1, 1)``.
 
+    With ``ce_weight=0`` the student learns from its teacher alone, ``Σ_l KL(q_l^T || q_l^S) + KL(p^T || p^S)``, in the
+    teacher's classes and on any images (:class:`~hsakd_mm.datasets.UnlabelledImages`); that is ours.
+
     Args:
         temperature (float): T of every KL; 3 in the paper, its only hyper-parameter.
         kl_branches (float): Weight of ``Σ_l KL(q_l^T || q_l^S)``.
         kl_unrotated (float): Weight of ``KL(p^T || p^S)`` over unrotated images.
         kl_rotated (float): Weight of ``KL(p^T || p^S)`` over all M views.
+        ce_weight (float): Weight of ``CE(p_S(x), y)``. With 0, and ``ce_branches=0``, the images need no labels.
         ce_branches (float): Weight of ``Σ_l CE(q_l^S(t_j x), k_j)``.
         branch_interval (int): Branches and rotations in every n-th step only. The steps between are those of KD, at
             this temperature: ``CE(p_S(x), y) + KL(p^T || p^S)`` of the unrotated images. 1: in all, as in the paper.
@@ -102,6 +106,7 @@ class HSAKD(StudentMixin, BranchedClassifier):
     """
 
     asks_with_targets = True
+    without_labels = 'model.ce_weight=0 model.ce_branches=0'
 
     def __init__(
         self,
@@ -111,6 +116,7 @@ class HSAKD(StudentMixin, BranchedClassifier):
         kl_unrotated: float = 0.0,
         kl_rotated: float = 1.0,
         ce_branches: float = 0.0,
+        ce_weight: float = 1.0,
         branch_interval: int = 1,
         **kwargs,
     ) -> None:
@@ -121,6 +127,11 @@ class HSAKD(StudentMixin, BranchedClassifier):
         self.kl_unrotated = kl_unrotated
         self.kl_rotated = kl_rotated
         self.ce_branches = ce_branches
+        self.ce_weight = ce_weight
+
+    @property
+    def needs_labels(self) -> bool:
+        return self.ce_weight != 0 or self.ce_branches != 0
 
     def check_teacher(self, teacher) -> None:
         """Also needs branches over the same joint labels."""
@@ -139,7 +150,7 @@ class HSAKD(StudentMixin, BranchedClassifier):
             )
         self.teacher_branches = pair_by_stride(self.backbone.strides, teacher.backbone.strides)
 
-    def loss(self, inputs: Tensor, labels: Tensor) -> dict:
+    def loss(self, inputs: Tensor, labels: Tensor | None) -> dict:
         if not is_branch_step(self.branch_interval):
             return self._loss_without_branches(inputs, labels)
         pretext = self.pretext.draw()
@@ -148,7 +159,7 @@ class HSAKD(StudentMixin, BranchedClassifier):
         teacher_logits, teacher_branch_logits = self.ask_teacher(images, pretext)
 
         own, teacher_own = pretext.unrotated(logits), pretext.unrotated(teacher_logits)
-        losses = {'loss_ce': F.cross_entropy(own, labels)}
+        losses = self._cross_entropy(own, labels)
         for depth, (joint_logits, index) in enumerate(zip(branch_logits, self.teacher_branches), 1):
             losses[f'loss_kl_branch{depth}'] = self._kl(self.kl_branches, joint_logits, teacher_branch_logits[index])
         losses['loss_kl_logits'] = self._kl(self.kl_rotated, logits, teacher_logits)
@@ -161,14 +172,17 @@ class HSAKD(StudentMixin, BranchedClassifier):
         losses['agreement'] = self.agreement(own, teacher_own)
         return losses
 
-    def _loss_without_branches(self, inputs: Tensor, labels: Tensor) -> dict:
+    def _loss_without_branches(self, inputs: Tensor, labels: Tensor | None) -> dict:
         own = self.backbone(inputs)
         teacher_own, _ = self.ask_teacher(inputs)
         return {
-            'loss_ce': F.cross_entropy(own, labels),
+            **self._cross_entropy(own, labels),
             'loss_kl_logits': self._kl(self.kl_rotated + self.kl_unrotated, own, teacher_own),
             'agreement': self.agreement(own, teacher_own),
         }
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor | None) -> dict:
+        return {'loss_ce': self.ce_weight * F.cross_entropy(logits, labels)} if self.ce_weight else {}
 
     def _kl(self, weight: float, logits: Tensor, teacher_logits: Tensor) -> Tensor:
         return self.distill_weight * weight * kl_loss(logits, teacher_logits, self.temperature)

@@ -20,12 +20,13 @@ class KD(StudentMixin, Classifier):
 
     Args:
         temperature (float): T.
-        ce_weight (float): a.
+        ce_weight (float): a. With 0 there is no cross-entropy, and the images need no labels.
         kd_weight (float): b.
         Others: As in :class:`Classifier`.
     """
 
     asks_with_targets = True
+    without_labels = 'model.ce_weight=0'
 
     def __init__(
         self, *args, temperature: float = 4.0, ce_weight: float = 0.1, kd_weight: float = 0.9, **kwargs
@@ -35,12 +36,16 @@ class KD(StudentMixin, Classifier):
         self.ce_weight = ce_weight
         self.kd_weight = kd_weight
 
-    def loss(self, inputs: Tensor, labels: Tensor) -> dict:
+    @property
+    def needs_labels(self) -> bool:
+        return self.ce_weight != 0
+
+    def loss(self, inputs: Tensor, labels: Tensor | None) -> dict:
         logits = self.backbone(inputs)
         teacher_logits, _ = self.ask_teacher(inputs)
         weight = self.distill_weight * self.kd_weight
         return {
-            'loss_ce': self.ce_weight * F.cross_entropy(logits, labels),
+            **({'loss_ce': self.ce_weight * F.cross_entropy(logits, labels)} if self.ce_weight else {}),
             'loss_kd': weight * kl_loss(logits, teacher_logits, self.temperature),
             'agreement': self.agreement(logits, teacher_logits),
         }

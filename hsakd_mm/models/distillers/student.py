@@ -1,5 +1,7 @@
 """Interface between a student and DistillationHook, which gives it its teacher."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -35,11 +37,15 @@ class StudentMixin(nn.Module):
         distill_weight (float): Factor of the distillation losses; DistillationHook schedules it.
         targets (TeacherTargets | None): What is remembered of the teacher; DistillationHook sets it.
         asks_with_targets (bool): The method asks its teacher by :meth:`ask_teacher` alone.
+        learns_classes (bool): The method learns its teacher's classes: both have the same.
+        predict_teacher (bool): Also predict what the teacher says; DistillationHook sets it for metrics that compare.
     """
 
     distill_weight: float = 1.0
     targets: TeacherTargets | None = None
     asks_with_targets: bool = False
+    learns_classes: ClassVar[bool] = True
+    predict_teacher: bool = False
     data_preprocessor: nn.Module
     num_classes: int
 
@@ -70,8 +76,22 @@ class StudentMixin(nn.Module):
             raise UserError(
                 f'{type(self).__name__} needs a teacher with the same classes, and the '
                 f'teacher has {teacher.num_classes} classes while the student has '
-                f'{self.num_classes}: use one trained on the same data.'
+                f'{self.num_classes}: use one trained on the same data, or, to learn without labels, set '
+                f'model.backbone.num_classes={teacher.num_classes}.'
             )
+
+    def predict(self, inputs: Tensor, labels: Tensor | None = None) -> list:
+        """As the method does; with ``predict_teacher`` an image also has what :meth:`predicted_by_teacher` says."""
+        samples = super().predict(inputs, labels)
+        if self.predict_teacher:
+            for name, values in self.predicted_by_teacher(inputs).items():
+                samples = [dict(sample, **{name: value}) for sample, value in zip(samples, values)]
+        return samples
+
+    @torch.no_grad()
+    def predicted_by_teacher(self, inputs: Tensor) -> dict[str, Tensor]:
+        """A row for each image: ``teacher_scores``, the teacher's class logits ``[B, N]``."""
+        return dict(teacher_scores=self._ask(inputs, None)[0])  # not ask_teacher: it remembers training images
 
     def normalize_for_teacher(self, images: Tensor) -> Tensor:
         """Convert the student's normalised images, ``[B, 3, H, W]``, to the teacher's normalisation.
