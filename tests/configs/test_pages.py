@@ -19,6 +19,7 @@ DATA = {
     'data/cub200': 'CUB-200-2011',
     'data/stanford_cars': 'StanfordCars',
     'data/stanford_dogs': 'StanfordDogs',
+    'data/own': 'your own',
 }
 
 
@@ -79,7 +80,7 @@ def test_readme_names_only_what_exists(folder) -> None:
     text = (folder / 'README.md').read_text()
     here = re.findall(r'`([\w.-]+\.py)`', text)
     for name in here:
-        if re.match(r'(cifar100|imagenet)_', name):
+        if re.match(r'(cifar100|imagenet|own)_', name):
             assert (folder / name).is_file(), name
     for path in re.findall(r'\b(?:configs|tools)/[\w./-]+\.(?:py|sh|md)', text):
         assert (REPO / path).is_file(), path
