@@ -8,7 +8,8 @@ from hsakd_mm.checkpoints.export import export_backbone
 from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
 from hsakd_mm.models.distillers.plain import Classifier
-from tests.tools.commands import ROOT, assert_sentence, python
+from tests.faults.jobs import free_port
+from tests.tools.commands import ROOT, assert_sentence, bash, python
 
 TRAIN = ROOT / 'tools' / 'train.py'
 CHOSEN = ['1', '3', '7']  # of the digits, in place of a user's own folders
@@ -38,10 +39,12 @@ def folder(tmp_path):
 def start(folder, demo_data):
     """Trains a config of the demo, changed; the finished process."""
 
-    def run(base: str, name: str, *options, model: str = '', rest: str = ''):
+    def run(base: str, name: str, *options, model: str = '', rest: str = '', processes: int = 1):
         base = ROOT / 'configs' / 'demo' / f'{base}.py'
         text = CONFIG.format(base=base, data=demo_data / 'digits', chosen=CHOSEN, model=model, rest=rest)
         (folder / f'{name}.py').write_text(text)
+        if processes > 1:
+            return bash('dist_train.sh', f'{name}.py', processes, *options, cwd=folder, PORT=free_port())
         return python(TRAIN, f'{name}.py', *options, cwd=folder)
 
     return run
@@ -52,14 +55,18 @@ def trained(folder, name: str) -> tuple:
     return path, load_checkpoint(path)
 
 
+def assert_only_the_head_differs(content: dict, folder) -> None:
+    for name, value in torch.load(folder / 'five.pth').items():
+        own = content['state_dict'][f'backbone.{name}']
+        assert torch.equal(own, value) == (not name.startswith('fc.')), name
+
+
 def test_from_a_file_of_five_classes_to_a_student_of_three(folder, start) -> None:
     done = start('teacher', 'teacher', model=FROZEN)
     assert done.returncode == 0, done.stderr
     assert 'The teacher backbone starts from five.pth (SHA-256 ' in done.stdout + done.stderr
     path, content = trained(folder, 'teacher')
-    for name, value in torch.load(folder / 'five.pth').items():
-        own = content['state_dict'][f'backbone.{name}']
-        assert torch.equal(own, value) == (not name.startswith('fc.')), name
+    assert_only_the_head_differs(content, folder)
     assert class_names(content) == tuple(CHOSEN)
     assert export_backbone(path, with_head=True).metadata['classes'] == CHOSEN
 
@@ -70,6 +77,15 @@ def test_from_a_file_of_five_classes_to_a_student_of_three(folder, start) -> Non
     assert done.returncode == 0, done.stderr
     assert f'Teacher: HSAKDTeacher from {path.removeprefix(str(folder) + "/")}' in done.stdout + done.stderr
     assert trained(folder, 'student')[1]['meta']['epoch'] == 1
+
+
+def test_two_processes_start_and_refuse_as_one_does(folder, start) -> None:
+    done = start('teacher', 'teacher', model=FROZEN, processes=2)
+    assert done.returncode == 0, done.stderr
+    assert_only_the_head_differs(trained(folder, 'teacher')[1], folder)
+    assert (done.stdout + done.stderr).count('The teacher backbone starts from') == 1
+    done = start('plain', 'plain', model="load_backbone_from='none.pth'", processes=2)
+    assert_sentence(done, 'none.pth', 'there is none')
 
 
 def test_a_resumed_run_does_not_start_again(folder, start) -> None:
