@@ -5,6 +5,8 @@ The methods are found, not listed: one config of each model type in each method'
 config says of the method stays; its networks become narrow ResNet-18s, its data the digits.
 """
 
+import re
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -118,6 +120,26 @@ def test_classes_can_be_renumbered(method, config) -> None:
         model.reorder_classes(order)
         now = [net.forward_branches(images)[1] for net in model.branched_nets]
         torch.testing.assert_close(now, [[branch[:, rows] for branch in branches] for branches in was])
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_a_backbone_starts_from_weights_of_other_classes(method, config, tmp_path) -> None:
+    torch.manual_seed(0)
+    given = Classifier(dict(BACKBONE, num_classes=7)).backbone.state_dict()
+    torch.save(given, tmp_path / 'seven.pth')
+    cfg = config(METHODS[method]).model
+    cfg.load_backbone_from = str(tmp_path / 'seven.pth')
+    if cfg.get('checkpoint'):
+        with pytest.raises(UserError, match=r'model\.checkpoint'):  # where a frozen backbone comes from
+            built(cfg)
+        return
+    model = built(cfg)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.init_weights()
+    for name, value in model.state_dict().items():
+        inside = re.sub(r'^(net\d+\.)?backbone\.', '', name)
+        expected = before[name] if inside.startswith('fc.') else before[name] if inside == name else given[inside]
+        assert torch.equal(value, expected), name
 
 
 @pytest.mark.parametrize('method', METHODS)

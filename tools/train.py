@@ -24,7 +24,7 @@ from hsakd_mm.engine.branches import report_branch_accuracy
 from hsakd_mm.engine.exact import make_exact
 from hsakd_mm.engine.hooks.preemption_hook import listen
 from hsakd_mm.engine.hooks.progress_hook import report_progress
-from hsakd_mm.engine.initial_weights import start_from_weights
+from hsakd_mm.engine.initial_weights import check_backbones, start_from_weights
 from hsakd_mm.engine.launch import check_sync_bn, prepare_launcher, user_errors
 from hsakd_mm.engine.optim import check_amp, use_amp
 from hsakd_mm.engine.options import Options
@@ -120,6 +120,8 @@ def run(args: argparse.Namespace, cfg: Config, resume: str | None, overwrite: bo
         if hasattr(hook, 'preflight'):
             hook.preflight()
     check_same_checkpoint(checkpoint)
+    if checkpoint is None:
+        check_backbones(runner)
     if checkpoint is None and cfg.get('load_from') and cfg.get('default_scope') == 'hsakd_mm':
         start_from_weights(runner, cfg.load_from)
     if checkpoint is not None:

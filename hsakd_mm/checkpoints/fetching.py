@@ -1,4 +1,7 @@
-"""Weights known by name or address: ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``, ``https://...``."""
+"""Weights known by name or address: ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``, ``https://...``.
+
+Of the Hugging Face hub those that timm can build: ``timm://hf-hub:owner/name``.
+"""
 
 import difflib
 import os
@@ -15,6 +18,8 @@ from torch.hub import get_dir
 from hsakd_mm.checkpoints.reading_files import read_file
 from hsakd_mm.errors import UserError
 from hsakd_mm.processes import on_all_ranks
+
+HUB = 'hf-hub:'  # timm's own prefix
 
 
 def fetch(name: str) -> Mapping:
@@ -38,14 +43,14 @@ def fetch(name: str) -> Mapping:
             raise _unknown(model, 'torchvision', known)
         place = known[model]
     elif scheme == 'timm':
-        if not timm.models.is_model_pretrained(model):
+        if not model.startswith(HUB) and not timm.models.is_model_pretrained(model):
             raise _unknown(model, 'timm', timm.list_pretrained())
         load, place = _from_timm, model
 
     def attempt() -> Mapping:
         try:
             return load(place)
-        except (OSError, RuntimeError) as error:  # no network, as on most compute nodes
+        except (OSError, RuntimeError, ValueError) as error:  # no network, as on most compute nodes; no such repository
             origin, advice = _without_internet(scheme, place)
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
@@ -58,6 +63,9 @@ def fetch(name: str) -> Mapping:
 
 def _without_internet(scheme: str, place: str) -> tuple[str, str]:
     """Where weights come from, and what to copy to a machine that cannot fetch them."""
+    if scheme == 'timm' and place.startswith(HUB):
+        address = f'https://huggingface.co/{place.removeprefix(HUB).partition("@")[0]}'
+        return address, f'see that {address} is there, download its weights with another machine, and name that file'
     config = timm.models.get_pretrained_cfg(place) if scheme == 'timm' else None
     if config and config.hf_hub_id:  # timm prefers it to an address
         repository = config.hf_hub_id.partition('@')[0]

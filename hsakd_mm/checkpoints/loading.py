@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -105,7 +105,9 @@ def load_strict(module: nn.Module, state_dict: Mapping, source: str, what: str) 
     return len(own)
 
 
-def load_fitting(module: nn.Module, content: Mapping, source: str, what: str, **search) -> Reading:
+def load_fitting(
+    module: nn.Module, content: Mapping, source: str, what: str, skip: Collection[str] = (), **search
+) -> Reading:
     """Load the one reading of a file that fits a module; see :func:`~.readings.find_reading`.
 
     Args:
@@ -113,6 +115,7 @@ def load_fitting(module: nn.Module, content: Mapping, source: str, what: str, **
         content (Mapping): The result of :func:`load_checkpoint`.
         source (str): Its file, for the message.
         what (str): What the module is, for the message.
+        skip (Collection[str]): Names of the module that keep their values; in the file they are left over.
         **search: Passed to :func:`~.readings.find_reading`.
 
     Returns:
@@ -122,9 +125,10 @@ def load_fitting(module: nn.Module, content: Mapping, source: str, what: str, **
         UserError: No reading or several fit. The module is then unchanged.
     """
     own = module.state_dict()
-    reading = find_reading(own, content, source, what, **search)
-    lacking = {name: own[name] for name in search.get('may_lack', ()) if name not in reading.weights}
-    load_strict(module, {**lacking, **reading.weights}, source, what)
+    wanted = {name: value for name, value in own.items() if name not in skip}
+    reading = find_reading(wanted, content, source, what, **search)
+    kept = {name: own[name] for name in (*skip, *search.get('may_lack', ())) if name not in reading.weights}
+    load_strict(module, {**kept, **reading.weights}, source, what)
     if reading.place and (reading.key, reading.prefix) != ('state_dict', 'backbone.'):
         print_log(f'The weights of the {what} were found{reading.place} of {source}.', 'current')
     return reading

@@ -1,12 +1,15 @@
-"""Load a backbone strictly from a file, a work directory or a name that is downloaded."""
+"""Load a backbone strictly from a file, a work directory or a name that is downloaded, with or without its head."""
 
+import os
 from collections.abc import Mapping
 
 import torch
 from torch import nn
 
-from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting, refuse_several
+from hsakd_mm.checkpoints.fitting import Reading
+from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting, refuse_several, sha256
 from hsakd_mm.checkpoints.normalisation import trained_normalisation
+from hsakd_mm.checkpoints.readings import find_reading
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.errors import UserError
 
@@ -41,6 +44,74 @@ def load_backbone(
     refuse_several(content['state_dict'], path)
     load_fitting(backbone, content, path, what, convert=getattr(backbone, 'adapt_state_dict', None))
     return len(backbone.state_dict())
+
+
+def load_without_head(
+    backbone: nn.Module, checkpoint: str, what: str = 'backbone', preprocessor: nn.Module | None = None
+) -> str:
+    """Load a backbone strictly but for its classifier, which keeps its values.
+
+    In the file the classifier may be missing, or have any number of classes.
+
+    Args:
+        As in :func:`load_backbone`.
+
+    Returns:
+        str: What was loaded, a sentence for the log.
+
+    Raises:
+        UserError: As :func:`load_backbone`, for all that is not the classifier.
+    """
+    path = find_checkpoint(checkpoint)
+    content = load_checkpoint(path)
+    if preprocessor is not None:
+        check_normalisation(preprocessor, content, path)
+    refuse_several(content['state_dict'], path)
+    head = head_names(backbone)
+    name = f'{what} without its classifier'
+    reading: Reading = load_fitting(backbone, content, path, name, skip=head, **_leaving_heads(backbone))
+    digest = f' (SHA-256 {sha256(path)})' if os.path.isfile(path) else ''
+    left = f'; left out of the file: {", ".join(reading.unused)}' if reading.unused else ''
+    return (
+        f'The {what} starts from {path}{digest}: {len(reading.weights)} tensors{reading.place}{left}; '
+        f'random: {", ".join(head)}.'
+    )
+
+
+def only_head_misfits(backbone: nn.Module, checkpoint: str) -> bool:
+    """Whether :func:`load_backbone` fails at the classifier and nothing else, which :func:`load_without_head` loads."""
+    path = find_checkpoint(checkpoint)
+    content, own, head = load_checkpoint(path), backbone.state_dict(), head_names(backbone)
+    search = _leaving_heads(backbone)
+
+    def fits(wanted: dict, **search) -> bool:
+        try:
+            find_reading(wanted, content, path, 'backbone', **search)
+        except UserError:
+            return False
+        return True
+
+    without = {name: value for name, value in own.items() if name not in head}
+    return not fits(own, convert=search['convert']) and fits(without, **search)
+
+
+def head_names(backbone: nn.Module) -> list[str]:
+    """Names of the classifier's tensors in a staged backbone's state dict."""
+    heads = _heads(backbone)
+    return [name for name in backbone.state_dict() if name.startswith(heads)]
+
+
+def _heads(backbone: nn.Module) -> tuple[str, ...]:
+    layers = backbone.classifiers()
+    return tuple(
+        f'{name}.' for name, module in backbone.named_modules() if name and any(module is each for each in layers)
+    )
+
+
+def _leaving_heads(backbone: nn.Module) -> dict:
+    """For :func:`~.readings.find_reading`: what of a file may be left over."""
+    heads = (*_heads(backbone), 'head_dist.')  # DeiT's, which learns from a teacher
+    return dict(may_leave=lambda name: name.startswith(heads), convert=getattr(backbone, 'adapt_state_dict', None))
 
 
 def check_normalisation(preprocessor: nn.Module, content: Mapping, source: str) -> None:

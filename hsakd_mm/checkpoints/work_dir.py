@@ -36,7 +36,7 @@ def find_checkpoint(path: str) -> str:
             f'a checkpoint was expected at {path}, and there is none: train it first, '
             f'or name a file with --cfg-options (of a teacher '
             f'default_hooks.distillation.checkpoint=FILE, of a frozen backbone '
-            f'model.checkpoint=FILE).'
+            f'model.checkpoint=FILE, of a backbone to start from model.load_backbone_from=FILE).'
         )
     return found
 

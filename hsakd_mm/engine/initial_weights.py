@@ -1,4 +1,4 @@
-"""Training that starts from weights: ``load_from`` of a pretraining config, and what to use instead of ``--resume``."""
+"""Training that starts from weights: ``load_from``, ``load_backbone_from``, and what to use instead of ``--resume``."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -6,14 +6,56 @@ from functools import partial
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
 from hsakd_mm.checkpoints.backbone_file import is_head
 from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting
 from hsakd_mm.checkpoints.pretrained import check_normalisation
 from hsakd_mm.checkpoints.readings import find_reading
+from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.errors import UserError
+
+
+def check_backbones(runner: Runner) -> None:
+    """Find what the backbones of a new run start from before any data is read, which may take long.
+
+    They are loaded again by the model's ``init_weights``.
+
+    Args:
+        runner (Runner): Not trained yet, and not to be resumed.
+
+    Raises:
+        UserError: ``load_backbone_from`` or ``checkpoint`` of the model names no such file, the former does not fit,
+            or it is set beside ``load_from``.
+    """
+    model = _model(runner)
+    if isinstance(checkpoint := getattr(model, 'checkpoint', None), str):
+        find_checkpoint(checkpoint)
+    source = getattr(model, 'load_backbone_from', None)
+    if source is not None and runner._load_from:
+        raise UserError(
+            f'a run starts from one place, and both load_from ({runner._load_from}) and model.load_backbone_from '
+            f'({source}) are set: leave out load_from, which is for a whole model of the same classes, or the other.'
+        )
+    if source is not None:
+        model.load_backbones()
+
+
+def keep_resumed_backbones(runner: Runner) -> None:
+    """Have a run that is resumed not load what it started from again: mmengine calls ``init_weights`` then, too.
+
+    The checkpoint has all weights, and the file of the start may be gone.
+
+    Args:
+        runner (Runner): About to be trained; called before ``init_weights``.
+    """
+    model = _model(runner)
+    source = getattr(model, 'load_backbone_from', None)
+    if source is None or not runner._resume or not (runner._load_from or find_latest_checkpoint(runner.work_dir)):
+        return
+    model.load_backbone_from = None
+    runner.logger.info(f'The run is resumed: model.load_backbone_from ({source}) is not loaded again.')
 
 
 def start_from_weights(runner: Runner, path: str) -> None:
@@ -102,10 +144,14 @@ def how_to_start_from(cfg: Config, content: Mapping, path: str) -> str:
     if cfg.get('default_scope', 'hsakd_mm') != 'hsakd_mm':
         return f"to start a detector from this backbone use bash tools/transfer_det.sh {path} and the detector's config"
     if 'nets' in model:
-        return 'the networks of this config teach each other from random weights: leave --resume out to start it'
+        return (
+            f'to start each network of this config from it, without the classifier, leave --resume out, and use '
+            f'--cfg-options model.load_backbone_from={path}'
+        )
     option = 'model.checkpoint' if 'checkpoint' in model else 'load_from'
     # A frozen backbone teaches with its own classifier.
-    needs_head = option == 'model.checkpoint' and not str(model.get('type')).endswith('LinearProbe')
+    learns_head = model.get('new_head') or str(model.get('type')).endswith('LinearProbe')
+    needs_head = option == 'model.checkpoint' and not learns_head
     if needs_head and not any(map(is_head, content['state_dict'])):
         return f'{option} starts from weights with the classifier: export them with --with-head, and name that file'
     return f'to start from weights leave --resume out, and use --cfg-options {option}={path}'

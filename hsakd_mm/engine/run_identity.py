@@ -21,7 +21,16 @@ from hsakd_mm.registry import type_name
 KEY = 'run_identity'  # in a checkpoint's `meta`
 _HOOKS = ('DistillationHook', 'EMAHook', 'PipelineSwitchHook', 'ProgressiveResizeHook')  # these change what is learnt
 # How a run starts, where files are, and in which order numbers lie in memory.
-_PLACES = ('checkpoint', 'init_cfg', 'pretrained', 'check', 'check_classes', 'channels_last', 'fold_bn')
+_PLACES = (
+    'checkpoint',
+    'init_cfg',
+    'load_backbone_from',
+    'pretrained',
+    'check',
+    'check_classes',
+    'channels_last',
+    'fold_bn',
+)
 _SHOWN = 120
 _CLASSIFIED = {'img_path', 'gt_label', 'sample_idx', 'row'}  # what a classification set knows of a sample
 

@@ -19,18 +19,9 @@ def fold_teacher(teacher: nn.Module) -> int:
     """:func:`fold_batchnorms` of a frozen teacher, on random images of a size that it takes."""
     device = next(teacher.parameters()).device
     run = teacher.forward_branches if hasattr(teacher, 'branches') else teacher.logits
-    for size in (64, 32, 224):
-        images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
-        try:
-            with torch.no_grad():
-                run(images)
-        except (RuntimeError, AssertionError, ValueError):  # a network with a fixed input size
-            continue
-        return fold_batchnorms(teacher, lambda: run(images))
-    raise UserError(
-        'a teacher that takes images of 32, 64 or 224 pixels was expected for folding its BatchNorms, and this one '
-        'takes none: set default_hooks.distillation.fold_bn=False.'
-    )
+    size = teacher.backbones[0].image_size
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
+    return fold_batchnorms(teacher, lambda: run(images))
 
 
 @torch.no_grad()

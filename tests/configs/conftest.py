@@ -82,7 +82,8 @@ class Workplace:
 
     def _checkpoint(self, model: dict) -> Path:
         """A checkpoint of an untrained model; one file for all that differ only in how they train."""
-        model = {key: value for key, value in model.items() if key not in ('checkpoint', 'frozen_backbone')}
+        training = ('checkpoint', 'frozen_backbone', 'load_backbone_from', 'new_head')
+        model = {key: value for key, value in model.items() if key not in training}
         if str(model) not in self.files:
             file = self.root / f'{len(self.files)}.pth'
             torch.save(dict(state_dict=MODELS.build(model).state_dict(), meta={}), file)

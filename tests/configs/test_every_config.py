@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from hsakd_mm.checkpoints.loading import load_backbone_weights
+from hsakd_mm.checkpoints.pretrained import head_names
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from tests.configs.catalog import CONFIGS, REPO, backbone_configs, inherit, load
 
@@ -46,8 +47,9 @@ def build(workplace, monkeypatch, request):
             few_images(cfg[f'{part}_dataloader'], backbone_configs(cfg)[0].num_classes, request)
         cfg.train_dataloader.dataset.indices = STEPS * BATCH
         cfg.train_cfg.max_epochs = 1
-        if cfg.model.get('checkpoint'):
-            cfg.model.checkpoint = workplace.provide(cfg.model.checkpoint)
+        for start in ('checkpoint', 'load_backbone_from'):
+            if cfg.model.get(start):
+                cfg.model[start] = workplace.provide(cfg.model[start])
         if 'distillation' in cfg.default_hooks:
             hook = cfg.default_hooks.distillation
             hook.update(checkpoint=workplace.provide(hook.checkpoint), check=False)
@@ -118,16 +120,18 @@ def test_two_steps(name, build, tmp_path) -> None:
     with gradients() as seen:
         logged = two_steps(runner)
 
-    frozen = getattr(runner.model, 'frozen_backbone', False)
+    frozen, new_head = (getattr(runner.model, name, False) for name in ('frozen_backbone', 'new_head'))
+    head = {f'backbone.{key}' for key in head_names(runner.model.backbones[0]) if new_head}
     for key, parameter in runner.model.named_parameters():
-        if not parameter.requires_grad:  # a frozen backbone, or a classifier that its method does not use
+        unused = not parameter.requires_grad  # a classifier that its method does not use
+        if unused or (frozen and key.startswith('backbone.') and key not in head):
             assert parameter not in seen, key
         else:
             assert 0 < seen[parameter] < math.inf, key
     if frozen:
         given = load_backbone_weights(find_checkpoint(runner.model.checkpoint))
         for key, value in runner.model.backbone.state_dict().items():
-            assert torch.equal(value.cpu(), given.get(key, value.cpu())), key
+            assert f'backbone.{key}' in head or torch.equal(value.cpu(), given.get(key, value.cpu())), key
 
     saved = load(name).default_hooks.checkpoint
     measured = {key.removeprefix('val/') for key in logged}

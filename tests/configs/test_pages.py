@@ -20,6 +20,7 @@ DATA = {
     'data/stanford_cars': 'StanfordCars',
     'data/stanford_dogs': 'StanfordDogs',
     'data/unlabelled': 'Unlabelled images',
+    'data/own': 'your own',
 }
 
 
@@ -80,7 +81,7 @@ def test_readme_names_only_what_exists(folder) -> None:
     text = (folder / 'README.md').read_text()
     here = re.findall(r'`([\w.-]+\.py)`', text)
     for name in here:
-        if re.match(r'(cifar100|imagenet|unlabelled)_', name):
+        if re.match(r'(cifar100|imagenet|unlabelled|own)_', name):
             assert (folder / name).is_file(), name
     for path in re.findall(r'\b(?:configs|tools)/[\w./-]+\.(?:py|sh|md)', text):
         assert (REPO / path).is_file(), path

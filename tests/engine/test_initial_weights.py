@@ -123,6 +123,40 @@ def test_a_detector_and_an_online_pair(tmp_path, name) -> None:
     assert f'bash tools/transfer_det.sh {path} ' in advice(detector, path) and 'load_from' not in advice(detector, path)
     pair = plain_config(tmp_path, type='DML', nets=[dict(backbone=NETWORK)] * 2)
     assert 'leave --resume out' in advice(pair, path) and 'load_from' not in advice(pair, path)
+    option, value = re.search(r'--cfg-options (\S+)=(\S+)\.$', advice(pair, path)).groups()
+    pair.merge_from_dict({option: value})
+    cfg = {name: each for name, each in pair.model.items() if name != 'backbone'}
+    model = MODELS.build(cfg)
+    model.init_weights()
+    for backbone in model.backbones:
+        weights, own = read_backbone(path).state_dict, backbone.state_dict()
+        assert all(torch.equal(own[key], value) for key, value in weights.items() if not key.startswith('fc.'))
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_the_advice_starts_a_teacher_with_a_new_head(tmp_path, name) -> None:
+    path = FILES[name](tmp_path)
+    cfg = plain_config(tmp_path, type='HSAKDTeacher', frozen_backbone=True, new_head=True, checkpoint='other.pth')
+    option, value = re.search(r'--cfg-options (\S+)=(\S+)\.$', advice(cfg, path)).groups()
+    cfg.merge_from_dict({option: value})
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    weights, own = read_backbone(path).state_dict, model.backbone.state_dict()
+    assert all(torch.equal(own[key], each) for key, each in weights.items() if not key.startswith('fc.'))
+
+
+def test_an_empty_work_directory_is_not_resumed_from(config, tmp_path) -> None:
+    """mmengine's resume=True without a checkpoint starts from the beginning, so that the backbone has to be loaded."""
+    cfg = config('plain', **{'optim_wrapper.optimizer.lr': 0.0})
+    cfg.param_scheduler, cfg.resume = None, True
+    cfg.model.load_backbone_from = str(tmp_path / 'start.pth')
+    cfg.experiment_name = str(tmp_path)
+    torch.manual_seed(3)
+    given = Classifier(dict(cfg.model.backbone)).backbone.state_dict()
+    torch.save(given, cfg.model.load_backbone_from)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert torch.equal(runner.model.backbone.layer1[0].conv1.weight, given['layer1.0.conv1.weight'])
 
 
 @pytest.mark.parametrize('owner', [HSAKDTeacher, RSKD, Classifier])

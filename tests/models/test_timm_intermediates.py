@@ -113,6 +113,7 @@ def test_export_loads_into_plain_timm(name, tmp_path) -> None:
 
 
 def test_methods_that_need_one_classifier_say_so() -> None:
+    assert [layer.out_features for layer, _ in branched(HSAKD, 'levit_128s').classifiers()[:2]] == [3, 3]
     with pytest.raises(UserError, match="'levit_128s' has several classifiers"):
         TimmBackbone('levit_128s', num_classes=3, img_size=64).vector_and_logits(torch.randn(2, 3, 64, 64))
 

@@ -44,7 +44,7 @@ class NumClassCheckHook(Hook):
         checkpoint = getattr(model, 'checkpoint', None)
         if runner.iter or not self.check_names or not checkpoint or '://' in checkpoint:
             return  # resumed: they are renumbered; published weights name no classes
-        if isinstance(model, LinearProbe):
+        if isinstance(model, LinearProbe) or getattr(model, 'new_head', False):
             return  # it learns a classifier of its own
         path, switch = find_checkpoint(checkpoint), 'set default_hooks.num_class_check.check_names=False'
         said = match_classes(model, load_checkpoint(path), runner.train_dataloader.dataset, path, switch)

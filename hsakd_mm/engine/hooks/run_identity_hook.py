@@ -6,6 +6,7 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 
+from hsakd_mm.engine.initial_weights import keep_resumed_backbones
 from hsakd_mm.engine.run_identity import KEY, changes, differences, run_identity
 from hsakd_mm.errors import UserError
 from hsakd_mm.processes import on_all_ranks
@@ -40,6 +41,7 @@ class RunIdentityHook(Hook):
         self.resumed_iter = 0
 
     def before_run(self, runner) -> None:
+        keep_resumed_backbones(runner)
         # Optimizer and schedule are as configured; after this, mmengine resumes.
         if getattr(runner, 'optim_wrapper', None) is not None and runner._resume:
             self.rates = [_base_rate(group) for group in _groups(runner)]

@@ -83,7 +83,7 @@ def choose(strides: Sequence[int]) -> tuple:
 
 @torch.no_grad()
 def find_taps(net: nn.Module, sizes: Sequence[tuple]) -> tuple:
-    """``(Intermediates, features, taps)`` of a network in eval mode, for the first of ``sizes`` that it accepts.
+    """``(Intermediates, features, taps, size)`` of a network in eval mode, for the first of ``sizes`` that it accepts.
 
     Args:
         net (nn.Module): A network of timm.
@@ -110,7 +110,7 @@ def find_taps(net: nn.Module, sizes: Sequence[tuple]) -> tuple:
             raise NoMapsError('does not compute the same as forward_intermediates and its head one after another')
         if not all(map(torch.equal, taps, kept)):
             raise NoMapsError('overwrites a feature map that branches would read')
-        return chosen, features, taps
+        return chosen, features, taps, (height, width)
     text = str(reason) or type(reason).__name__
     raise NoMapsError(f'cannot be run on an image of {sizes[-1][0]} x {sizes[-1][1]} pixels ({text})')
 

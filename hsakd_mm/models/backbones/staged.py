@@ -26,6 +26,7 @@ class StagedBackbone(nn.Module, ABC):
         num_classes (int): N, the width of the classifier.
         num_features (int): Width of the vector that enters the classifier.
         tail_channels (int): Channels of the output of :meth:`build_tail`.
+        image_size (tuple[int]): Height and width of images that it takes, for a trial; not the only ones.
     """
 
     strides: tuple
@@ -33,6 +34,7 @@ class StagedBackbone(nn.Module, ABC):
     num_classes: int
     num_features: int
     tail_channels: int
+    image_size: tuple = (64, 64)
 
     @abstractmethod
     def stage_names(self, images: Tensor) -> Sequence:
@@ -75,8 +77,13 @@ class StagedBackbone(nn.Module, ABC):
         """Class logits ``[B, N]`` of the output of :meth:`pooled`."""
 
     @abstractmethod
-    def get_classifier(self) -> nn.Module:
-        """The last layer, with a row of weights for each class."""
+    def get_classifier(self) -> nn.Module | tuple:
+        """The last layer, with a row of weights for each class; of a network with several, all of them."""
+
+    def classifiers(self) -> list[nn.Module]:
+        """:meth:`get_classifier` as a list."""
+        found = self.get_classifier()
+        return list(found) if isinstance(found, tuple | list | nn.ModuleList) else [found]
 
     @abstractmethod
     def build_tail(self, stage: int) -> nn.Sequential:

@@ -109,7 +109,13 @@ class TimmBackbone(StagedBackbone):
         return self.timm.forward_head(features, pre_logits=True).flatten(1)
 
     def classify(self, vector: Tensor) -> Tensor:
-        classifier = self.get_classifier()
+        if not self.one_classifier:
+            raise UserError(
+                f'one linear layer behind the pooled features was expected, and {self._arguments["model_name"]!r} '
+                f'has several classifiers or layers there: use it in a method that reads class logits and branches '
+                f'only, as KD and HSAKD.'
+            )
+        classifier = self.timm.get_classifier()
         if isinstance(classifier, nn.Conv2d):
             return classifier(vector[:, :, None, None]).flatten(1)
         return classifier(vector)
@@ -119,13 +125,7 @@ class TimmBackbone(StagedBackbone):
             return self.timm.forward_head(features)  # of some families more than pooling and one layer
         return super().forward_head(features)
 
-    def get_classifier(self) -> nn.Module:
-        if not self.one_classifier:
-            raise UserError(
-                f'one linear layer behind the pooled features was expected, and {self._arguments["model_name"]!r} '
-                f'has several classifiers or layers there: use it as the student or teacher of a method that reads '
-                f'class logits and branches only, as KD and HSAKD.'
-            )
+    def get_classifier(self) -> nn.Module | tuple:
         return self.timm.get_classifier()
 
     def build_tail(self, stage: int) -> nn.Sequential:
@@ -186,7 +186,7 @@ class TimmBackbone(StagedBackbone):
 
     def _find_taps(self, sizes: list) -> None:
         net = self.timm
-        self._intermediates, features, taps = find_taps(net, sizes)
+        self._intermediates, features, taps, self.image_size = find_taps(net, sizes)
         self.strides = self._intermediates.strides
         self.channels = tuple(tap.shape[1] for tap in taps)
         vector = self.pooled(features)
@@ -219,7 +219,7 @@ class TimmBackbone(StagedBackbone):
             )
         if not all(map(torch.equal, taps, kept)):
             raise NotAChainError('overwrites a feature map that branches would read')
-        self.strides = STRIDES
+        self.strides, self.image_size = STRIDES, tuple(image.shape[2:])
         self.channels = tuple(tap.shape[1] for tap in taps)
         self.num_features = self.pooled(taps[-1]).shape[1]
         self.tail_channels = features.shape[1]

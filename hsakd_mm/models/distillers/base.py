@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
+from .initial_backbones import load_initial_backbones
 from .labels import no_labels
 
 
@@ -19,6 +21,10 @@ class BaseDistiller(BaseModel):
 
     Args:
         data_preprocessor (dict): Usually :class:`~hsakd_mm.models.ImagePreprocessor`.
+        load_backbone_from (str | Sequence): Weights that the backbone starts from, without the classifier: a
+            file, a work directory, ``torchvision://resnet34`` or ``timm://resnet34.a1_in1k``. Of several networks
+            each starts from it; a list has an entry for each, None for random weights. A resumed run does not
+            load it again. See :func:`~hsakd_mm.checkpoints.pretrained.load_without_head`.
 
     Attributes:
         without_labels (str | None): What has to be set for the method to learn without labels, as in
@@ -27,10 +33,27 @@ class BaseDistiller(BaseModel):
 
     without_labels: ClassVar[str | None] = None
 
-    def __init__(self, data_preprocessor: dict | None = None) -> None:
+    def __init__(
+        self, data_preprocessor: dict | None = None, load_backbone_from: str | Sequence[str | None] | None = None
+    ) -> None:
         if isinstance(data_preprocessor, dict):
             data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor)
+        self.load_backbone_from = load_backbone_from
+
+    def init_weights(self) -> None:
+        """Called when training starts, also of a run that is resumed."""
+        super().init_weights()
+        for said in self.load_backbones():
+            print_log(said, 'current')
+
+    def load_backbones(self) -> list[str]:
+        """Load what ``load_backbone_from`` names; returns a sentence for each network."""
+        if self.load_backbone_from is None:
+            return []
+        return load_initial_backbones(
+            self.backbones, self.load_backbone_from, self.data_preprocessor, type(self).__name__
+        )
 
     @property
     @abstractmethod
@@ -48,7 +71,8 @@ class BaseDistiller(BaseModel):
 
     def classifiers(self) -> list[tuple[nn.Module, int]]:
         """The layers that predict, each with its number M of outputs for a class: class c has c·M to c·M + M - 1."""
-        return [(backbone.get_classifier(), 1) for backbone in self.backbones]
+        heads = [head for backbone in self.backbones for head in backbone.classifiers()]
+        return [(layer, 1) for head in heads for layer in head.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
 
     @torch.no_grad()
     def reorder_classes(self, order: Sequence[int]) -> None:

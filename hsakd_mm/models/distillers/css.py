@@ -107,7 +107,8 @@ class CSS(BaseDistiller):
         temperature (float): T.
         detach (bool): Stop gradients through ratios and targets.
         fix_branch3_mask (bool): As ``fix_branch3`` in :func:`mask_corner`; n >= 4 only.
-        data_preprocessor (dict): Usually :class:`~hsakd_mm.models.ImagePreprocessor`.
+        data_preprocessor, load_backbone_from: As in :class:`BaseDistiller`; branch 0 is part of the backbone, the
+            last stages of the others stay random.
 
     Raises:
         UserError: Not two networks, different numbers of classes, or no branch.
@@ -121,8 +122,9 @@ class CSS(BaseDistiller):
         detach: bool = False,
         fix_branch3_mask: bool = False,
         data_preprocessor: dict | None = None,
+        **kwargs,
     ) -> None:
-        super().__init__(data_preprocessor)
+        super().__init__(data_preprocessor, **kwargs)
         if len(nets) != 2:
             raise UserError(f'CSS trains two networks, and model.nets has {len(nets)}: name two.')
         self.check_nets(nets)

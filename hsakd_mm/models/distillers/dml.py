@@ -39,7 +39,7 @@ class DML(BaseDistiller):
         temperature (float): T of every KL.
         pairwise (bool): One KL to each other network instead of one to their mean.
         detach (bool): Stop gradients through the targets.
-        data_preprocessor (dict): As in :class:`BaseDistiller`.
+        data_preprocessor, load_backbone_from: As in :class:`BaseDistiller`.
 
     Raises:
         UserError: Fewer than two networks, or different numbers of classes.
@@ -52,8 +52,9 @@ class DML(BaseDistiller):
         pairwise: bool = False,
         detach: bool = False,
         data_preprocessor: dict | None = None,
+        **kwargs,
     ) -> None:
-        super().__init__(data_preprocessor)
+        super().__init__(data_preprocessor, **kwargs)
         if len(nets) < 2:
             raise UserError(f'DML trains at least two networks, and model.nets has {len(nets)}: name two or more.')
         self.check_nets(nets)

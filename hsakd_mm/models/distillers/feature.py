@@ -22,8 +22,6 @@ from hsakd_mm.registry import MODELS
 from .plain import Classifier
 from .student import StudentMixin
 
-_PIXELS = 224  # of an image of which only the graph is looked at; the one size that all networks take
-
 
 @MODELS.register_module()
 class FeatureDistillation(StudentMixin, Classifier):
@@ -87,6 +85,6 @@ def _after_last_map(backbone: nn.Module) -> list[str]:
     twin = copy.deepcopy(backbone).to('meta')
     names, parameters = zip(*twin.named_parameters())
     with torch.enable_grad():
-        last = twin.forward_taps(torch.empty(2, 3, _PIXELS, _PIXELS, device='meta'))[-1]
+        last = twin.forward_taps(torch.empty(2, 3, *backbone.image_size, device='meta'))[-1]
         used = torch.autograd.grad(last.sum(), parameters, allow_unused=True)
     return [name for name, gradient in zip(names, used) if gradient is None]

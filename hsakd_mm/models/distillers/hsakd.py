@@ -8,9 +8,10 @@ Where paper and code differ, this follows the code (winycg/HSAKD); see each docs
 """
 
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from torch import Tensor
 
-from hsakd_mm.checkpoints.pretrained import load_backbone
+from hsakd_mm.checkpoints.pretrained import load_backbone, load_without_head, only_head_misfits
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.branches.pairing import pair_by_stride
 from hsakd_mm.models.losses import kl_loss
@@ -24,22 +25,29 @@ from .student import StudentMixin
 class HSAKDTeacher(BranchedClassifier):
     """Stage 1: ``CE(p(x), y) + (1/M) Σ_j Σ_l CE(q_l(t_j x), k_j)`` (section 3.2).
 
-    Two ways (section 4, "Teacher" and "Teacher*"):
+    Two ways of the paper (section 4, "Teacher" and "Teacher*"), and one for weights of other classes:
 
     * ``frozen_backbone=True``: the trained backbone keeps its weights and BN statistics, and only the
       branches learn, from detached features. The reference code still adds ``CE(p(x), y)``, which is
       then constant and has no gradient; it is omitted here.
-    * ``frozen_backbone=False``: backbone and branches are trained together, from scratch.
+    * ``frozen_backbone=False``: backbone and branches are trained together, from scratch or from
+      ``load_backbone_from``.
+    * ``frozen_backbone=True, new_head=True``: as the first, and the classifier is new and learns
+      ``CE(p(x), y)`` from detached features: a linear probe beside the branches. For weights without a
+      classifier, or with one of other classes. Our addition.
 
     Args:
-        frozen_backbone (bool): Train the branches only.
+        frozen_backbone (bool): Train the branches only, and with ``new_head`` the classifier.
         checkpoint (str): The backbone's weights: a file (of a backbone, or of a training run), a
             work directory, ``torchvision://resnet34`` or ``timm://resnet34.a1_in1k``. Required
             for a frozen backbone. Loading is strict.
+        new_head (bool): Of a frozen backbone load everything but the classifier, and train that.
         Others: As in :class:`BranchedClassifier`.
     """
 
-    def __init__(self, *args, frozen_backbone: bool = False, checkpoint: str | None = None, **kwargs) -> None:
+    def __init__(
+        self, *args, frozen_backbone: bool = False, checkpoint: str | None = None, new_head: bool = False, **kwargs
+    ) -> None:
         super().__init__(*args, **kwargs)
         if frozen_backbone and checkpoint is None:
             raise UserError(
@@ -47,15 +55,52 @@ class HSAKDTeacher(BranchedClassifier):
                 'checkpoint is None: set model.checkpoint to a file or to a '
                 'torchvision:// name, or model.frozen_backbone=False.'
             )
+        if new_head and not frozen_backbone:
+            raise UserError(
+                'new_head=True is for a frozen backbone, and frozen_backbone is False: to train backbone and branches '
+                'together from weights of other classes, set model.load_backbone_from to them instead of '
+                'model.new_head and model.checkpoint.'
+            )
+        if checkpoint is not None and self.load_backbone_from is not None:
+            raise UserError(
+                f'the backbone of a teacher starts from one place, and both checkpoint ({checkpoint}) and '
+                f'load_backbone_from ({self.load_backbone_from}) are set: '
+                + (
+                    'a frozen backbone takes model.checkpoint, with model.new_head=True if its classes are others.'
+                    if frozen_backbone
+                    else 'model.checkpoint loads the classifier too, model.load_backbone_from does not.'
+                )
+            )
         self.frozen_backbone = frozen_backbone
         self.checkpoint = checkpoint
+        self.new_head = new_head
         if frozen_backbone:
             self.backbone.requires_grad_(False)
+        if new_head:
+            for classifier in self.backbone.classifiers():
+                classifier.requires_grad_(True)
 
     def init_weights(self) -> None:
         super().init_weights()
-        if self.checkpoint is not None:
-            load_backbone(self.backbone, self.checkpoint, 'teacher backbone', self.data_preprocessor)
+        if self.checkpoint is None:
+            return
+        what, preprocessor = 'teacher backbone', self.data_preprocessor
+        if self.new_head:
+            print_log(load_without_head(self.backbone, self.checkpoint, what, preprocessor), 'current')
+            return
+        try:
+            load_backbone(self.backbone, self.checkpoint, what, preprocessor)
+        except UserError as error:
+            if not only_head_misfits(self.backbone, self.checkpoint):
+                raise
+            # From None: of a chain of errors, the first one's sentence is shown.
+            raise UserError(f'{str(error).removesuffix(".")}; but for the classifier it fits: {self._advice}') from None
+
+    @property
+    def _advice(self) -> str:
+        if self.frozen_backbone:
+            return 'to train a classifier of your own classes with the branches, set model.new_head=True.'
+        return 'to load all but the classifier, set model.load_backbone_from to it instead of model.checkpoint.'
 
     def train(self, mode: bool = True) -> 'HSAKDTeacher':
         super().train(mode)
@@ -71,7 +116,7 @@ class HSAKDTeacher(BranchedClassifier):
             f'loss_ce_branch{depth}': F.cross_entropy(joint_logits, joint_labels)
             for depth, joint_logits in enumerate(branch_logits, 1)
         }
-        if not self.frozen_backbone:
+        if self.new_head or not self.frozen_backbone:
             losses['loss_ce'] = F.cross_entropy(pretext.unrotated(logits), labels)
         return losses
 

@@ -16,11 +16,11 @@ class Classifier(BaseDistiller):
 
     Args:
         backbone (dict): Config of a :class:`~hsakd_mm.models.backbones.StagedBackbone`.
-        data_preprocessor (dict): Usually :class:`~hsakd_mm.models.ImagePreprocessor`.
+        data_preprocessor, load_backbone_from: As in :class:`BaseDistiller`.
     """
 
-    def __init__(self, backbone: dict, data_preprocessor: dict | None = None) -> None:
-        super().__init__(data_preprocessor)
+    def __init__(self, backbone: dict, data_preprocessor: dict | None = None, **kwargs) -> None:
+        super().__init__(data_preprocessor, **kwargs)
         self.backbone = MODELS.build(backbone)
         self.match_memory_format()
 

@@ -49,7 +49,7 @@ class RSKD(Classifier):
 
     Args:
         backbone (dict): Config of a staged backbone.
-        data_preprocessor (dict): As in :class:`Classifier`.
+        data_preprocessor, load_backbone_from: As in :class:`Classifier`.
         pseudo_teacher (str): ``'ema'``, or ``'last_epoch'``: the student at the end of the previous epoch
             (in the first epoch, at its start).
         momentum (float): Of the average, per iteration. Our rule is 1 − 1 / (steps of an epoch), an
@@ -78,8 +78,9 @@ class RSKD(Classifier):
         ramp_up_epochs: float = 0.0,
         residual_head: bool = True,
         intermediate: bool = True,
+        **kwargs,
     ) -> None:
-        super().__init__(backbone, data_preprocessor)
+        super().__init__(backbone, data_preprocessor, **kwargs)
         if pseudo_teacher not in (EMA, LAST_EPOCH):
             raise UserError(
                 f'RSKD expects pseudo_teacher to be {EMA!r} or {LAST_EPOCH!r}, and it '

@@ -82,6 +82,12 @@ class SSKDTeacher(SelfSupervisedClassifier):
 
     def __init__(self, *args, checkpoint: str | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        if self.load_backbone_from is not None:
+            raise UserError(
+                f'SSKDTeacher teaches with a trained backbone and its classifier, which model.checkpoint names, and '
+                f'load_backbone_from is {self.load_backbone_from!r}: leave it out. Where the classes are others, train '
+                f'a Classifier with load_backbone_from first, and name its work directory as model.checkpoint.'
+            )
         self.checkpoint = checkpoint
         self.backbone.requires_grad_(False)
 
