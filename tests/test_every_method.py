@@ -56,8 +56,8 @@ def config(demo_data, tmp_path):
         networks(cfg.model)
         if 'teacher_features' in cfg.model:
             cfg.model.teacher_features = BACKBONE['channels'][-1]
-        if cfg.model.get('checkpoint'):
-            cfg.model.checkpoint = plain
+        for option in {'checkpoint', 'load_backbone_from'} & {name for name, value in cfg.model.items() if value}:
+            cfg.model[option] = plain
             torch.save(dict(state_dict=Classifier(dict(BACKBONE)).state_dict()), plain)
         if hook := cfg.default_hooks.get('distillation'):
             networks(hook.teacher)
