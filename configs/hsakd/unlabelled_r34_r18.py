@@ -1,4 +1,4 @@
-# HSAKD without labels: ResNet-18 learns from ImageNet's ResNet-34 with branches alone, on any pictures.
+# HSAKD without labels: ResNet-18 learns from the teacher alone, on any pictures.
 _base_ = [
     '../_base_/datasets/unlabelled_bs32.py', '../_base_/schedules/imagenet_100e.py',
     '../_base_/default_runtime.py'
@@ -20,7 +20,7 @@ default_hooks = dict(
     checkpoint=dict(save_best='agreement/top1', rule='greater'),
     distillation=dict(
         type='DistillationHook',
-        checkpoint='work_dirs/imagenet_r34_teacher',
+        checkpoint='work_dirs/unlabelled_r34_teacher',
         teacher=dict(
             type='HSAKDTeacher',
             data_preprocessor=_base_.data_preprocessor,

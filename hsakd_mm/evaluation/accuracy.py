@@ -67,7 +67,8 @@ class BranchAccuracy(BaseMetric):
     ``branch/joint_l``: class and view are both right. ``branch/class_l``: the class is right,
     predicted from the sum of the joint logits of each class. Both are means over the M views.
     ``branch/joint_max`` is that of the best branch, by which the reference code selects a teacher's
-    checkpoint. With several networks the names are ``branch/net1_joint_l`` and so on.
+    checkpoint. With several networks the names are ``branch/net1_joint_l`` and so on. On images without labels the
+    class is the one that the network's own classifier predicts.
     """
 
     default_prefix = 'branch'

@@ -258,3 +258,33 @@ def test_the_teacher_is_predicted_only_where_asked(student, batch) -> None:
     torch.testing.assert_close(
         torch.stack([each['teacher_scores'] for each in samples]), student.teacher.logits(batch[0])
     )
+
+
+def test_branches_of_a_frozen_teacher_learn_what_it_sees_itself(batch, tmp_path) -> None:
+    """Without labels; where it is sure of the labels, that is the training with labels."""
+    torch.save(HSAKDTeacher(BACKBONE).backbone.state_dict(), tmp_path / 'backbone.pth')
+    teacher = HSAKDTeacher(BACKBONE, frozen_backbone=True, checkpoint=str(tmp_path / 'backbone.pth')).train()
+    assert not teacher.needs_labels
+    seen = teacher(batch[0], mode='loss')
+    sum(seen.values()).backward()
+    assert all((weight.grad is not None) == name.startswith('branches') for name, weight in teacher.named_parameters())
+    own = teacher.logits(batch[0]).argmax(1)
+    with torch.no_grad():
+        classifier = teacher.backbone.get_classifier()
+        classifier.weight *= 1e6
+        classifier.bias *= 1e6
+    for name, value in teacher.loss(batch[0], own).items():
+        torch.testing.assert_close(teacher.loss(batch[0], None)[name], value)
+    for other in (
+        HSAKDTeacher(BACKBONE),
+        HSAKDTeacher(BACKBONE, frozen_backbone=True, new_head=True, checkpoint='backbone.pth'),
+    ):
+        with pytest.raises(UserError, match='set model.frozen_backbone=True model.new_head=False, or use'):
+            other(batch[0], mode='loss')
+
+
+def test_branches_are_measured_by_what_the_network_sees_itself(batch) -> None:
+    teacher = HSAKDTeacher(BACKBONE, predict_branches=True).eval()
+    own = teacher.logits(batch[0]).argmax(1)
+    for mine, known in zip(teacher.predict(batch[0]), teacher.predict(batch[0], own), strict=True):
+        assert mine['branch_joint'] == known['branch_joint'] and mine['gt_label'] is None

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.pretext import Rotation
@@ -17,6 +18,19 @@ def test_views_turn_counter_clockwise_and_stay_together() -> None:
 def test_joint_labels_name_class_and_view() -> None:
     joint = Rotation().joint_labels(torch.tensor([2, 0]))
     assert joint.tolist() == [8, 9, 10, 11, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize('sampled', [None, 1])
+def test_joint_targets_of_sure_classes_are_joint_labels(sampled) -> None:
+    labels = torch.tensor([2, 0])
+    task = Rotation(sampled).draw()
+    targets = task.joint_targets(F.one_hot(labels, 3).float())
+    assert torch.equal(targets, F.one_hot(task.joint_labels(labels), 12).float())
+
+
+def test_joint_targets_keep_what_is_unsure() -> None:
+    targets = Rotation().joint_targets(torch.tensor([[0.25, 0.75]]))
+    assert targets[2].tolist() == [0, 0, 0.25, 0, 0, 0, 0.75, 0]
 
 
 def test_class_logits_sum_over_views() -> None:

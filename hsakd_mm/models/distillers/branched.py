@@ -106,15 +106,17 @@ class BranchedDistiller(BaseDistiller):
     def predict(self, inputs: Tensor, labels: Tensor | None = None) -> list:
         """As :meth:`BaseDistiller.predict`; with ``predict_branches``, an image also has
         ``branch_joint`` and ``branch_class``, each ``[K, L]`` for K networks of L branches: the share of
-        its views for which a branch predicts the joint label, or the class, correctly.
+        its views for which a branch predicts the joint label, or the class, correctly. Without labels the class is
+        the one that the first network itself sees in the unrotated image.
         """
-        if not self.predict_branches or labels is None:
+        if not self.predict_branches:
             return super().predict(inputs, labels)
         images = self.pretext.expand(inputs)
         outputs = [net.forward_branches(images) for net in self.branched_nets]
         logits = torch.stack([self.pretext.unrotated(own) for own, _ in outputs], 1)
+        right = logits[:, 0].argmax(1) if labels is None else labels
         logits = logits[:, 0] if len(outputs) == 1 else logits
-        joint, classes = ([self._shares(each, labels, as_class) for _, each in outputs] for as_class in (False, True))
+        joint, classes = ([self._shares(each, right, as_class) for _, each in outputs] for as_class in (False, True))
         return [
             dict(
                 sample,

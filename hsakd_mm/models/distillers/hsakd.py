@@ -36,6 +36,9 @@ class HSAKDTeacher(BranchedClassifier):
       ``CE(p(x), y)`` from detached features: a linear probe beside the branches. For weights without a
       classifier, or with one of other classes. Our addition.
 
+    Images without labels: the branches of a frozen backbone then learn the joint distribution of rotation and the
+    classes that the backbone itself sees in the unrotated image, ``(1/M) Σ_j Σ_l CE(q_l(t_j x), p(x) at j)``. Also ours.
+
     Args:
         frozen_backbone (bool): Train the branches only, and with ``new_head`` the classifier.
         checkpoint (str): The backbone's weights: a file (of a backbone, or of a training run), a
@@ -44,6 +47,8 @@ class HSAKDTeacher(BranchedClassifier):
         new_head (bool): Of a frozen backbone load everything but the classifier, and train that.
         Others: As in :class:`BranchedClassifier`.
     """
+
+    without_labels = 'model.frozen_backbone=True model.new_head=False'
 
     def __init__(
         self, *args, frozen_backbone: bool = False, checkpoint: str | None = None, new_head: bool = False, **kwargs
@@ -97,6 +102,10 @@ class HSAKDTeacher(BranchedClassifier):
             raise UserError(f'{str(error).removesuffix(".")}; but for the classifier it fits: {self._advice}') from None
 
     @property
+    def needs_labels(self) -> bool:
+        return self.new_head or not self.frozen_backbone
+
+    @property
     def _advice(self) -> str:
         if self.frozen_backbone:
             return 'to train a classifier of your own classes with the branches, set model.new_head=True.'
@@ -108,16 +117,18 @@ class HSAKDTeacher(BranchedClassifier):
             self.backbone.eval()
         return self
 
-    def loss(self, inputs: Tensor, labels: Tensor) -> dict:
+    def loss(self, inputs: Tensor, labels: Tensor | None) -> dict:
         pretext = self.pretext.draw()
-        joint_labels = pretext.joint_labels(labels)
         logits, branch_logits = self.forward_branches(pretext.expand(inputs), detach=self.frozen_backbone)
+        own = pretext.unrotated(logits)
+        # Classes, or in their place the frozen backbone's probabilities; cross_entropy takes both.
+        joint = pretext.joint_labels(labels) if labels is not None else pretext.joint_targets(own.detach().softmax(1))
         losses = {
-            f'loss_ce_branch{depth}': F.cross_entropy(joint_logits, joint_labels)
+            f'loss_ce_branch{depth}': F.cross_entropy(joint_logits, joint)
             for depth, joint_logits in enumerate(branch_logits, 1)
         }
         if self.new_head or not self.frozen_backbone:
-            losses['loss_ce'] = F.cross_entropy(pretext.unrotated(logits), labels)
+            losses['loss_ce'] = F.cross_entropy(own, labels)
         return losses
 
 

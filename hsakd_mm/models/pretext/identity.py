@@ -30,5 +30,8 @@ class Identity:
     def joint_labels(self, labels: Tensor) -> Tensor:
         return labels
 
+    def joint_targets(self, probabilities: Tensor) -> Tensor:
+        return probabilities
+
     def class_logits(self, joint_logits: Tensor) -> Tensor:
         return joint_logits

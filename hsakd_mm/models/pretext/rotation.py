@@ -71,6 +71,13 @@ class Rotation:
         """``[B]`` -> ``[B·V]``, in the order of :meth:`expand`."""
         return torch.stack([labels * self.num_views + turn for turn in self.turns], 1).flatten()
 
+    def joint_targets(self, probabilities: Tensor) -> Tensor:
+        """``[B, N]`` -> ``[B·V, N·M]``: of each view its image's classes, at the view's own rotation."""
+        targets = probabilities.new_zeros(*probabilities.shape, self.num_views, len(self.turns))
+        for view, turn in enumerate(self.turns):
+            targets[:, :, turn, view] = probabilities
+        return targets.flatten(1, 2).transpose(1, 2).flatten(0, 1)
+
     def class_logits(self, joint_logits: Tensor) -> Tensor:
         """Joint logits ``[R, N·M]`` -> class logits ``[R, N]``: the sum over an image's views.
 
