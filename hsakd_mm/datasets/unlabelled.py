@@ -52,6 +52,8 @@ class UnlabelledImages(ImageFileSet):
         context: float = 0.1,
         **kwargs,
     ) -> None:
+        if ann_file is not None and not isinstance(ann_file, str | os.PathLike):
+            raise UserError(f'ann_file is the path of a COCO file, and it is {ann_file!r}: name it, or set None.')
         if crops and not ann_file:
             raise UserError('crops=True cuts out the boxes of a COCO file, and ann_file is not set: name the file.')
         if not is_number(min_size) or min_size < 1:

@@ -11,6 +11,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from hsakd_mm.checkpoints.reading_files import read_file
+from hsakd_mm.datasets.same_classes import classes_of
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import write_atomically
 
@@ -177,5 +178,8 @@ def _labels(runner) -> list:
 
 
 def _classes(runner) -> list | None:
-    classes = (getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}).get('classes')
+    """Names of the training data's classes; where it has none, of those that a teacher's were numbered by."""
+    classes = classes_of(runner.train_dataloader.dataset)
+    if classes is None and getattr(runner, 'val_loop', None) is not None:
+        classes = classes_of(runner.val_dataloader.dataset)
     return None if classes is None else [*map(str, classes)]

@@ -86,7 +86,7 @@ def plan_detectors(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] 
     made.title, made.baseline = bench.title, bench.baseline
     made.notes += [*bench.notes, *_data_notes(bench, made)]
     for run in made.runs:
-        if run.name in done:
+        if run.name in done and done[run.name][run.seed].metric.startswith('accuracy/'):  # not agreement with a teacher
             run.top1 = done[run.name][run.seed].top1()
     return made
 

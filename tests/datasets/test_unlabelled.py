@@ -135,6 +135,7 @@ def test_boxes_of_another_size_are_named_when_they_are_read(coco, tmp_path) -> N
     'changes, said',
     [
         (dict(ann_file=None), 'ann_file is not set'),
+        (dict(ann_file=5), 'the path of a COCO file, and it is 5'),
         (dict(min_size=0), 'at least 1, and it is 0'),
         (dict(context=-1), '0 for none, and it is -1'),
         (dict(min_size=500), 'boxes of at least 500 pixels were expected in .*boxes.json'),
