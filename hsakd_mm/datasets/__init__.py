@@ -7,6 +7,7 @@ use torchvision's classes where it has them.
 """
 
 from . import transforms
+from .box_crops import BoxCrops
 from .cifar import CIFAR10, CIFAR100
 from .image_folder import ImageFolder
 from .stateless_sampler import StatelessBatchSampler
@@ -18,6 +19,7 @@ __all__ = [
     'CIFAR10',
     'CIFAR100',
     'STL10',
+    'BoxCrops',
     'ImageFolder',
     'StatelessBatchSampler',
     'TinyImageNet',

@@ -1,16 +1,15 @@
 """Images without labels: a folder of pictures, those that a COCO file lists, or what is in its boxes."""
 
-import math
 import os
-from collections import Counter
 
 from mmengine.logging import print_log
 
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import DATASETS
 
-from .boxes.checks import CLIP, EXTENSIONS, fit_box
-from .boxes.coco_read import is_box, is_number, read_coco, read_pictures
+from .boxes.checks import EXTENSIONS
+from .boxes.coco_read import read_coco, read_pictures
+from .boxes.crops import check_crops, cut_boxes
 from .few_shot import random_subset
 from .file_set import ImageFileSet, files_below
 
@@ -56,10 +55,7 @@ class UnlabelledImages(ImageFileSet):
             raise UserError(f'ann_file is the path of a COCO file, and it is {ann_file!r}: name it, or set None.')
         if crops and not ann_file:
             raise UserError('crops=True cuts out the boxes of a COCO file, and ann_file is not set: name the file.')
-        if not is_number(min_size) or min_size < 1:
-            raise UserError(f'min_size is the least side of a box in pixels, at least 1, and it is {min_size!r}.')
-        if not is_number(context) or context < 0:
-            raise UserError(f'context is a share of the size of a box, 0 for none, and it is {context!r}.')
+        check_crops(min_size, context)
         self.crops, self.min_size, self.context = crops, min_size, context
         super().__init__(data_root, split, ann_file=os.path.expanduser(ann_file or ''), **kwargs)
 
@@ -84,7 +80,10 @@ class UnlabelledImages(ImageFileSet):
         files = files_below(self.folder)
         images = [path for path in files if path.lower().endswith(EXTENSIONS)]
         if others := sorted(set(files) - set(images)):
-            _log(f'{len(images)} images in {self.folder}; {len(others)} other files are left out, first {others[0]}')
+            print_log(
+                f'{len(images)} images in {self.folder}; {len(others)} other files are left out, first {others[0]}.',
+                'current',
+            )
         return [dict(img_path=path) for path in images]
 
     def _of_pictures(self) -> list[dict]:
@@ -92,46 +91,11 @@ class UnlabelledImages(ImageFileSet):
 
     def _of_boxes(self) -> list[dict]:
         content = read_coco(self._expanded(), masks=False).content
-        pictures = {picture['id']: picture for picture in content['images']}
-        samples, left_out = [], Counter[str]()
-        for box in content['annotations']:
-            crop, reason = self._crop(box, pictures.get(box['image_id']))
-            if crop is None:
-                left_out[reason] += 1
-            else:
-                samples.append(dict(img_path=self._path(pictures[box['image_id']]), box=crop))
-        said = ', '.join(f'{count} {reason}' for reason, count in left_out.items())
-        _log(f'{len(samples)} crops of boxes in {self.ann_file}' + (f'; left out: {said}' if said else ''))
-        return samples
-
-    def _crop(self, box: dict, picture: dict | None) -> tuple:
-        """What to cut out for a box, in whole pixels, or None and why not."""
-        if box['iscrowd']:
-            return None, 'of crowds'
-        sizes = () if picture is None else (picture['width'], picture['height'])
-        if not sizes or not is_box(box['bbox']) or not all(map(is_number, sizes)):
-            return None, 'without a picture or four numbers'
-        x, y, w, h = box['bbox']
-        corners, _, reason = fit_box((x, y, x + w, y + h), sizes, CLIP)
-        if reason:
-            return None, f'with the problem "{reason}"'
-        left, top, right, bottom = corners
-        if min(right - left, bottom - top) < self.min_size:
-            return None, f'below {self.min_size} pixels'
-        across, down = self.context * (right - left), self.context * (bottom - top)
-        return (
-            max(0, math.floor(left - across)),
-            max(0, math.floor(top - down)),
-            min(math.ceil(sizes[0]), math.ceil(right + across)),
-            min(math.ceil(sizes[1]), math.ceil(bottom + down)),
-        ), ''
+        crops = cut_boxes(content, self.ann_file, self.min_size, self.context)
+        return [dict(img_path=self._path(picture), box=corners) for _, picture, corners in crops]
 
     def _path(self, picture: dict) -> str:
         return os.path.join(self.folder, str(picture['file_name']))
 
     def _expanded(self) -> str:
         return os.path.expanduser(self.ann_file)
-
-
-def _log(what: str) -> None:
-    print_log(f'UnlabelledImages: {what}.', 'current')

@@ -81,7 +81,7 @@ def _for_trial(cfg: Config) -> Config:
 
 def do_not_verify(value) -> None:
     if isinstance(value, Mapping):
-        if type_name(value.get('type')) in ('ImageFolder', 'TinyImageNet', 'UnlabelledImages'):
+        if type_name(value.get('type')) in ('ImageFolder', 'TinyImageNet', 'UnlabelledImages', 'BoxCrops'):
             value['verify'] = False  # type: ignore[index]
         for each in value.values():
             do_not_verify(each)

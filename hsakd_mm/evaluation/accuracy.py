@@ -72,7 +72,6 @@ class BranchAccuracy(BaseMetric):
     """
 
     default_prefix = 'branch'
-    needs_labels = True
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:

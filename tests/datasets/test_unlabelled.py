@@ -8,7 +8,7 @@ import torch
 from mmengine.dataset import default_collate
 from PIL import Image
 
-from hsakd_mm.datasets import UnlabelledImages
+from hsakd_mm.datasets import BoxCrops, UnlabelledImages
 from hsakd_mm.datasets.images import ORIENTATION, UnreadableImage
 from hsakd_mm.errors import UserError
 from hsakd_mm.models import ImagePreprocessor
@@ -104,6 +104,25 @@ def test_a_crop_is_the_box_of_the_upright_picture_with_some_context(coco) -> Non
         np.testing.assert_array_equal(dataset[index]['inputs'].permute(1, 2, 0), crop)
     assert len(dataset) == 3
     assert [len(UnlabelledImages(**coco, crops=True, min_size=size)) for size in (11, 13)] == [2, 1]
+
+
+def test_labelled_crops_are_the_same_and_number_the_categories(coco, tmp_path) -> None:
+    content = json.loads((tmp_path / 'boxes.json').read_text())
+    content['categories'] = [dict(id=5, name='b'), dict(id=1, name='a'), dict(id=9, name='c')]
+    content['annotations'][1]['category_id'] = 5
+    (tmp_path / 'boxes.json').write_text(json.dumps(content))
+    labelled, without = BoxCrops(**coco, min_size=8), UnlabelledImages(**coco, crops=True, min_size=8)
+    assert labelled.metainfo['classes'] == ('a', 'b', 'c')
+    assert [int(sample['labels']) for sample in labelled] == [0, 1, 0]
+    assert all(torch.equal(one['inputs'], other['inputs']) for one, other in zip(labelled, without, strict=True))
+    chosen = BoxCrops(**coco, min_size=8, metainfo=dict(classes=['b']))
+    assert (len(chosen), chosen.metainfo['classes']) == (1, ('b',))
+    for changes, said in (
+        (dict(metainfo=dict(classes=['d'])), "a category 'd' was expected in .* it has 'a', 'b', 'c'"),
+        (dict(min_size=500), 'boxes of at least 500 pixels'),
+    ):
+        with pytest.raises(UserError, match=said):
+            BoxCrops(**dict(coco, **changes))
 
 
 def test_what_is_left_out_is_counted(coco, capsys) -> None:
