@@ -24,8 +24,11 @@ FORMAT_VERSION = 1
 # Key prefixes of the classifier in timm, torchvision and our CIFAR networks; VGG's `pre_logits.` is fc1, fc2.
 HEADS = tuple(
     f'{name}.'
-    for name in ('fc', 'classifier', 'classif', 'head', 'heads', 'head_dist', 'aux_head', 'linear', 'last_linear')
-) + ('pre_logits.',)
+    for name in (
+        *('fc', 'classifier', 'classif', 'head', 'heads', 'head_dist', 'aux_head', 'linear', 'last_linear'),
+        'pre_logits',
+    )
+)
 # Layers under `head.` that timm keeps with num_classes=0: they make the features (ConvNeXt's norm, HGNet's last
 # convolution, all of SelecSLS's head).
 FEATURES = re.compile(r'head\.(norm|in_conv|last_conv|pre_logits|pre_classifier|fc1|classifier\.[01]|\d+\.\d)')

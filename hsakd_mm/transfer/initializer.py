@@ -9,7 +9,7 @@ from torch import nn
 from hsakd_mm.checkpoints.backbone_file import BackboneFile, is_head, read_backbone
 from hsakd_mm.checkpoints.fitting import Reading, require_finite
 from hsakd_mm.checkpoints.loading import load_strict
-from hsakd_mm.checkpoints.readings import Selection, find_reading
+from hsakd_mm.checkpoints.readings import Selection, find_reading, state_dicts
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import HOOKS, WEIGHT_INITIALIZERS
 
@@ -73,13 +73,14 @@ class StrictPretrained:
         loaded = load_strict(module, reading.weights, source=self.checkpoint, what='backbone')
         for child in module.modules():
             if child is not module and hasattr(child, 'init_weights'):
-                child._is_init = True
+                child.is_init = True
         norm = file.normalisation
         trained = f'; trained on {_order(norm)}, mean {norm["mean"]}, std {norm["std"]}' if norm else ''
         MMLogger.get_current_instance().info(
             f'StrictPretrained: {loaded} of {len(module.state_dict())} tensors of '
             f'{type(module).__name__} loaded from {self.checkpoint}{reading.place}'
-            f'{f", SHA-256 {file.sha256}" if file.sha256 else ""}{_left_over(reading.unused)}{trained}'
+            f'{f", SHA-256 {file.sha256}" if file.sha256 else ""}{_resampled(reading, file)}'
+            f'{_left_over(reading.unused)}{trained}'
         )
         if hasattr(module, '_params_init_info'):  # mmengine's record, kept while it initialises
             update_init_info(module, f'StrictPretrained: loaded from {self.checkpoint}')
@@ -202,10 +203,25 @@ def read_weights(module: nn.Module, file: BackboneFile, selection: Selection) ->
         'backbone',
         selection,
         may_leave=lambda name: is_head(name) or name.startswith(PROJECTORS) or name in behind,
+        convert=getattr(module, 'adapt_state_dict', None),
         choose=CHOOSE,
     )
     require_finite(own, reading.weights, file.path, 'backbone')
     return reading
+
+
+def _resampled(reading: Reading, file: BackboneFile) -> str:
+    """What timm's converter resampled, such as position embeddings of another image size."""
+    theirs = state_dicts(file.content).get(reading.key, {})
+    changed = [
+        name
+        for name, value in reading.weights.items()
+        if reading.prefix + name in theirs and theirs[reading.prefix + name].shape != value.shape
+    ]
+    if not changed:
+        return ''
+    more = ', ...' if len(changed) > 3 else ''
+    return f"; resampled by timm for this network's image size: {', '.join(changed[:3])}{more}"
 
 
 def _left_over(unused: list) -> str:

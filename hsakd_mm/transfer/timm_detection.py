@@ -1,55 +1,72 @@
-"""Any timm CNN as MMDetection's backbone, loaded strictly from an exported file."""
+"""Any timm network as MMDetection's backbone, loaded strictly from an exported file."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from itertools import chain
+import inspect
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.backbones.staged import run_modules
 from hsakd_mm.models.backbones.timm_backbone import TimmBackbone
+from hsakd_mm.models.backbones.timm_model import adapt_state_dict
 from hsakd_mm.registry import MODELS
+
+from .chain_maps import ChainMaps
+from .image_sizes import FAILURES, ImageSizes, find_multiple, tried_sizes
+from .tap_maps import TapMaps
 
 # Weights come from `init_cfg`, and the classifier is removed.
 NOT_PASSED_ON = ('pretrained', 'checkpoint_path', 'num_classes', 'features_only')
+PROBE = (64, 96)  # a chain of modules that runs on this takes any size
 
 
 @MODELS.register_module()
 class TimmDetBackbone(BaseModule):
-    """The stages of a timm CNN, split as :class:`TimmBackbone` splits them for pretraining.
+    """The feature maps of a timm network, found as :class:`TimmBackbone` finds them for pretraining.
 
     The keys of the state dict are timm's own, as in the files of tools/export_backbone.py. Modules
-    behind the last stage of ``out_indices`` (a MobileNet's ``conv_head``, the classifier) are
-    removed, since DistributedDataParallel expects every parameter to take part in each step.
-    ``StrictPretrained`` accepts their keys, which are listed in ``unused_keys``, in a file.
+    behind the last map of ``out_indices`` (a MobileNet's ``conv_head``, the classifier) are
+    removed, and parameters that no map is computed from are not trained, since
+    DistributedDataParallel expects every trained parameter to take part in each step.
+    ``StrictPretrained`` accepts the removed keys, which are listed in ``unused_keys``, in a file.
+
+    A detector's images differ in size. What that means depends on the network; the constructor tries:
+
+    * most take any size (of ViT and Swin with timm's ``dynamic_img_size``, which is set here);
+    * of some, height and width have to be multiples of a number (patches of 14 pixels, windows): images are padded
+      with zeros right and below up to the next multiple, and the maps cropped to ``ceil(H / stride)``;
+    * the others (BEiT, CaiT, MLP-Mixer ...) take one size. It is a canvas: smaller images are padded with zeros up to
+      it, and the maps cropped likewise; larger ones are an error. Set ``img_size=(H, W)`` to the largest size that
+      the detector's pipeline gives, padding to ``pad_size_divisor`` included, in both orientations if they occur.
+
+    Zeros are MMDetection's own padding: it pads after the normalisation too.
 
     Args:
         model_name (str): timm's name.
-        out_indices (Sequence[int]): Stages whose feature maps are returned, ascending; 0 to 3 have
-            the strides 4, 8, 16 and 32.
+        out_indices (Sequence[int]): Maps that are returned, ascending; default all. Of a chain of modules 0 to 3 have
+            the strides 4, 8, 16 and 32. Other networks have up to four at their own strides; a plain ViT has four of
+            one stride, of which ``SimpleFeaturePyramid`` reads the last.
         frozen_stages (int): As in MMDetection's ResNet: -1 freezes nothing, 0 the stem, k the stem
-            and the first k stages. Frozen modules have no gradient and stay in eval mode.
+            and what the first k maps are computed from. Frozen modules have no gradient and stay in eval mode.
         norm_eval (bool): Keep every BatchNorm in eval mode, so that its running statistics do not
             change.
         with_cp (bool): Activation checkpointing: the blocks of trained stages are recomputed in
-            the backward pass, which saves memory.
+            the backward pass, which saves memory. Of networks that are no chain by timm, where a BatchNorm in train
+            mode counts the recomputed batch once more.
         init_cfg (dict): ``dict(type='hsakd_mm.StrictPretrained', checkpoint=FILE)``; ``FILE`` may be
             ``timm://resnet18`` for timm's own weights. None starts from random weights.
-        **kwargs: Passed to ``timm.create_model`` by :class:`TimmBackbone`.
+        **kwargs: Passed to ``timm.create_model`` by :class:`TimmBackbone`: ``drop_path_rate``, ``img_size`` ...
 
     Attributes:
         channels (tuple[int]): Channels of each feature map, the neck's ``in_channels``.
         strides (tuple[int]): Stride of each feature map.
+        image_sizes (ImageSizes): The sizes that the network takes.
         unused_keys (frozenset[str]): Keys of the whole network whose modules were removed.
 
     Raises:
-        UserError: The network cannot be split into stages or takes images of one size only, or
-            ``out_indices`` or ``frozen_stages`` name stages that do not exist.
+        UserError: The network has no feature maps, or ``out_indices`` or ``frozen_stages`` name
+            some that do not exist. In ``forward``: an image is larger than the network's only size.
 
     Example:
         >>> net = TimmDetBackbone('resnet18', out_indices=(1, 3), frozen_stages=1)
@@ -60,7 +77,7 @@ class TimmDetBackbone(BaseModule):
     def __init__(
         self,
         model_name: str,
-        out_indices: tuple = (0, 1, 2, 3),
+        out_indices: tuple | None = None,
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
@@ -75,42 +92,45 @@ class TimmDetBackbone(BaseModule):
                     f'given {name}={kwargs[name]!r}: remove it, and name weights with init_cfg='
                     f"dict(type='hsakd_mm.StrictPretrained', checkpoint='timm://{model_name}')."
                 )
-        net = TimmBackbone(model_name, num_classes=1, **kwargs)
-        _check_free_size(net, model_name)
-        _check_stages(out_indices, frozen_stages, len(net.strides))
-        self.out_indices, self.frozen_stages = tuple(out_indices), frozen_stages
+        net = _create(model_name, kwargs).eval()
+        count = len(net.strides)
+        if out_indices is None:
+            out_indices = tuple(range(count))
+        _check_stages(out_indices, frozen_stages, count)
+        self.model_name, self.out_indices, self.frozen_stages = model_name, tuple(out_indices), frozen_stages
         self.norm_eval, self.with_cp = norm_eval, with_cp
         self.channels = tuple(net.channels[index] for index in out_indices)
         self.strides = tuple(net.strides[index] for index in out_indices)
+        self.image_sizes = _find_sizes(net, model_name)
 
-        self._stem = net.parts.stem
-        first, *others = net.parts.stages[: self.out_indices[-1] + 1]
-        self._stages = [first[len(self._stem) :], *others]
         keys = frozenset(net.state_dict())
-        _keep(net.timm, {*self._stem, *chain(*self._stages)})
-        for name, child in net.timm.named_children():
-            self.add_module(name, child)
+        self._maps: ChainMaps | TapMaps
+        if net.intermediates is None:
+            self._maps = ChainMaps(net, self.out_indices, frozen_stages, with_cp)
+        else:
+            size = self.image_sizes.canvas or tried_sizes(self.image_sizes.multiple)[0]
+            self._maps = TapMaps(net, model_name, self.out_indices, frozen_stages, with_cp, size)
+        # The network's modules and parameters are this module's own, as in TimmBackbone.
+        self._timm = (net.timm,)
+        for content in ('_modules', '_parameters', '_buffers', '_non_persistent_buffers_set'):
+            self.__dict__[content] = net.timm.__dict__[content]
         self.unused_keys = keys - frozenset(self.state_dict())
-        self._freeze()
+        self.train()
+
+    @property
+    def timm(self) -> nn.Module:
+        """timm's own network, with the same modules."""
+        return self._timm[0]
 
     def forward(self, images: Tensor) -> tuple:
-        """Returns a map ``[B, C_l, H / s_l, W / s_l]`` for each out index; ``images: [B, 3, H, W]``."""
-        features = run_modules(self, self._stem, images)
-        maps = []
-        for index, names in enumerate(self._stages):
-            if self.with_cp and self.training and index >= self.frozen_stages:
-                stage = nn.Sequential(*map(self.get_submodule, names))
-                for block in _blocks(stage):
-                    features = checkpoint(
-                        block, features, use_reentrant=False, context_fn=lambda b=block: (nullcontext(), _once(b))
-                    )
-            else:
-                features = run_modules(self, names, features)
-            if index in self.out_indices:
-                maps.append(features)
-        return tuple(maps)
+        """Returns a map ``[B, C_l, ceil(H / s_l), ceil(W / s_l)]`` for each out index; ``images: [B, 3, H, W]``."""
+        if self.image_sizes == ImageSizes():
+            return self._maps.run(self, images)
+        maps = self._maps.run(self, self.image_sizes.pad(images))
+        return self.image_sizes.crop(maps, self.strides, images.shape[2:])
 
     def train(self, mode: bool = True) -> 'TimmDetBackbone':
+        self.timm.training = mode
         super().train(mode)
         self._freeze()
         if mode and self.norm_eval:
@@ -119,10 +139,52 @@ class TimmDetBackbone(BaseModule):
                     module.eval()
         return self
 
+    def adapt_state_dict(self, state_dict: dict) -> dict:
+        """Weights of another image size or source in this network's keys and shapes, by timm's converter.
+
+        What detection does not use is left out, where the file has it under timm's names, since the converter may
+        look for its modules.
+        """
+        own = self.state_dict().keys()
+        known = {key: value for key, value in state_dict.items() if key in own}
+        return adapt_state_dict(self.timm, self.model_name, known if known.keys() == own else state_dict)
+
     def _freeze(self) -> None:
-        if self.frozen_stages >= 0:
-            for name in chain(self._stem, *self._stages[: self.frozen_stages]):
-                self.get_submodule(name).eval().requires_grad_(False)
+        for name in self._maps.frozen_modules:
+            module = self.get_submodule(name)
+            module.eval()  # of some modules of timm it returns nothing
+            module.requires_grad_(False)
+        for name in self._maps.frozen_parameters:
+            self.get_parameter(name).requires_grad_(False)
+
+
+def _create(model_name: str, arguments: dict) -> TimmBackbone:
+    """The network, with timm's option for images of any size where the family has it."""
+    if 'img_size' not in arguments and 'dynamic_img_size' not in arguments:
+        try:
+            return TimmBackbone(model_name, num_classes=1, dynamic_img_size=True, **arguments)
+        except UserError as error:
+            if 'dynamic_img_size' not in str(error):
+                raise
+    return TimmBackbone(model_name, num_classes=1, **arguments)
+
+
+def _find_sizes(net: TimmBackbone, model_name: str) -> ImageSizes:
+    if net.intermediates is None:
+        try:
+            with torch.no_grad():
+                net.forward_taps(torch.zeros(1, 3, *PROBE))
+            return ImageSizes()
+        except FAILURES:
+            pass
+    multiple = find_multiple(net.forward_taps, net.strides)
+    if multiple is not None:
+        return ImageSizes(multiple)
+    if 'img_size' in inspect.signature(type(net.timm)).parameters:
+        hint = 'set img_size=(H, W) of the backbone to the largest size of the pipeline'
+    else:
+        hint = 'resize images to at most that size, or choose another network'
+    return ImageSizes(canvas=net.image_size, name=model_name, hint=hint)
 
 
 def _check_stages(out_indices: tuple, frozen_stages: int, count: int) -> None:
@@ -144,58 +206,3 @@ def _check_stages(out_indices: tuple, frozen_stages: int, count: int) -> None:
             f'{used} (the stem and {used} stages: out_indices end at {used - 1}), and '
             f'is {frozen_stages}: choose one of these.'
         )
-
-
-@torch.no_grad()
-def _check_free_size(net: TimmBackbone, model_name: str) -> None:
-    """A detector's images differ in size and are rarely square."""
-    try:
-        net.eval().forward_taps(torch.zeros(1, 3, 64, 96))
-    except (RuntimeError, AssertionError, ValueError) as error:
-        reason = str(error) or type(error).__name__
-        raise UserError(
-            f'a detector needs a network that takes images of any size, and '
-            f'{model_name!r} does not run on 64 x 96 pixels ({reason}): choose a '
-            f'CNN without windows or positions of fixed size.'
-        ) from error
-    net.train()
-
-
-def _keep(module: nn.Module, names: set, path: str = '') -> None:
-    """Remove all submodules except ``names`` and their parents; names do not change."""
-    for name, child in list(module.named_children()):
-        below = f'{path}{name}.'
-        if any(kept.startswith(below) for kept in names):
-            _keep(child, names, below)
-        elif path + name not in names:
-            del module._modules[name]
-
-
-def _blocks(module: nn.Module) -> list:
-    """The blocks of a plain sequence; any other module is one block.
-
-    Sequences of single layers are not split: recomputing one layer saves no memory, since its
-    input is stored.
-    """
-    children = list(module.children())
-    if type(module) is not nn.Sequential or not all(list(child.children()) for child in children):
-        return [module]
-    return [block for child in children for block in _blocks(child)]
-
-
-@contextmanager
-def _once(block: nn.Module) -> Iterator:
-    """The recomputation of a block must not update running statistics a second time."""
-    kept = [
-        (module, name, value)
-        for module in block.modules()
-        if module.training
-        for name, value in module.named_buffers(recurse=False)
-    ]
-    for module, name, value in kept:
-        setattr(module, name, value.clone())
-    try:
-        yield
-    finally:
-        for module, name, value in kept:
-            setattr(module, name, value)

@@ -91,6 +91,12 @@ class TimmBackbone(StagedBackbone):
         """The taps of a network that is not a chain of modules."""
         return self._intermediates
 
+    @property
+    def image_size(self) -> tuple:
+        """Height and width of the images that the network was made for: ``img_size``, else timm's own."""
+        size = self._arguments.get('img_size') or (getattr(self.timm, 'pretrained_cfg', None) or {}).get('input_size')
+        return tuple(size[-2:]) if isinstance(size, tuple | list) else (size or 224,) * 2
+
     def train(self, mode: bool = True) -> 'TimmBackbone':
         self.timm.training = mode  # its head reads the flag; its modules are ours, and are switched below
         return super().train(mode)
@@ -166,8 +172,7 @@ class TimmBackbone(StagedBackbone):
         """Find stages or taps, and check that the parts compute what the whole network computes."""
         mode, net = self.training, self.timm
         self.eval()
-        size = self._arguments.get('img_size') or (getattr(net, 'pretrained_cfg', None) or {}).get('input_size')
-        height, width = size[-2:] if isinstance(size, tuple | list) else (size or 224,) * 2
+        height, width = self.image_size
         try:
             if has_one_stride(net):
                 raise NotAChainError('gives feature maps of one stride')
