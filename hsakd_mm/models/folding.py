@@ -19,7 +19,7 @@ def fold_teacher(teacher: nn.Module) -> int:
     """:func:`fold_batchnorms` of a frozen teacher, on random images of a size that it takes."""
     device = next(teacher.parameters()).device
     run = teacher.forward_branches if hasattr(teacher, 'branches') else teacher.logits
-    size = teacher.backbones[0].image_size
+    size = teacher.backbones[0].trial_size
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
     return fold_batchnorms(teacher, lambda: run(images))
 

@@ -26,7 +26,7 @@ class StagedBackbone(nn.Module, ABC):
         num_classes (int): N, the width of the classifier.
         num_features (int): Width of the vector that enters the classifier.
         tail_channels (int): Channels of the output of :meth:`build_tail`.
-        image_size (tuple[int]): Height and width of images that it takes, for a trial; not the only ones.
+        trial_size (tuple[int]): Height and width of images that it takes, for a trial; not the only ones.
     """
 
     strides: tuple
@@ -34,7 +34,7 @@ class StagedBackbone(nn.Module, ABC):
     num_classes: int
     num_features: int
     tail_channels: int
-    image_size: tuple = (64, 64)
+    trial_size: tuple = (64, 64)
 
     @abstractmethod
     def stage_names(self, images: Tensor) -> Sequence:

@@ -191,7 +191,7 @@ class TimmBackbone(StagedBackbone):
 
     def _find_taps(self, sizes: list) -> None:
         net = self.timm
-        self._intermediates, features, taps, self.image_size = find_taps(net, sizes)
+        self._intermediates, features, taps, self.trial_size = find_taps(net, sizes)
         self.strides = self._intermediates.strides
         self.channels = tuple(tap.shape[1] for tap in taps)
         vector = self.pooled(features)
@@ -224,7 +224,7 @@ class TimmBackbone(StagedBackbone):
             )
         if not all(map(torch.equal, taps, kept)):
             raise NotAChainError('overwrites a feature map that branches would read')
-        self.strides, self.image_size = STRIDES, tuple(image.shape[2:])
+        self.strides, self.trial_size = STRIDES, tuple(image.shape[2:])
         self.channels = tuple(tap.shape[1] for tap in taps)
         self.num_features = self.pooled(taps[-1]).shape[1]
         self.tail_channels = features.shape[1]

@@ -85,6 +85,6 @@ def _after_last_map(backbone: nn.Module) -> list[str]:
     twin = copy.deepcopy(backbone).to('meta')
     names, parameters = zip(*twin.named_parameters())
     with torch.enable_grad():
-        last = twin.forward_taps(torch.empty(2, 3, *backbone.image_size, device='meta'))[-1]
+        last = twin.forward_taps(torch.empty(2, 3, *backbone.trial_size, device='meta'))[-1]
         used = torch.autograd.grad(last.sum(), parameters, allow_unused=True)
     return [name for name, gradient in zip(names, used) if gradient is None]
