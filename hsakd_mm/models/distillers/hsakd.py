@@ -37,7 +37,7 @@ class HSAKDTeacher(BranchedClassifier):
       classifier, or with one of other classes. Our addition.
 
     Images without labels: the branches of a frozen backbone then learn the joint distribution of rotation and the
-    classes that the backbone itself sees in the unrotated image, ``(1/M) Σ_j Σ_l CE(q_l(t_j x), p(x) at j)``. Also ours.
+    classes that the backbone itself sees in the unrotated image, ``(1/M) Σ_j Σ_l CE(q_l(t_j x), p(x) at j)``. Ours too.
 
     Args:
         frozen_backbone (bool): Train the branches only, and with ``new_head`` the classifier.

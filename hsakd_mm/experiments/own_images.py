@@ -1,0 +1,216 @@
+"""Writes the bench that pretrains a student on a detector's own pictures and fine-tunes the detector from it.
+
+The files are configs like any others, to be read and changed: they inherit ``configs/bench/own_images``.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmengine.config import Config
+
+from hsakd_mm.datasets.boxes.coco_read import read_coco
+from hsakd_mm.engine.preflight import load_config
+from hsakd_mm.errors import UserError
+from hsakd_mm.files import write_atomically
+from hsakd_mm.transfer.mended import inner_datasets
+
+from .named_network import Network
+from .provenance import ROOT
+
+TEMPLATES = os.path.join(ROOT, 'configs', 'bench', 'own_images')
+TRANSFER = os.path.join(ROOT, 'configs', 'transfer')
+SMALL, LARGE = (
+    os.path.join(TRANSFER, f'{name}.py') for name in ('faster-rcnn_r18_fpn_vehicles', 'faster-rcnn_r18_fpn_1x_coco')
+)
+FEW = 10_000  # training pictures up to which the recipe of a small data set is used
+MMDET_RESNETS = {'resnet18': 18, 'resnet34': 34, 'resnet50': 50, 'resnet101': 101}
+# Where a COCO folder has the annotations and the pictures of its parts: COCO's own, ours, Roboflow's.
+LAYOUTS = (
+    ('annotations/instances_{}2017.json', '{}2017', ('train', 'val')),
+    ('annotations/instances_{}.json', '{}', ('train', 'val')),
+    ('annotations/{}.json', '{}', ('train', 'val')),
+    ('{}.json', '{}', ('train', 'val')),
+    ('{}/_annotations.coco.json', '{}', ('train', 'valid')),
+)
+
+
+@dataclass
+class Part:
+    """The annotations and the folder of the pictures of one part of a COCO folder, relative to it."""
+
+    ann_file: str
+    split: str
+
+
+def find_parts(root: str, detector: Config | None) -> tuple[Part, Part]:
+    """The training and the validation part of a COCO folder, where the detector's config or a usual layout has them.
+
+    Raises:
+        UserError: They are in none of these places.
+    """
+    if detector is not None:
+        own = [next(inner_datasets(detector[f'{part}_dataloader'].dataset)) for part in ('train', 'val')]
+        parts = [Part(each.ann_file, (each.get('data_prefix') or {}).get('img', '').rstrip('/')) for each in own]
+        tried = [each.ann_file for each in parts]
+        if all(os.path.exists(os.path.join(root, path)) for path in tried):
+            return parts[0], parts[1]
+    else:
+        tried = []
+        for ann_file, split, names in LAYOUTS:
+            parts = [Part(ann_file.format(name), split.format(name)) for name in names]
+            tried.append(parts[0].ann_file)
+            if all(os.path.exists(os.path.join(root, part.ann_file)) for part in parts):
+                return parts[0], parts[1]
+    raise UserError(
+        f'annotations for training and validation were expected in {root}, as {" or ".join(tried)}, and they are not '
+        f'there: name the folder that holds them, or a detector config with ann_file and data_prefix of your own.'
+    )
+
+
+def write_bench(
+    teacher: Network,
+    student: Network,
+    root: str,
+    detector: str | None,
+    size: int,
+    epochs: int,
+    seeds: Sequence[int],
+    out: str,
+    command: str,
+) -> str:
+    """Write the configs and the bench file into ``out``; returns the bench file's path.
+
+    Args:
+        teacher, student (Network): See :mod:`.named_network`.
+        root (str): The COCO folder.
+        detector (str | None): A detection config; by default Faster R-CNN with FPN, with the recipe for the size of
+            the data set.
+        size (int): Pixels of the pretraining's images.
+        epochs (int): Of the student; the teacher's branches have a third of them.
+        seeds (Sequence[int]): Of the students and the detectors; the teacher has one.
+        out (str): Folder of the files and of the runs.
+        command (str): As the user typed it, for the files' first line.
+    """
+    given = load_config(detector, needs=('model', 'train_dataloader', 'val_dataloader')) if detector else None
+    parts = find_parts(root, given)
+    content = read_coco(os.path.join(root, parts[0].ann_file), masks=False).content
+    classes = [str(each['name']) for each in sorted(content['categories'], key=lambda each: each['id'])]
+    config = detector or (SMALL if len(content['images']) <= FEW else LARGE)
+    shared = _shared(student, os.path.abspath(root), parts, size, epochs)
+    files = dict(
+        teacher=_teacher(teacher, len(classes), epochs),
+        plain=dict(model=dict(backbone=dict(num_classes=len(classes)))),
+        features=_features(teacher),
+        hsakd=_hsakd(teacher, len(classes)),
+        detector=_detector(student, os.path.abspath(root), parts, None if detector else classes),
+    )
+    labelled = {name for name in ('plain', 'teacher') if name == 'plain' or not teacher.has_classifier}
+    head = f'# Written by `{command}`; yours to change.\n'
+    for name, own in files.items():
+        base = config if name == 'detector' else os.path.join(TEMPLATES, f'{name}.py')
+        own = own if name == 'detector' else _merged(shared(name, name in labelled), own)
+        base = base if base.startswith('mmdet::') else os.path.abspath(base)
+        _write(out, f'{name}.py', f'{head}_base_ = {base!r}\n', own)
+    own = dict(
+        title=f'{student.config["model_name"]} pretrained on the pictures of its detector',
+        work_dir=out,
+        seeds=list(seeds),
+        detector=dict(config='detector.py'),
+    )
+    again = f'# Again, or changed: python tools/benchmark.py {os.path.join(out, "bench.py")}\n'
+    return _write(out, 'bench.py', f'{head}{again}_base_ = {os.path.join(TEMPLATES, "bench.py")!r}\n', own)
+
+
+def _shared(student: Network, root: str, parts: Sequence[Part], size: int, epochs: int):
+    """What each pretraining's file sets: data, networks, schedule."""
+
+    def settings(name: str, labelled: bool) -> dict:
+        own: dict = {} if name == 'teacher' else dict(model=dict(backbone=student.config))
+        for loader, part in zip(('train', 'val', 'test'), (*parts, parts[1])):
+            dataset = dict(data_root=root, ann_file=part.ann_file, split=part.split)
+            if labelled:
+                dataset.update(type='BoxCrops')
+            own[f'{loader}_dataloader'] = dict(dataset=dataset)
+        if size != 224:
+            for loader, value in (('train', size), ('val', (size, size)), ('test', (size, size))):
+                steps = Config.fromfile(os.path.join(TEMPLATES, '_own.py'))[f'{loader}_dataloader'].dataset.pipeline
+                own[f'{loader}_dataloader']['dataset']['pipeline'] = [
+                    dict(step, size=value) if 'size' in step else dict(step) for step in steps
+                ]
+        if name != 'teacher':
+            own['train_cfg'] = dict(max_epochs=epochs)
+            if not student.is_convolutional:
+                own['optim_wrapper'] = dict(
+                    optimizer=dict(_delete_=True, type='AdamW', lr=2.5e-4, weight_decay=0.05),
+                    clip_grad=dict(max_norm=5.0),
+                )
+        return own
+
+    return settings
+
+
+def _teacher(teacher: Network, classes: int, epochs: int) -> dict:
+    model: dict = dict(backbone=teacher.config, checkpoint=teacher.weights, data_preprocessor=teacher.normalisation)
+    own: dict = dict(model=model, train_cfg=dict(max_epochs=max(1, epochs // 3)))
+    if not teacher.has_classifier:  # the branches' classes are then the boxes' own
+        model.update(new_head=True, backbone=dict(teacher.config, num_classes=classes))
+    return own
+
+
+def _hsakd(teacher: Network, classes: int) -> dict:
+    count = teacher.config['num_classes'] if teacher.has_classifier else classes
+    network = dict(backbone=dict(teacher.config, num_classes=count), data_preprocessor=teacher.normalisation)
+    return dict(model=dict(backbone=dict(num_classes=count)), default_hooks=dict(distillation=dict(teacher=network)))
+
+
+def _features(teacher: Network) -> dict:
+    network = dict(backbone=teacher.config, data_preprocessor=teacher.normalisation)
+    if not teacher.has_classifier:
+        network['backbone'] = dict(teacher.config, num_classes=0)
+    hook = dict(checkpoint=teacher.weights, teacher=network)
+    return dict(model=dict(teacher_features=teacher.channels[-1]), default_hooks=dict(distillation=hook))
+
+
+def _detector(student: Network, root: str, parts: Sequence[Part], classes: Sequence[str] | None) -> dict:
+    """The detector's own data and backbone; with ``classes``, those too."""
+    depth = MMDET_RESNETS.get(student.config['model_name'])
+    if depth and set(student.config) == {'type', 'model_name', 'num_classes'}:
+        model: dict = dict(backbone=dict(depth=depth))
+    else:
+        network = {
+            key: value for key, value in student.config.items() if key not in ('type', 'num_classes', 'img_size')
+        }
+        init = dict(type='hsakd_mm.StrictPretrained', checkpoint=None)
+        model = dict(backbone=dict(_delete_=True, type='hsakd_mm.TimmDetBackbone', init_cfg=init, **network))
+        if len(set(student.strides)) == 1:
+            neck = dict(type='hsakd_mm.SimpleFeaturePyramid', in_channels='auto', out_channels=256, num_outs=5)
+            model.update(neck=dict(neck, _delete_=True))
+    model.setdefault('neck', dict(in_channels='auto'))
+    own: dict = dict(model=model)
+    for loader, part in zip(('train', 'val', 'test'), (*parts, parts[1])):
+        dataset: dict = dict(data_root=root + os.sep, ann_file=part.ann_file, data_prefix=dict(img=f'{part.split}/'))
+        if classes:
+            dataset['metainfo'] = dict(classes=tuple(classes))
+        own[f'{loader}_dataloader'] = dict(dataset=dataset)
+        if loader != 'train':
+            own[f'{loader}_evaluator'] = dict(ann_file=os.path.join(root, part.ann_file))
+    if classes:
+        model['roi_head'] = dict(bbox_head=dict(num_classes=len(classes)))
+    return own
+
+
+def _merged(one: dict, other: dict) -> dict:
+    """``other`` over ``one``, in nested dicts too."""
+    merged = dict(one)
+    for key, value in other.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict) and '_delete_' not in value
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _write(out: str, name: str, head: str, content: dict) -> str:
+    path = os.path.join(out, name)
+    text = head + Config(content).pretty_text
+    write_atomically(path, lambda file: file.write(text.encode()))
+    return path
