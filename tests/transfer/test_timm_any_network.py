@@ -18,7 +18,6 @@ from tests.models.test_timm_intermediates import SWIN
 
 VIT = dict(embed_dim=24, depth=4, num_heads=2)
 NETWORKS = {  # name: (arguments that make it small, multiple, canvas, strides)
-    'hrnet_w18_small': ({}, 32, None, (4, 8, 16, 32)),
     'pvt_v2_b0': ({}, 1, None, (4, 8, 16, 32)),
     'swin_tiny_patch4_window7_224': ({k: v for k, v in SWIN.items() if k != 'img_size'}, 4, None, (4, 8, 16, 32)),
     'vit_tiny_patch16_224': (VIT, 16, None, (16,) * 4),
@@ -104,7 +103,7 @@ def test_every_trained_parameter_takes_part(name) -> None:
 
 @pytest.mark.parametrize('stages', [0, 1, 2])
 def test_frozen_stages_stay_and_the_others_move(name, stages) -> None:
-    net = build(name, frozen_stages=stages, **({} if 'hrnet' in name else dict(drop_path_rate=0.2)))
+    net = build(name, frozen_stages=stages, drop_path_rate=0.2)
     before = copy.deepcopy(net.state_dict())
     step(net)
     moved = {key for key, value in net.named_parameters() if not torch.equal(value, before[key])}
