@@ -145,7 +145,7 @@ class TimmDetBackbone(BaseModule):
         What detection does not use is left out, since the converter may look for its modules.
         """
         used = {key: value for key, value in state_dict.items() if key not in self.unused_keys}
-        return adapt_state_dict(self.timm, self.model_name, used)
+        return adapt_state_dict(self.timm, self.model_name, used, self.image_sizes.canvas)
 
     def _freeze(self) -> None:
         for name in self._maps.frozen_modules:
