@@ -196,22 +196,30 @@ def read_weights(module: nn.Module, file: BackboneFile, selection: Selection) ->
     """
     own = module.state_dict()
     behind = getattr(module, 'unused_keys', ())
-    reading = find_reading(
-        own,
-        file.content,
-        file.path,
-        'backbone',
-        selection,
-        may_leave=lambda name: is_head(name) or name.startswith(PROJECTORS) or name in behind,
-        convert=getattr(module, 'adapt_state_dict', None),
-        choose=CHOOSE,
-    )
+    try:
+        reading = find_reading(
+            own,
+            file.content,
+            file.path,
+            'backbone',
+            selection,
+            may_leave=lambda name: is_head(name) or name.startswith(PROJECTORS) or name in behind,
+            convert=getattr(module, 'adapt_state_dict', None),
+            choose=CHOOSE,
+        )
+    except UserError as error:
+        if getattr(getattr(module, 'image_sizes', None), 'canvas', None) and 'of another shape' in str(error):
+            raise UserError(
+                f'{str(error).rstrip(".")}; if only tensors that belong to one image size differ, those of this '
+                f'network cannot be resampled: leave out img_size, or set the one that it was trained with.'
+            ) from None
+        raise
     require_finite(own, reading.weights, file.path, 'backbone')
     return reading
 
 
 def _resampled(reading: Reading, file: BackboneFile) -> str:
-    """What timm's converter resampled, such as position embeddings of another image size."""
+    """What was resampled, such as position embeddings of another image size."""
     theirs = state_dicts(file.content).get(reading.key, {})
     changed = [
         name
@@ -221,7 +229,7 @@ def _resampled(reading: Reading, file: BackboneFile) -> str:
     if not changed:
         return ''
     more = ', ...' if len(changed) > 3 else ''
-    return f"; resampled by timm for this network's image size: {', '.join(changed[:3])}{more}"
+    return f"; resampled for this network's image size: {', '.join(changed[:3])}{more}"
 
 
 def _left_over(unused: list) -> str:

@@ -142,12 +142,10 @@ class TimmDetBackbone(BaseModule):
     def adapt_state_dict(self, state_dict: dict) -> dict:
         """Weights of another image size or source in this network's keys and shapes, by timm's converter.
 
-        What detection does not use is left out, where the file has it under timm's names, since the converter may
-        look for its modules.
+        What detection does not use is left out, since the converter may look for its modules.
         """
-        own = self.state_dict().keys()
-        known = {key: value for key, value in state_dict.items() if key in own}
-        return adapt_state_dict(self.timm, self.model_name, known if known.keys() == own else state_dict)
+        used = {key: value for key, value in state_dict.items() if key not in self.unused_keys}
+        return adapt_state_dict(self.timm, self.model_name, used, self.image_sizes.canvas)
 
     def _freeze(self) -> None:
         for name in self._maps.frozen_modules:

@@ -128,14 +128,16 @@ def test_two_steps(name, place, run, tmp_path) -> None:
     unused = getattr(backbone, 'unused_keys', ('fc.weight', 'fc.bias'))
     assert sorted([*places, *unused]) == sorted(weights)
 
-    # What the config's switches say: stem and first stage are as they came, the others are trained.
+    # What the config's switches say: stem and first stage are as they came (of a CNN), the others are trained.
     own = dict(backbone.named_parameters())
     frozen = {key for key, value in own.items() if not value.requires_grad}
-    assert frozen and all(torch.equal(own[key], weights[key]) for key in frozen)
+    transformer = any(isinstance(module, torch.nn.LayerNorm) for module in backbone.modules())
+    assert bool(frozen) != transformer and all(torch.equal(own[key], weights[key]) for key in frozen)
     if cfg.model.backbone.type == 'ResNet':
         assert frozen == {key for key in own if key.startswith(('conv1.', 'bn1.', 'layer1.'))}
     norms = [module for module in backbone.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
-    assert norms and not any(norm.training for norm in norms)
+    assert bool(norms) != transformer and not any(norm.training for norm in norms)
+    assert any(not torch.equal(own[key], weights[key]) for key in own)
 
 
 @pytest.mark.parametrize('name', SHARED)

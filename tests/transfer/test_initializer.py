@@ -1,12 +1,9 @@
 """Every weight of a detector's backbone comes from the file, or nothing starts."""
 
-import logging
-
 import pytest
 import torch
 import torchvision
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from hsakd_mm.checkpoints.backbone_file import read_backbone
@@ -45,18 +42,6 @@ def detector(checkpoint, config: str = 'transfer/faster-rcnn_r18_fpn_1x_coco'):
     cfg = Config.fromfile(REPO / 'configs' / f'{config}.py')
     cfg.model.backbone.init_cfg.checkpoint = str(checkpoint)
     return MODELS.build(cfg.model)
-
-
-@pytest.fixture
-def log():
-    """What mmengine's logger was told."""
-    lines = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
 
 
 def holds(module, weights) -> None:

@@ -1,7 +1,6 @@
 """Transformers and other networks that are no chain of modules as a detector's backbone."""
 
 import copy
-import logging
 
 import pytest
 import timm
@@ -14,11 +13,11 @@ import hsakd_mm  # noqa: F401
 from hsakd_mm.checkpoints.export import export_backbone
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.backbones import TimmBackbone
+from hsakd_mm.transfer import TimmDetBackbone
 from tests.models.test_timm_intermediates import SWIN
 
 VIT = dict(embed_dim=24, depth=4, num_heads=2)
 NETWORKS = {  # name: (arguments that make it small, multiple, canvas, strides)
-    'hrnet_w18_small': ({}, 32, None, (4, 8, 16, 32)),
     'pvt_v2_b0': ({}, 1, None, (4, 8, 16, 32)),
     'swin_tiny_patch4_window7_224': ({k: v for k, v in SWIN.items() if k != 'img_size'}, 4, None, (4, 8, 16, 32)),
     'vit_tiny_patch16_224': (VIT, 16, None, (16,) * 4),
@@ -104,7 +103,7 @@ def test_every_trained_parameter_takes_part(name) -> None:
 
 @pytest.mark.parametrize('stages', [0, 1, 2])
 def test_frozen_stages_stay_and_the_others_move(name, stages) -> None:
-    net = build(name, frozen_stages=stages, **({} if 'hrnet' in name else dict(drop_path_rate=0.2)))
+    net = build(name, frozen_stages=stages, drop_path_rate=0.2)
     before = copy.deepcopy(net.state_dict())
     step(net)
     moved = {key for key, value in net.named_parameters() if not torch.equal(value, before[key])}
@@ -214,21 +213,27 @@ def test_an_exported_file_loads_strictly(name, size, tmp_path) -> None:
         assert all(map(torch.equal, net.eval()(images), expected[-4:]))
 
 
-@pytest.mark.parametrize('name', ['vit_tiny_patch16_224', 'beit_base_patch16_224'])
-def test_positions_of_another_image_size_are_resampled(name, tmp_path, caplog) -> None:
-    file = exported(name, tmp_path, **dict(VIT, img_size=64))
-    net = build(name, **({} if 'beit' in name else dict(img_size=(96, 128))))
-    key = 'pos_embed' if 'beit' not in name else 'blocks.0.attn.relative_position_bias_table'
+@pytest.mark.parametrize('name', ['vit_tiny_patch16_224', 'beit_base_patch16_224', 'cait_xxs24_224'])
+def test_positions_of_another_image_size_are_resampled(name, tmp_path, log) -> None:
+    small = dict(VIT, depth_token_only=1) if 'cait' in name else VIT
+    file = exported(name, tmp_path, **small, img_size=64)
+    net = TimmDetBackbone(name, **small, img_size=(96, 128))
+    key = 'blocks.0.attn.relative_position_bias_table' if 'beit' in name else 'pos_embed'
     net.init_cfg = dict(type='hsakd_mm.StrictPretrained', checkpoint=file)
-    with caplog.at_level(logging.INFO):
-        logging.getLogger('mmengine').propagate = True
-        net.init_weights()
-    weights = torch.load(file)
-    own = net.state_dict()
-    assert own[key].shape != weights[key].shape and own[key].std() > 0
+    net.init_weights()
+    weights, own = torch.load(file), net.state_dict()
     odd = {other for other, value in own.items() if value.shape != weights[other].shape}
-    assert all(torch.equal(value, weights[other]) for other, value in own.items() if other not in odd)
     assert key in odd and all('pos_embed' in other or 'relative_position' in other for other in odd)
+    assert all(torch.equal(value, weights[other]) for other, value in own.items() if other not in odd)
+    assert own[key].std() > 0.01
+    assert any(f"resampled for this network's image size: {key}" in line for line in log)
+
+
+def test_what_cannot_be_resampled_is_refused(tmp_path) -> None:
+    file = exported('levit_128s', tmp_path, img_size=64)
+    net = build('levit_128s', init_cfg=dict(type='hsakd_mm.StrictPretrained', checkpoint=file))
+    with pytest.raises(UserError, match='attention_biases .*cannot be resampled: leave out img_size'):
+        net.init_weights()
 
 
 def test_a_copy_shares_nothing_with_its_original(name) -> None:

@@ -165,7 +165,7 @@ class TimmBackbone(StagedBackbone):
 
     def adapt_state_dict(self, state_dict: dict) -> dict:
         """See :func:`~.timm_model.adapt_state_dict`."""
-        return adapt_state_dict(self.timm, self._arguments['model_name'], state_dict)
+        return adapt_state_dict(self.timm, self._arguments['model_name'], state_dict, self.image_size)
 
     @torch.no_grad()
     def _split(self) -> None:

@@ -10,6 +10,8 @@ from torch import nn
 
 from hsakd_mm.errors import UserError
 
+from .positions import resample_positions
+
 
 def create_timm_model(model_name: str, **kwargs) -> nn.Module:
     """``timm.create_model``; for an unknown name the error suggests similar names."""
@@ -46,23 +48,26 @@ def create_network(arguments: dict, pretrained: bool = False) -> nn.Module:
         ) from error
 
 
-def adapt_state_dict(net: nn.Module, model_name: str, state_dict: dict) -> dict:
+def adapt_state_dict(net: nn.Module, model_name: str, state_dict: dict, image_size: tuple | None = None) -> dict:
     """``state_dict`` in the keys and shapes of timm's ``net``.
 
     A state dict that fits is returned unchanged. Otherwise timm's converter for weights of other sources
-    (torchvision's VGG, Facebook's ConvNeXt ...) and other image sizes (position embeddings) is applied. If there is
-    none, or it fails, the state dict is returned unchanged, and strict loading then says what does not fit.
+    (torchvision's VGG, Facebook's ConvNeXt ...) and other image sizes (position embeddings) is applied, and then ours
+    for position embeddings of ``image_size``, height and width of the network's images. What this does not make fit is
+    returned as it is, and strict loading then says what does not fit.
     """
     own = net.state_dict()
     converter = _converter(net, model_name)
     fits = state_dict.keys() == own.keys() and all(value.shape == own[key].shape for key, value in state_dict.items())
-    if converter is None or fits:
+    if fits:
         return state_dict
-    takes_net = len(inspect.signature(converter).parameters) > 1
-    try:
-        return dict(converter(dict(state_dict), *((net,) if takes_net else ())))
-    except (KeyError, RuntimeError, AttributeError, ValueError, IndexError):
-        return state_dict
+    if converter is not None:
+        takes_net = len(inspect.signature(converter).parameters) > 1
+        try:
+            state_dict = dict(converter(dict(state_dict), *((net,) if takes_net else ())))
+        except (KeyError, RuntimeError, AttributeError, ValueError, IndexError):
+            pass
+    return resample_positions(own, state_dict, image_size) if image_size else state_dict
 
 
 def _converter(net: nn.Module, model_name: str):
