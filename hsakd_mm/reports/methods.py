@@ -10,6 +10,7 @@ from .origins import ABSENT, origin_items
 from .page import Heading, Items, Picture, Table, Text, escaped, write_page
 from .setting import setting
 
+ACCURACY = 'accuracy/'  # top-1 of one network, or of the first of several
 HEADS = (
     *('Method', 'Top-1 (%)', 'Seeds', 'Best epoch (%)', 'Parameters', 'Trained parameters', 'Cost (×)', 'Minutes'),
     *('TMAC', "Teacher's TMAC"),
@@ -46,6 +47,7 @@ class Row:
         macs (float | None): Multiply-adds of the training; None where they were not counted.
         teachers_macs (float | None): Those that trained its teacher.
         curve_of (str | None): The method whose curve of accuracy against cost this is a point of.
+        metric (str): What ``top1`` and ``best`` are where the runs are judged by something else than accuracy.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Row:
     macs: float | None = None
     teachers_macs: float | None = None
     curve_of: str | None = None
+    metric: str = 'accuracy/top1'
 
 
 def write_method_report(
@@ -102,7 +105,8 @@ def write_method_report(
         epochs=' / '.join(dict.fromkeys(str(run['epochs']) for runs in grouped.values() for run in runs)),
     )
     pictures = []
-    if rows:
+    grouped = {name: runs for name, runs in grouped.items() if _metric(runs).startswith(ACCURACY)}
+    if grouped:
         pictures = [Picture(os.path.join(out_dir, 'report.png'), 'Top-1 of every run, and the learning curves.')]
         method_pictures.draw(grouped, title, pictures[0].file)
         if front := [row for row in rows if row.curve_of and row.macs]:
@@ -177,6 +181,7 @@ def _row(name: str, results: list, baseline: float | None, cost: float) -> Row:
         macs=_known(results, 'macs'),
         teachers_macs=_known(results, 'teachers_macs'),
         curve_of=results[0].get('curve_of'),
+        metric=_metric(results),
     )
 
 
@@ -186,9 +191,9 @@ def _table(rows: Sequence[Row]) -> Table:
         [
             [
                 row.name,
-                f'{row.top1:.2f}' + ('' if row.sigma is None else f' ± {row.sigma:.2f}'),
+                _named(row, f'{row.top1:.2f}' + ('' if row.sigma is None else f' ± {row.sigma:.2f}')),
                 str(row.seeds),
-                f'{row.best:.2f}',
+                _named(row, f'{row.best:.2f}'),
                 f'{row.parameters:,}',
                 f'{row.trained_parameters:,}',
                 ABSENT if row.cost is None else f'{row.cost:.2f}',
@@ -199,6 +204,15 @@ def _table(rows: Sequence[Row]) -> Table:
             for row in rows
         ],
     )
+
+
+def _named(row: Row, value: str) -> str:
+    """An agreement with a teacher is no accuracy: it has its own name in the cell."""
+    return value if row.metric.startswith(ACCURACY) else f'{row.metric} {value}'
+
+
+def _metric(results: list) -> str:
+    return results[0].get('metric', f'{ACCURACY}top1')
 
 
 def _known(results: list, key: str) -> float | None:

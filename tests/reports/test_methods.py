@@ -49,6 +49,16 @@ def test_rows() -> None:
     assert [row.cost for row in summarise(RESULTS[1:2], 'plain')] == [None]
 
 
+def test_what_is_no_accuracy_is_named_and_not_drawn(tmp_path) -> None:
+    follows = dict(result('no labels', 87.0, 0.1), metric='agreement/top1')
+    first = dict(result('pair', 40.0, 0.1), metric='accuracy/net1_top1')
+    text = Path(write_method_report([follows, first], str(tmp_path), 'T', 'pair')['md']).read_text()
+    assert '| agreement/top1 87.00 |' in text and '| 40.00 |' in text
+    assert not [
+        path for path in write_method_report([follows], str(tmp_path / 'b'), 'T', 'x').values() if 'png' in path
+    ]
+
+
 def test_accuracy_against_cost(tmp_path) -> None:
     """Drawn where runs are points of a curve; a run whose cost is not known is left out."""
     points = [

@@ -1,0 +1,128 @@
+"""Pretraining on a detector's own pictures: what is written for it, and a run of it to the end."""
+
+import json
+
+import pytest
+import timm
+import torch
+from mmengine.config import Config
+
+from hsakd_mm.checkpoints.loading import load_checkpoint
+from hsakd_mm.engine.preflight import load_config
+from hsakd_mm.errors import UserError
+from hsakd_mm.experiments.bench import Bench
+from hsakd_mm.experiments.named_network import Network, describe
+from hsakd_mm.experiments.own_images import find_parts, write_bench
+from hsakd_mm.experiments.run_bench import run_bench
+from hsakd_mm.registry import MODELS
+from tests.conftest import REPO
+
+pytest.importorskip('mmdet', reason='mmdet is not installed')
+
+SWIN = dict(window_size=2, depths=(1, 1, 1, 1), embed_dim=16, num_heads=(1, 1, 2, 2))
+DETECTOR = f"""
+_base_ = '{REPO}/configs/demo/faster_rcnn.py'
+images = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True),
+          dict(type='Resize', scale=(96, 96), keep_ratio=True)]
+train_dataloader = dict(dataset=dict(pipeline=[*images, dict(type='PackDetInputs')]))
+"""
+
+
+@pytest.fixture
+def teacher(tmp_path) -> str:
+    """A ViT in a file of its own: the word of the command line for it."""
+    torch.manual_seed(0)
+    torch.save(timm.create_model('test_vit', num_classes=7).state_dict(), tmp_path / 'vit.pth')
+    return f'test_vit={tmp_path / "vit.pth"}'
+
+
+@pytest.fixture
+def swin() -> Network:
+    config = dict(type='TimmBackbone', model_name='swin_tiny_patch4_window7_224', num_classes=1000, img_size=64, **SWIN)
+    return Network(config, None, {}, True, False, (16, 32, 64, 128), (4, 8, 16, 32))
+
+
+@pytest.fixture
+def detector(tmp_path) -> str:
+    (tmp_path / 'mine.py').write_text(DETECTOR)
+    return str(tmp_path / 'mine.py')
+
+
+def test_a_vit_teaches_a_swin_without_labels_and_faster_rcnn_starts_from_it(
+    teacher, swin, detector, demo_data, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = write_bench(
+        describe(teacher, 64, True),
+        swin,
+        str(demo_data / 'scenes'),
+        detector,
+        64,
+        3,
+        [0],
+        'work_dirs/own',
+        'the command',
+    )
+    run_bench(
+        Bench(file, smoke=True, options={'train_dataloader.batch_size': 8}, words=['train_dataloader.batch_size=8']),
+        'the command',
+        only=['HSAKD'],
+    )
+    folder = tmp_path / 'work_dirs' / 'own_smoke'
+    student = load_checkpoint(str(folder / 'HSAKD' / 'seed0' / 'epoch_1.pth'))
+    assert student['state_dict']['backbone.head.fc.weight'].shape == (7, 128)  # the teacher's classes
+    report = json.loads((folder / 'detectors' / 'report.json').read_text())
+    assert [run['name'] for run in report['runs']] == ['HSAKD']
+    log = next((folder / 'detectors' / 'HSAKD-seed0').glob('*/*.log')).read_text()
+    assert 'tensors of TimmDetBackbone loaded from' in log
+
+
+def test_what_is_written_is_the_command_of_the_user(teacher, tmp_path, monkeypatch) -> None:
+    """Every file loads as a config; students start alike, and the detector has the data and the network."""
+    monkeypatch.chdir(tmp_path)
+    for part in ('train', 'val'):
+        content = dict(
+            images=[dict(id=1, file_name='a.jpg', width=64, height=48)],
+            categories=[dict(id=3, name='cat'), dict(id=1, name='dog')],
+            annotations=[dict(id=1, image_id=1, category_id=3, bbox=[0, 0, 40, 40])],
+        )
+        (tmp_path / 'data' / part).mkdir(parents=True)
+        (tmp_path / 'data' / f'{part}.json').write_text(json.dumps(content))
+    for word, plain_backbone, neck in (
+        ('resnet18', 'ResNet', 'FPN'),
+        ('mobilenetv3_small_050', 'hsakd_mm.TimmDetBackbone', 'FPN'),
+        ('test_vit', 'hsakd_mm.TimmDetBackbone', 'hsakd_mm.SimpleFeaturePyramid'),
+    ):
+        networks = describe(teacher, 64, True), describe(word, 64, False)
+        write_bench(*networks, 'data', None, 64, 30, [0, 1], f'out/{word}', 'the command')
+        cfgs = {name: Config.fromfile(f'out/{word}/{name}.py') for name in ('teacher', 'plain', 'features', 'hsakd')}
+        models = {name: MODELS.build(cfg.model) for name, cfg in cfgs.items()}
+        assert [model.num_classes for model in models.values()] == [7, 2, 1000, 7]
+        assert {cfg.train_dataloader.dataset.type for cfg in cfgs.values()} == {'UnlabelledImages', 'BoxCrops'}
+        assert [cfg.train_cfg.max_epochs for cfg in cfgs.values()] == [10, 30, 30, 30]
+        det = load_config(f'out/{word}/detector.py', needs=('model',))
+        assert (det.model.backbone.type, det.model.neck.type) == (plain_backbone, neck)
+        assert det.train_dataloader.dataset.metainfo.classes == ('dog', 'cat')
+        assert det.model.roi_head.bbox_head.num_classes == 2
+        assert Bench(f'out/{word}/bench.py').seeds == [0, 1]
+
+
+def test_a_teacher_without_a_classifier_gets_one_of_the_boxes(tmp_path, monkeypatch) -> None:
+    torch.save(timm.create_model('test_vit', num_classes=0).state_dict(), tmp_path / 'vit.pth')
+    network = describe(f'test_vit={tmp_path / "vit.pth"}', 64, True)
+    assert not network.has_classifier and network.channels == (64,) * 4
+
+
+@pytest.mark.parametrize(
+    'call, said',
+    [
+        (lambda: describe('nf_resnet26', 64, True), 'timm has none under'),
+        (lambda: describe('resnet18=a.pth', 64, False), 'a student is pretrained from random weights'),
+        (lambda: describe('resnet81', 64, False), 'did you mean resnet18'),
+        (lambda: describe('resnet18=gone.pth', 64, True), 'gone.pth'),
+        (lambda: find_parts('nowhere', None), 'annotations for training and validation were expected in nowhere'),
+    ],
+)
+def test_mistakes(call, said) -> None:
+    with pytest.raises(UserError, match=said):
+        call()
