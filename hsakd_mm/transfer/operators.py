@@ -3,8 +3,8 @@
 mmdet imports ``mmcv.ops`` unconditionally, and mmcv-lite has all of that package except the
 compiled module. mmcv only asks whether each operator's name exists there, so a module of ours can
 take its place. NMS and RoIAlign (Faster R-CNN) and the focal loss (RetinaNet; mmdet calls it on
-GPUs only) run on torchvision's kernels, on the CPU and on CUDA. Every other operator raises a
-UserError when it is called.
+GPUs only) run on torchvision's kernels, on the CPU and on CUDA, and deformable attention (DINO) on
+torch's own. Every other operator raises a UserError when it is called.
 """
 
 import importlib.util
@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from hsakd_mm.errors import UserError
+
+from .deformable_attention import ms_deform_attn_backward, ms_deform_attn_forward
 
 NAME = 'mmcv._ext'
 BUILD_TIME = 'about 15 minutes on two idle CPU cores'  # measured: 837 s
@@ -63,6 +65,8 @@ class StandIn(ModuleType):
             roi_align_backward,
             sigmoid_focal_loss_forward,
             sigmoid_focal_loss_backward,
+            ms_deform_attn_forward,
+            ms_deform_attn_backward,
         ):
             setattr(self, operator.__name__, operator)
         # For the environment reports of mmcv and mmdet.
@@ -79,8 +83,8 @@ def _missing(name: str, what: str = ''):
     def operator(*args, **kwargs):
         raise MissingOperator(
             f'the operator mmcv._ext.{name}{what} needs compiled mmcv, and the installed mmcv has '
-            f'no compiled operators (hsakd_mm provides nms, average roi_align and '
-            f'sigmoid_focal_loss only): use a model without it, or install mmcv with a C++ compiler '
+            f'no compiled operators (hsakd_mm provides nms, average roi_align, '
+            f'sigmoid_focal_loss and ms_deform_attn only): use a model without it, or install mmcv with a C++ compiler '
             f'({BUILD_TIME}): {REMEDY}'
         )
 
