@@ -185,6 +185,7 @@ def _detector(student: Network, root: str, parts: Sequence[Part], classes: Seque
         model = dict(backbone=dict(_delete_=True, type='hsakd_mm.TimmDetBackbone', init_cfg=init, **network))
         if len(set(student.strides)) == 1:
             neck = dict(type='hsakd_mm.SimpleFeaturePyramid', in_channels='auto', out_channels=256, num_outs=5)
+            neck['in_stride'] = student.strides[-1]
             model.update(neck=dict(neck, _delete_=True))
     model.setdefault('neck', dict(in_channels='auto'))
     own: dict = dict(model=model)
