@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from mmengine.model import is_model_wrapper
 from torch import nn
 
 from hsakd_mm.checkpoints.class_names import class_names, class_order
 from hsakd_mm.datasets.same_classes import classes_of, folder_of
 from hsakd_mm.errors import UserError
+from hsakd_mm.models.unwrapped import unwrapped
 
 
 def match_classes(model: nn.Module, content: Mapping, dataset, source: str, switch: str) -> str | None:
@@ -29,7 +29,7 @@ def match_classes(model: nn.Module, content: Mapping, dataset, source: str, swit
     Raises:
         UserError: The names differ, or the classes of this model cannot be renumbered.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(model)
     theirs, ours = class_names(content), classes_of(dataset)
     if not theirs or not ours or len(theirs) != len(ours):  # other numbers of classes do not fit together anyway
         return None

@@ -5,7 +5,6 @@ from functools import partial
 
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
@@ -15,6 +14,7 @@ from hsakd_mm.checkpoints.pretrained import check_normalisation
 from hsakd_mm.checkpoints.readings import find_reading
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.errors import UserError
+from hsakd_mm.models.unwrapped import unwrapped
 
 
 def check_backbones(runner: Runner) -> None:
@@ -29,7 +29,7 @@ def check_backbones(runner: Runner) -> None:
         UserError: ``load_backbone_from`` or ``checkpoint`` of the model names no such file, the former does not fit,
             or it is set beside ``load_from``.
     """
-    model = _model(runner)
+    model = unwrapped(runner.model)
     if isinstance(checkpoint := getattr(model, 'checkpoint', None), str):
         find_checkpoint(checkpoint)
     source = getattr(model, 'load_backbone_from', None)
@@ -50,7 +50,7 @@ def keep_resumed_backbones(runner: Runner) -> None:
     Args:
         runner (Runner): About to be trained; called before ``init_weights``.
     """
-    model = _model(runner)
+    model = unwrapped(runner.model)
     source = getattr(model, 'load_backbone_from', None)
     if source is None or not runner._resume or not (runner._load_from or find_latest_checkpoint(runner.work_dir)):
         return
@@ -72,13 +72,13 @@ def start_from_weights(runner: Runner, path: str) -> None:
     Raises:
         UserError: As :func:`load_start`.
     """
-    load_start(_model(runner), load_checkpoint(path), path)
+    load_start(unwrapped(runner.model), load_checkpoint(path), path)
     runner.load_checkpoint = partial(_load_instead, runner, path)
 
 
 def _load_instead(runner: Runner, path: str, *args, **kwargs) -> None:
     del args, kwargs  # mmengine's
-    model = _model(runner)
+    model = unwrapped(runner.model)
     print_log(load_start(model, load_checkpoint(path), path), 'current')
     runner._has_loaded = True
     # EMAHook takes its copy from these.
@@ -155,7 +155,3 @@ def how_to_start_from(cfg: Config, content: Mapping, path: str) -> str:
     if needs_head and not any(map(is_head, content['state_dict'])):
         return f'{option} starts from weights with the classifier: export them with --with-head, and name that file'
     return f'to start from weights leave --resume out, and use --cfg-options {option}={path}'
-
-
-def _model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -1,11 +1,10 @@
 """Rejects images without labels where a method or a metric reads them, before the first step."""
 
-from mmengine.model import is_model_wrapper
-
 from hsakd_mm.datasets.same_classes import folder_of, labelled_parts
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.base import BaseDistiller
 from hsakd_mm.models.distillers.labels import no_labels
+from hsakd_mm.models.unwrapped import unwrapped
 
 
 def check_labels(runner) -> None:
@@ -14,7 +13,7 @@ def check_labels(runner) -> None:
     Raises:
         UserError: A method or a metric needs labels, and the data of its loop has none; or some of the training data.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     dataset = getattr(getattr(runner._train_loop, 'dataloader', None), 'dataset', None)
     if isinstance(model, BaseDistiller) and dataset is not None:
         parts = labelled_parts(dataset)

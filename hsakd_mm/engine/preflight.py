@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from mmengine.config import Config
 from mmengine.dist import all_gather_object
 from mmengine.hooks import CheckpointHook, EMAHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
@@ -20,6 +19,7 @@ from hsakd_mm.engine.config_values import READ, check_names, check_values
 from hsakd_mm.engine.initial_weights import how_to_start_from
 from hsakd_mm.engine.user_messages import EXTRAS, how_to_install, nearest, user_message
 from hsakd_mm.errors import UserError
+from hsakd_mm.models.unwrapped import unwrapped
 from hsakd_mm.processes import ranks
 
 
@@ -214,7 +214,7 @@ def load_weights(runner: Runner, content: dict, path: str, resumed: bool = False
     mmengine loads what fits and only logs the rest. If ``resumed``, :meth:`Runner.resume` loads the
     weights again, with the optimizer: only the names that it expects are accepted.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     if resumed:
         load_strict(model, content['state_dict'], source=path, what='model of this config')
     else:
@@ -270,7 +270,7 @@ def check_disk(runner: Runner) -> None:
 
 
 def _checkpoint_bytes(runner: Runner, hook: CheckpointHook) -> int:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     weights = sum(value.nbytes for value in model.state_dict().values())
     trained = sum(value.nbytes for value in model.parameters() if value.requires_grad)
     copies = 2 if any(isinstance(hook, EMAHook) for hook in runner.hooks) else 1

@@ -8,9 +8,10 @@ import hashlib
 
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
-from torch import Tensor, nn
+from torch import Tensor
+
+from hsakd_mm.models.unwrapped import unwrapped
 
 KEY = 'rank_states'  # of the checkpoint
 
@@ -20,7 +21,7 @@ def collect(runner) -> list[dict[str, Tensor]]:
 
     To be called on all ranks. Buffers that are equal on all ranks, such as memory banks, are left out.
     """
-    model, tensors = _model(runner), {}
+    model, tensors = unwrapped(runner.model), {}
     if get_world_size() > 1:
         buffers = dict(model.named_buffers())
         digests = all_gather_object({name: _digest(value) for name, value in buffers.items()})
@@ -42,7 +43,7 @@ def collect(runner) -> list[dict[str, Tensor]]:
 
 def restore(runner, states: list[dict[str, Tensor]]) -> None:
     """Give each rank its state back; if there are more or fewer ranks now, the mean of all."""
-    model = _model(runner)
+    model = unwrapped(runner.model)
     if len(states) == get_world_size():
         state = states[get_rank()]
     else:
@@ -55,10 +56,6 @@ def restore(runner, states: list[dict[str, Tensor]]) -> None:
                 buffers[name].copy_(value)
             else:
                 parameters[name].grad = value.to(parameters[name])
-
-
-def _model(runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _digest(value: Tensor) -> bytes:

@@ -3,7 +3,7 @@
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper, update_init_info
+from mmengine.model import update_init_info
 from torch import nn
 
 from hsakd_mm.checkpoints.backbone_file import BackboneFile, is_head, read_backbone
@@ -11,6 +11,7 @@ from hsakd_mm.checkpoints.fitting import Reading, require_finite
 from hsakd_mm.checkpoints.loading import load_strict
 from hsakd_mm.checkpoints.readings import Selection, find_reading, state_dicts
 from hsakd_mm.errors import UserError
+from hsakd_mm.models.unwrapped import unwrapped
 from hsakd_mm.registry import HOOKS, WEIGHT_INITIALIZERS
 
 SELECTION = ('key', 'prefix', 'only', 'without')  # options of StrictPretrained
@@ -115,7 +116,7 @@ class BackboneCheckHook(Hook):
     def before_train(self, runner) -> None:
         if runner.iter:
             return  # resumed: the weights have been trained
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         file = read_backbone(self.checkpoint)
         own, changed = 0, []
         for module in self._parts(model):

@@ -2,8 +2,8 @@
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from hsakd_mm.models.unwrapped import unwrapped
 from hsakd_mm.registry import HOOKS
 
 
@@ -31,7 +31,7 @@ class CompileHook(Hook):
         self.fullgraph, self.mode, self.backend = fullgraph, mode, backend
 
     def before_train(self, runner) -> None:
-        self.compile(runner.model.module if is_model_wrapper(runner.model) else runner.model)
+        self.compile(unwrapped(runner.model))
 
     def compile(self, model: torch.nn.Module) -> None:
         """Compile the loss of one model, with its teacher attached."""

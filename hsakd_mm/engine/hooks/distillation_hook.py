@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
@@ -19,6 +18,7 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.teacher_check import measure_teacher
 from hsakd_mm.models.distillers.teacher_targets import TeacherTargets
 from hsakd_mm.models.folding import fold_teacher
+from hsakd_mm.models.unwrapped import unwrapped
 from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import HOOKS, MODELS
 
@@ -89,7 +89,7 @@ class DistillationHook(Hook):
 
     def before_train(self, runner) -> None:
         # Not in before_run, which is also called before a test, where no teacher is needed.
-        student = _unwrap(runner.model)
+        student = unwrapped(runner.model)
         if not hasattr(student, 'attach_teacher'):
             raise UserError(
                 f'DistillationHook needs a model that takes a teacher, and '
@@ -114,7 +114,7 @@ class DistillationHook(Hook):
 
     def _have_it_asked(self, runner, loop) -> None:
         """Have the student predict what its teacher says too, if a metric of this loop compares the two."""
-        student = _unwrap(runner.model)
+        student = unwrapped(runner.model)
         if hasattr(student, 'attach_teacher'):
             metrics = getattr(loop.evaluator, 'metrics', ())
             student.predict_teacher = any(getattr(metric, 'needs_teacher', False) for metric in metrics)
@@ -203,11 +203,7 @@ class DistillationHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         if self.ramp_up_epochs:
             epochs = runner.iter / len(runner.train_dataloader)
-            _unwrap(runner.model).distill_weight = min(1.0, epochs / self.ramp_up_epochs)
+            unwrapped(runner.model).distill_weight = min(1.0, epochs / self.ramp_up_epochs)
         if self.cached_crops:
             indices, crop = runner.train_loop.batch_indices(batch_idx), runner.train_loop.batch_crop(batch_idx)
-            _unwrap(runner.model).targets.select(indices, crop)
-
-
-def _unwrap(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
+            unwrapped(runner.model).targets.select(indices, crop)

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import torch
 from mmengine.dist import all_gather_object, get_rank
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 
@@ -14,6 +13,7 @@ from hsakd_mm.checkpoints.finite import check_finite
 from hsakd_mm.engine.before_step import BeforeStep, random_state
 from hsakd_mm.engine.failed_step import FOLDER, image_names, save_failed_step
 from hsakd_mm.errors import UserError
+from hsakd_mm.models.unwrapped import unwrapped
 from hsakd_mm.processes import any_rank, on_all_ranks
 from hsakd_mm.registry import HOOKS
 
@@ -65,7 +65,7 @@ class FiniteHook(Hook):
     def before_train(self, runner) -> None:
         self._release()
         self.runner = runner
-        self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.model = unwrapped(runner.model)
         self.before, self.before_update = BeforeStep(self.model), BeforeStep(self.model)
         self.skipped = runner.message_hub.runtime_info.get(SKIPPED, 0)
         self.spoilt, self.begins = False, True

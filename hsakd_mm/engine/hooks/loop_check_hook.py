@@ -5,12 +5,12 @@ import copy
 import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from hsakd_mm.datasets.same_classes import folder_of
 from hsakd_mm.engine.labels_check import check_labels
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.base import BaseDistiller
+from hsakd_mm.models.unwrapped import unwrapped
 from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import HOOKS
 
@@ -82,7 +82,7 @@ def check_last_batch(runner) -> None:
     A BatchNorm layer cannot, if its maps have 1 x 1 pixel: torch would stop at the end of the first epoch. Methods
     that see several views of an image can, so a step is tried on a copy of the model.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     dataloader = runner.train_dataloader
     if not isinstance(model, BaseDistiller) or _last_batch(dataloader) != 1:
         return

@@ -1,7 +1,6 @@
 """Checks the classes of the data and of the model before the first step."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
@@ -9,6 +8,7 @@ from hsakd_mm.datasets.same_classes import check_same_classes, classes_of, folde
 from hsakd_mm.engine.class_match import match_classes
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.linear_probe import LinearProbe
+from hsakd_mm.models.unwrapped import unwrapped
 from hsakd_mm.registry import HOOKS
 
 
@@ -25,7 +25,7 @@ class NumClassCheckHook(Hook):
         self.check_names = check_names
 
     def before_run(self, runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         loops = dict(training=runner._train_loop, validation=runner._val_loop, test=runner._test_loop)
         splits = {name: getattr(getattr(loop, 'dataloader', None), 'dataset', None) for name, loop in loops.items()}
         # First the splits: a folder that lacks a class is not a model with too many of them.
@@ -40,7 +40,7 @@ class NumClassCheckHook(Hook):
                 )
 
     def before_train(self, runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         checkpoint = getattr(model, 'checkpoint', None)
         if runner.iter or not self.check_names or not checkpoint or '://' in checkpoint:
             return  # resumed: they are renumbered; published weights name no classes

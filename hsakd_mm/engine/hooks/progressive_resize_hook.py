@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import nn
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.models.unwrapped import unwrapped
 from hsakd_mm.registry import HOOKS
 
 
@@ -58,4 +58,4 @@ class ProgressiveResizeHook(Hook):
 
 
 def _preprocessor(model: nn.Module) -> nn.Module:
-    return (model.module if is_model_wrapper(model) else model).data_preprocessor
+    return unwrapped(model).data_preprocessor
