@@ -30,6 +30,7 @@ _PLACES = (
     'check_classes',
     'channels_last',
     'fold_bn',
+    'with_cp',
 )
 _SHOWN = 120
 _CLASSIFIED = {'img_path', 'gt_label', 'sample_idx', 'row'}  # what a classification set knows of a sample

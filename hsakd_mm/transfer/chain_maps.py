@@ -1,12 +1,10 @@
 """The feature maps of a network that is a chain of modules: stages, frozen and recomputed one by one."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from itertools import chain
 
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from hsakd_mm.models.backbones.recomputed import run_recomputed
 from hsakd_mm.models.backbones.staged import run_modules
 from hsakd_mm.models.backbones.timm_backbone import TimmBackbone
 
@@ -43,10 +41,7 @@ class ChainMaps:
         for index, names in enumerate(self._stages):
             if self.with_cp and net.training and index >= self.frozen_stages:
                 stage = nn.Sequential(*map(net.get_submodule, names))
-                for block in _blocks(stage):
-                    features = checkpoint(
-                        block, features, use_reentrant=False, context_fn=lambda b=block: (nullcontext(), _once(b))
-                    )
+                features = run_recomputed(stage, features)
             else:
                 features = run_modules(net, names, features)
             if index in self.out_indices:
@@ -62,33 +57,3 @@ def _keep(module: nn.Module, names: set, path: str = '') -> None:
             _keep(child, names, below)
         elif path + name not in names:
             del module._modules[name]
-
-
-def _blocks(module: nn.Module) -> list:
-    """The blocks of a plain sequence; any other module is one block.
-
-    Sequences of single layers are not split: recomputing one layer saves no memory, since its
-    input is stored.
-    """
-    children = list(module.children())
-    if type(module) is not nn.Sequential or not all(list(child.children()) for child in children):
-        return [module]
-    return [block for child in children for block in _blocks(child)]
-
-
-@contextmanager
-def _once(block: nn.Module) -> Iterator:
-    """The recomputation of a block must not update running statistics a second time."""
-    kept = [
-        (module, name, value)
-        for module in block.modules()
-        if module.training
-        for name, value in module.named_buffers(recurse=False)
-    ]
-    for module, name, value in kept:
-        setattr(module, name, value.clone())
-    try:
-        yield
-    finally:
-        for module, name, value in kept:
-            setattr(module, name, value)

@@ -5,11 +5,9 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.models.backbones.intermediates import Intermediates
+from hsakd_mm.models.backbones.tap_parameters import parameters_read, recompute_blocks
 from hsakd_mm.models.backbones.timm_backbone import TimmBackbone
 from hsakd_mm.models.backbones.timm_layers import stem_parameters
-
-from .tap_parameters import parameters_read, saved_numbers
 
 
 class TapMaps:
@@ -54,7 +52,7 @@ class TapMaps:
             if frozen_stages:
                 # The last norm, applied to each tap, is trained as long as one of them is.
                 first = replace(taps, indices=taps.indices[:frozen_stages], norm=False)
-                frozen = frozen.union(*parameters_read(timm, first, size))
+                frozen = frozen.union(*parameters_read(timm, first.run_taps, size))
         self.frozen_modules = [
             name
             for name, module in timm.named_modules()
@@ -62,10 +60,10 @@ class TapMaps:
             and any(True for _ in module.parameters())
             and all(f'{name}.{key}' in frozen for key, _ in module.named_parameters())
         ]
-        unread = every.difference(*parameters_read(timm, self.taps, size))
+        unread = every.difference(*parameters_read(timm, self.taps.run_taps, size))
         self.frozen_parameters = sorted(frozen | unread)
         if with_cp:
-            _checkpoint(timm, model_name, self.taps, size)
+            recompute_blocks(timm, model_name, self.taps.run_taps, size)
 
     def run(self, net: nn.Module, images: Tensor) -> tuple:
         """The maps of ``images: [B, 3, H, W]``."""
@@ -79,18 +77,3 @@ def _stem(timm: nn.Module, model_name: str) -> set:
         f'frozen_stages of TimmDetBackbone freezes the stem, and timm does not say which parameters are that of '
         f'{model_name!r}: set frozen_stages=-1.'
     )
-
-
-def _checkpoint(timm: nn.Module, model_name: str, taps: Intermediates, size: tuple) -> None:
-    before = saved_numbers(timm, taps, size)
-    try:
-        timm.set_grad_checkpointing(True)
-    except (AssertionError, AttributeError, NotImplementedError):  # timm's ways to say that there is none
-        after = before
-    else:
-        after = saved_numbers(timm, taps, size)
-    if after >= before:
-        raise UserError(
-            f"with_cp=True recomputes a network's blocks in the backward pass, and timm does not do this for "
-            f'the feature maps of {model_name!r}: set with_cp=False.'
-        )

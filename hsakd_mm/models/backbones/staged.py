@@ -7,7 +7,10 @@ network with this interface can be a student, a teacher, and the backbone of a d
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
+
+from .recomputed import run_recomputed
 
 
 def run_modules(net: nn.Module, names: Sequence[str], features: Tensor) -> Tensor:
@@ -27,6 +30,7 @@ class StagedBackbone(nn.Module, ABC):
         num_features (int): Width of the vector that enters the classifier.
         tail_channels (int): Channels of the output of :meth:`build_tail`.
         trial_size (tuple[int]): Height and width of images that it takes, for a trial; not the only ones.
+        with_cp (bool): Activation checkpointing in training, see :mod:`.recomputed`.
     """
 
     strides: tuple
@@ -35,6 +39,7 @@ class StagedBackbone(nn.Module, ABC):
     num_features: int
     tail_channels: int
     trial_size: tuple = (64, 64)
+    with_cp: bool = False
 
     @abstractmethod
     def stage_names(self, images: Tensor) -> Sequence:
@@ -49,7 +54,7 @@ class StagedBackbone(nn.Module, ABC):
         """
         taps, features = [], images
         for names in self.stage_names(images):
-            features = run_modules(self, names, features)
+            features = self._run(names, features)
             taps.append(features)
         return features, taps
 
@@ -61,12 +66,18 @@ class StagedBackbone(nn.Module, ABC):
         """The second to last tap, ``[B, C, h, w]``, for methods that replace the last stage."""
         features = images
         for names in self.stage_names(images)[:-1]:
-            features = run_modules(self, names, features)
+            features = self._run(names, features)
         return features
 
     def forward_last(self, tap: Tensor, images: Tensor) -> Tensor:
         """The last tap, computed from the output of :meth:`forward_early` for ``images``, modified or not."""
-        return run_modules(self, self.stage_names(images)[-1], tap)
+        return self._run(self.stage_names(images)[-1], tap)
+
+    def _run(self, names: Sequence[str], features: Tensor) -> Tensor:
+        """Pass ``features`` through a stage."""
+        if not (self.with_cp and self.training and torch.is_grad_enabled()):
+            return run_modules(self, names, features)
+        return run_recomputed(nn.Sequential(*map(self.get_submodule, names)), features)
 
     @abstractmethod
     def pooled(self, features) -> Tensor:

@@ -9,6 +9,7 @@ from hsakd_mm.registry import MODELS
 from .chain import STRIDES, NotAChainError, Partition, probe, remove_strides
 from .intermediates import Intermediates, NoMapsError, find_taps, has_one_stride
 from .staged import StagedBackbone, run_modules
+from .tap_parameters import recompute_blocks
 from .timm_model import adapt_state_dict, create_network
 
 PROBE = 64  # pixels: the last tap is 2x2
@@ -36,6 +37,9 @@ class TimmBackbone(StagedBackbone):
         zero_init_last (bool): Initialise the last norm of residual blocks with zero, in families that
             have this option. ``False`` as in HSAKD's code (``zero_init_residual=False``); timm's
             default is ``True``.
+        with_cp (bool): Activation checkpointing: blocks are computed again in the backward pass, which saves memory
+            and costs a third of the time. Of a network that is no chain by timm, whose BatchNorms then count a
+            batch twice.
         **kwargs: Passed to ``timm.create_model``: ``img_size`` or ``dynamic_img_size=True`` for transformers that
             get images of another size than timm's, ``drop_path_rate`` ...
 
@@ -49,7 +53,13 @@ class TimmBackbone(StagedBackbone):
     """
 
     def __init__(
-        self, model_name: str, num_classes: int, pretrained: bool = False, zero_init_last: bool = False, **kwargs
+        self,
+        model_name: str,
+        num_classes: int,
+        pretrained: bool = False,
+        zero_init_last: bool = False,
+        with_cp: bool = False,
+        **kwargs,
     ) -> None:
         super().__init__()
         self._arguments = dict(kwargs, model_name=model_name, num_classes=num_classes, zero_init_last=zero_init_last)
@@ -64,6 +74,9 @@ class TimmBackbone(StagedBackbone):
         self._intermediates: Intermediates | None = None
         self.not_a_chain = ''
         self._split()
+        self.with_cp = with_cp
+        if with_cp and self._intermediates is not None:
+            recompute_blocks(net, model_name, self._intermediates.run_taps, self.trial_size)
 
     @property
     def timm(self) -> nn.Module:

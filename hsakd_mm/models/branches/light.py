@@ -2,10 +2,12 @@
 
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import nn
 
 from hsakd_mm.models.backbones import StagedBackbone
 from hsakd_mm.registry import MODELS
+
+from .branch import Branch, Branches
 
 
 def separable_block(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
@@ -25,7 +27,7 @@ def separable_block(in_channels: int, out_channels: int, stride: int) -> nn.Sequ
     return nn.Sequential(*layers)
 
 
-class LightBranch(nn.Module):
+class LightBranch(Branch):
     """One separable block for each remaining stage, pooling and a classifier.
 
     Args:
@@ -48,23 +50,21 @@ class LightBranch(nn.Module):
         )
         self.fc = nn.Linear(backbone.channels[-1], num_outputs)
 
-    def forward(self, tap: Tensor) -> Tensor:
-        """Logits ``[B, num_outputs]`` of ``tap: [B, C_l, H_l, W_l]``."""
-        return self.fc(self.stages(tap).mean((2, 3)))
-
 
 @MODELS.register_module()
-class LightBranches(nn.ModuleList):
+class LightBranches(Branches):
     """One :class:`LightBranch` after each stage, as an alternative to ``TailBranches``.
 
     The design is our decision, not HSAKD's, whose branches are copies of the network's tail.
     Separable blocks between a stage and its classifier are taken from Zhang et al., "Be Your Own
     Teacher" (ICCV 2019).
+
+    Args:
+        backbone (StagedBackbone): Whose feature maps they read.
+        num_outputs (int): Outputs of each, N·M for joint labels.
+        with_cp (bool): Activation checkpointing, see :class:`.Branches`.
     """
 
-    def __init__(self, backbone: StagedBackbone, num_outputs: int) -> None:
-        super().__init__(LightBranch(backbone, stage, num_outputs) for stage in range(len(backbone.channels)))
-
-    def forward(self, taps: list) -> list:
-        """Branch logits, ``L x [B, num_outputs]``, of the taps, ``L x [B, C_l, H_l, W_l]``."""
-        return [branch(tap) for branch, tap in zip(self, taps, strict=True)]
+    def __init__(self, backbone: StagedBackbone, num_outputs: int, with_cp: bool = False) -> None:
+        made = (LightBranch(backbone, stage, num_outputs) for stage in range(len(backbone.channels)))
+        super().__init__(made, with_cp)

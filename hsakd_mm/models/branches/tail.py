@@ -1,12 +1,14 @@
 """Auxiliary branches that copy the tail of the backbone (HSAKD, section 3; ``papers.md`` 1.4)."""
 
-from torch import Tensor, nn
+from torch import nn
 
 from hsakd_mm.models.backbones import StagedBackbone
 from hsakd_mm.registry import MODELS
 
+from .branch import Branch, Branches
 
-class TailBranch(nn.Module):
+
+class TailBranch(Branch):
     """A new copy of the backbone's layers after a stage, global average pooling and a classifier.
 
     Args:
@@ -21,21 +23,19 @@ class TailBranch(nn.Module):
         self.fc = nn.Linear(backbone.tail_channels, num_outputs)
         backbone.init_branch(self)
 
-    def forward(self, tap: Tensor) -> Tensor:
-        """Logits ``[B, num_outputs]`` of ``tap: [B, C_l, H_l, W_l]``."""
-        return self.fc(self.stages(tap).mean((2, 3)))
-
 
 @MODELS.register_module()
-class TailBranches(nn.ModuleList):
+class TailBranches(Branches):
     """One :class:`TailBranch` after each stage; after the last stage, another last stage at stride 1.
 
     No weights are shared, and inference does not use them. Reference: ``Auxiliary_Classifier`` of winycg/HSAKD.
+
+    Args:
+        backbone (StagedBackbone): A chain of modules.
+        num_outputs (int): Outputs of each, N·M for joint labels.
+        with_cp (bool): Activation checkpointing, see :class:`.Branches`.
     """
 
-    def __init__(self, backbone: StagedBackbone, num_outputs: int) -> None:
-        super().__init__(TailBranch(backbone, stage, num_outputs) for stage in range(len(backbone.channels)))
-
-    def forward(self, taps: list) -> list:
-        """Branch logits, ``L x [B, num_outputs]``, of the taps, ``L x [B, C_l, H_l, W_l]``."""
-        return [branch(tap) for branch, tap in zip(self, taps, strict=True)]
+    def __init__(self, backbone: StagedBackbone, num_outputs: int, with_cp: bool = False) -> None:
+        made = (TailBranch(backbone, stage, num_outputs) for stage in range(len(backbone.channels)))
+        super().__init__(made, with_cp)

@@ -8,13 +8,12 @@ of a ViT, mixes pairs of images and trains with LARS. Ours is the teacher's last
 images, and the optimizer of the config.
 """
 
-import copy
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.models.backbones.tap_parameters import parameters_read
 from hsakd_mm.models.losses import to_float32
 from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
@@ -44,8 +43,11 @@ class FeatureDistillation(StudentMixin, Classifier):
         super().__init__(*args, **kwargs)
         with isolated_rng('projection'):
             self.projection = nn.Conv2d(self.backbone.channels[-1], teacher_features, 1)
-        for name in _after_last_map(self.backbone):
-            self.backbone.get_parameter(name).requires_grad_(False)  # DDP would wait for its gradient
+        (read,) = parameters_read(
+            self.backbone, lambda net, image: net.forward_taps(image)[-1:], self.backbone.trial_size
+        )
+        for name, parameter in self.backbone.named_parameters():
+            parameter.requires_grad_(name in read)  # DDP would wait for the gradients of the others
         self.match_memory_format()
 
     def check_teacher(self, teacher: nn.Module) -> None:
@@ -78,13 +80,3 @@ class FeatureDistillation(StudentMixin, Classifier):
     def predicted_by_teacher(self, inputs: Tensor) -> dict[str, Tensor]:
         """``teacher_cosine [B]``: the mean cosine of an image."""
         return dict(teacher_cosine=self.cosines(inputs).mean((1, 2)))
-
-
-def _after_last_map(backbone: nn.Module) -> list[str]:
-    """Names of the parameters that the last map does not depend on; shapes alone are computed."""
-    twin = copy.deepcopy(backbone).to('meta')
-    names, parameters = zip(*twin.named_parameters())
-    with torch.enable_grad():
-        last = twin.forward_taps(torch.empty(2, 3, *backbone.trial_size, device='meta'))[-1]
-        used = torch.autograd.grad(last.sum(), parameters, allow_unused=True)
-    return [name for name, gradient in zip(names, used) if gradient is None]

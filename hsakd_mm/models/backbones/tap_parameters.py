@@ -1,4 +1,4 @@
-"""Which parameters a network's feature maps are computed from, found by one backward pass."""
+"""What a network's feature maps are computed from and what they save, found by one pass on a copy."""
 
 import copy
 from collections.abc import Callable
@@ -6,22 +6,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hsakd_mm.models.backbones.intermediates import Intermediates
+from hsakd_mm.errors import UserError
 
 
-def parameters_read(net: nn.Module, taps: Intermediates, size: tuple) -> list:
+def parameters_read(net: nn.Module, run: Callable, size: tuple) -> list:
     """For each tap the names of the parameters that it is computed from.
 
     Args:
-        net (nn.Module): A network of timm, in eval mode.
-        taps (Intermediates): Its feature maps.
+        net (nn.Module): In eval mode.
+        run (Callable): ``run(net, image)`` gives its feature maps.
         size (tuple[int]): Height and width of an image that it takes.
     """
 
     def read(net: nn.Module, image: Tensor) -> list:
         names, values = zip(*net.named_parameters())
         found = []
-        for features in taps.run_taps(net, image):
+        for features in run(net, image):
             gradients = torch.autograd.grad(features.sum(), values, retain_graph=True, allow_unused=True)
             found.append({name for name, gradient in zip(names, gradients) if gradient is not None})
         return found
@@ -29,7 +29,32 @@ def parameters_read(net: nn.Module, taps: Intermediates, size: tuple) -> list:
     return _on_a_copy(net, read, size)
 
 
-def saved_numbers(net: nn.Module, taps: Intermediates, size: tuple) -> int:
+def recompute_blocks(net: nn.Module, model_name: str, run: Callable, size: tuple) -> None:
+    """Have timm recompute the blocks of its network in the backward pass.
+
+    Args:
+        net (nn.Module): A network of timm.
+        model_name (str): Its name, for the message.
+        run, size: As in :func:`parameters_read`.
+
+    Raises:
+        UserError: timm does not do this for the network's feature maps.
+    """
+    before = saved_numbers(net, run, size)
+    try:
+        net.set_grad_checkpointing(True)
+    except (AssertionError, AttributeError, NotImplementedError):  # timm's ways to say that there is none
+        after = before
+    else:
+        after = saved_numbers(net, run, size)
+    if after >= before:
+        raise UserError(
+            f"with_cp=True recomputes a network's blocks in the backward pass, and timm does not do this for "
+            f'the feature maps of {model_name!r}: set with_cp=False.'
+        )
+
+
+def saved_numbers(net: nn.Module, run: Callable, size: tuple) -> int:
     """How many numbers a forward pass saves for the backward pass."""
 
     def count(net: nn.Module, image: Tensor) -> int:
@@ -40,7 +65,7 @@ def saved_numbers(net: nn.Module, taps: Intermediates, size: tuple) -> int:
             return value
 
         with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
-            taps.run_taps(net, image)
+            run(net, image)
         return sum(saved)
 
     return _on_a_copy(net, count, size)
