@@ -228,13 +228,20 @@ def page(rows: list, origin: dict) -> str:
         + " pixels. Taps: `stages` of a chain of modules, which can also have `TailBranches`, or timm's "
         '`intermediates`.',
         '',
-        f'`{origin["command"]}`, commit {origin["commit"][:7]}, torch {origin["torch"]}.',
+        f'`{_short(origin["command"])}`, commit {origin["commit"][:7]}, torch {origin["torch"]}; '
+        f'[as a table to sort](coverage.csv), [where it comes from](coverage.json).',
         '',
         '| ' + ' | '.join(TITLES) + ' |',
         '|' + '---|' * len(TITLES),
     ]
     lines += ['| ' + ' | '.join(row[field].replace('|', '\\|') for field in FIELDS) + ' |' for row in rows]
     return '\n'.join(lines) + '\n'
+
+
+def _short(command: str) -> str:
+    """With the first two names of a long list."""
+    words = command.split(' ')
+    return command if len(words) < 12 else ' '.join(words[:5]) + ' ...'
 
 
 def done_before(out: str) -> list:
