@@ -25,13 +25,15 @@ FORMAT_VERSION = 1
 HEADS = tuple(
     f'{name}.'
     for name in (
-        *('fc', 'classifier', 'classif', 'head', 'heads', 'head_dist', 'aux_head', 'linear', 'last_linear'),
-        'pre_logits',
+        *('fc', 'classifier', 'classif', 'head', 'heads', 'heads_dist', 'head_dist', 'aux_head', 'linear'),
+        *('last_linear', 'pre_logits'),
     )
 )
 # Layers under `head.` that timm keeps with num_classes=0: they make the features (ConvNeXt's norm, HGNet's last
-# convolution, all of SelecSLS's head).
-FEATURES = re.compile(r'head\.(norm|in_conv|last_conv|pre_logits|pre_classifier|fc1|classifier\.[01]|\d+\.\d)')
+# convolution, the attention of CLIP's ResNets, all of SelecSLS's head).
+FEATURES = re.compile(
+    r'head\.(norm|in_conv|last_conv|pre_logits|pre_classifier|fc1|classifier\.[01]|[qkv]\.|pos_embed|\d+\.\d)'
+)
 FORMATS = ('.pth', '.safetensors')
 
 

@@ -57,12 +57,8 @@ class BoxCrops(ImageFileSet):
             )
         labels = {key: self._classes.index(name) for key, name in names.items() if name in self._classes}
         samples = [
-            dict(
-                img_path=os.path.join(self.folder, str(picture['file_name'])),
-                box=corners,
-                gt_label=labels[box['category_id']],
-            )
-            for box, picture, corners in cut_boxes(content, self.ann_file, self.min_size, self.context)
+            dict(sample, gt_label=labels[box['category_id']])
+            for box, sample in cut_boxes(content, self.folder, self.ann_file, self.min_size, self.context)
             if box['category_id'] in labels
         ]
         if not samples:
@@ -70,5 +66,4 @@ class BoxCrops(ImageFileSet):
                 f'boxes of at least {self.min_size} pixels were expected in {self.ann_file}, and there are none: set '
                 f'data_root, split and ann_file to where the data is.'
             )
-        each = [int(sample['gt_label']) for sample in samples]  # type: ignore[call-overload]
-        return stratified_subset(samples, each, self.fraction, self.split_seed)
+        return stratified_subset(samples, [sample['gt_label'] for sample in samples], self.fraction, self.split_seed)

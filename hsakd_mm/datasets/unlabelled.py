@@ -87,15 +87,12 @@ class UnlabelledImages(ImageFileSet):
         return [dict(img_path=path) for path in images]
 
     def _of_pictures(self) -> list[dict]:
-        return [dict(img_path=self._path(picture)) for picture in read_pictures(self._expanded())]
+        names = dict.fromkeys(str(picture['file_name']) for picture in read_pictures(self._expanded()))  # each once
+        return [dict(img_path=os.path.join(self.folder, name)) for name in names]
 
     def _of_boxes(self) -> list[dict]:
         content = read_coco(self._expanded(), masks=False).content
-        crops = cut_boxes(content, self.ann_file, self.min_size, self.context)
-        return [dict(img_path=self._path(picture), box=corners) for _, picture, corners in crops]
-
-    def _path(self, picture: dict) -> str:
-        return os.path.join(self.folder, str(picture['file_name']))
+        return [sample for _, sample in cut_boxes(content, self.folder, self.ann_file, self.min_size, self.context)]
 
     def _expanded(self) -> str:
         return os.path.expanduser(self.ann_file)

@@ -1,10 +1,12 @@
 """A network that a command line names: timm's, with timm's weights or with a file."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import timm
 import torch
+from torch import nn
 
 from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.checkpoints.normalisation import trained_normalisation
@@ -59,13 +61,12 @@ def describe(word: str, size: int, weights: bool) -> Network:
     norm, classes = {}, 1000
     if published is not None:
         norm = {key: [round(255 * value, 3) for value in getattr(published, key)] for key in ('mean', 'std')}
-        classes = published.num_classes
+        # Of CLIP's and DINO's the last layer, if there is one, projects: its outputs are no classes.
+        classes = published.num_classes if timm.data.infer_imagenet_subset(published) else 0
     if file:
         content = load_checkpoint(file)
         norm = trained_normalisation(content, file) or norm
-        head = [f'{key}.weight' for key, layer in net.named_modules() if layer in net.classifiers()]
-        found = [value for key, value in content['state_dict'].items() for end in head if key.endswith(end)]
-        classes = len(found[0]) if found else 0
+        classes = _classes_in(content['state_dict'], net)
     elif weights and not timm.models.is_model_pretrained(name):
         raise UserError(
             f'a teacher needs trained weights, and timm has none under {name!r}: name a tag of it, as '
@@ -73,10 +74,21 @@ def describe(word: str, size: int, weights: bool) -> Network:
         )
     source = None if not weights else os.path.abspath(file) if file else f'timm://{name}'
     norm = {key: list(norm[key]) for key in ('mean', 'std') if key in norm}
-    convolutional = any(isinstance(module, torch.nn.BatchNorm2d) for module in net.modules())
+    convolutional = any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
     return Network(
         dict(config, num_classes=classes or 1000), source, norm, bool(classes), convolutional, net.channels, net.strides
     )
+
+
+def _classes_in(weights: Mapping, net: nn.Module) -> int:
+    """The rows of a file's classifier, wherever in the file it is; 0 without one."""
+    last = [list(_linear(head))[-1] for head in net.classifiers()]
+    names = [f'{name}.weight' for name, module in net.named_modules() if module in last]
+    return next((len(value) for key, value in weights.items() if key.endswith(tuple(names))), 0)
+
+
+def _linear(head: nn.Module) -> list:
+    return [layer for layer in head.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
 
 
 def _that_takes(config: dict, size: int) -> tuple:
@@ -87,7 +99,7 @@ def _that_takes(config: dict, size: int) -> tuple:
         try:
             with torch.no_grad():
                 net.forward_taps(torch.zeros(1, 3, size, size))
-        except (RuntimeError, AssertionError, ValueError):
+        except (RuntimeError, UserError, ValueError):
             continue
         return net, dict(config, **more)
     raise UserError(

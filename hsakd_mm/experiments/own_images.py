@@ -5,7 +5,6 @@ The files are configs like any others, to be read and changed: they inherit ``co
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mmengine.config import Config
 
@@ -16,6 +15,7 @@ from hsakd_mm.files import write_atomically
 from hsakd_mm.transfer.mended import inner_datasets
 
 from .named_network import Network
+from .own_detector import Part, check_sizes, detector_settings
 from .provenance import ROOT
 
 TEMPLATES = os.path.join(ROOT, 'configs', 'bench', 'own_images')
@@ -24,7 +24,6 @@ SMALL, LARGE = (
     os.path.join(TRANSFER, f'{name}.py') for name in ('faster-rcnn_r18_fpn_vehicles', 'faster-rcnn_r18_fpn_1x_coco')
 )
 FEW = 10_000  # training pictures up to which the recipe of a small data set is used
-MMDET_RESNETS = {'resnet18': 18, 'resnet34': 34, 'resnet50': 50, 'resnet101': 101}
 # Where a COCO folder has the annotations and the pictures of its parts: COCO's own, ours, Roboflow's.
 LAYOUTS = (
     ('annotations/instances_{}2017.json', '{}2017', ('train', 'val')),
@@ -33,14 +32,6 @@ LAYOUTS = (
     ('{}.json', '{}', ('train', 'val')),
     ('{}/_annotations.coco.json', '{}', ('train', 'valid')),
 )
-
-
-@dataclass
-class Part:
-    """The annotations and the folder of the pictures of one part of a COCO folder, relative to it."""
-
-    ann_file: str
-    split: str
 
 
 def find_parts(root: str, detector: Config | None) -> tuple[Part, Part]:
@@ -92,6 +83,7 @@ def write_bench(
         out (str): Folder of the files and of the runs.
         command (str): As the user typed it, for the files' first line.
     """
+    check_sizes(student)
     given = load_config(detector, needs=('model', 'train_dataloader', 'val_dataloader')) if detector else None
     parts = find_parts(root, given)
     content = read_coco(os.path.join(root, parts[0].ann_file), masks=False).content
@@ -103,7 +95,9 @@ def write_bench(
         plain=dict(model=dict(backbone=dict(num_classes=len(classes)))),
         features=_features(teacher),
         hsakd=_hsakd(teacher, len(classes)),
-        detector=_detector(student, os.path.abspath(root), parts, None if detector else classes),
+        detector=detector_settings(
+            student, os.path.abspath(root), parts, None if detector else classes, given or load_config(config), config
+        ),
     )
     labelled = {name for name in ('plain', 'teacher') if name == 'plain' or not teacher.has_classifier}
     head = f'# Written by `{command}`; yours to change.\n'
@@ -118,6 +112,12 @@ def write_bench(
         seeds=list(seeds),
         detector=dict(config='detector.py'),
     )
+    if not teacher.has_classifier:
+        own['notes'] = [
+            'The teacher has no classifier of its own: it got one of the categories of the boxes, whose labels it and '
+            'its branches learned. HSAKD and feature distillation see the pictures without labels; plain training '
+            'sees each box as an image of its category. Epochs are equal, cost is not.'
+        ]
     again = f'# Again, or changed: python tools/benchmark.py {os.path.join(out, "bench.py")}\n'
     return _write(out, 'bench.py', f'{head}{again}_base_ = {os.path.join(TEMPLATES, "bench.py")!r}\n', own)
 
@@ -170,35 +170,6 @@ def _features(teacher: Network) -> dict:
         network['backbone'] = dict(teacher.config, num_classes=0)
     hook = dict(checkpoint=teacher.weights, teacher=network)
     return dict(model=dict(teacher_features=teacher.channels[-1]), default_hooks=dict(distillation=hook))
-
-
-def _detector(student: Network, root: str, parts: Sequence[Part], classes: Sequence[str] | None) -> dict:
-    """The detector's own data and backbone; with ``classes``, those too."""
-    depth = MMDET_RESNETS.get(student.config['model_name'])
-    if depth and set(student.config) == {'type', 'model_name', 'num_classes'}:
-        model: dict = dict(backbone=dict(depth=depth))
-    else:
-        network = {
-            key: value for key, value in student.config.items() if key not in ('type', 'num_classes', 'img_size')
-        }
-        init = dict(type='hsakd_mm.StrictPretrained', checkpoint=None)
-        model = dict(backbone=dict(_delete_=True, type='hsakd_mm.TimmDetBackbone', init_cfg=init, **network))
-        if len(set(student.strides)) == 1:
-            neck = dict(type='hsakd_mm.SimpleFeaturePyramid', in_channels='auto', out_channels=256, num_outs=5)
-            neck['in_stride'] = student.strides[-1]
-            model.update(neck=dict(neck, _delete_=True))
-    model.setdefault('neck', dict(in_channels='auto'))
-    own: dict = dict(model=model)
-    for loader, part in zip(('train', 'val', 'test'), (*parts, parts[1])):
-        dataset: dict = dict(data_root=root + os.sep, ann_file=part.ann_file, data_prefix=dict(img=f'{part.split}/'))
-        if classes:
-            dataset['metainfo'] = dict(classes=tuple(classes))
-        own[f'{loader}_dataloader'] = dict(dataset=dataset)
-        if loader != 'train':
-            own[f'{loader}_evaluator'] = dict(ann_file=os.path.join(root, part.ann_file))
-    if classes:
-        model['roi_head'] = dict(bbox_head=dict(num_classes=len(classes)))
-    return own
 
 
 def _merged(one: dict, other: dict) -> dict:

@@ -15,6 +15,8 @@ from mmengine.registry import MODELS
 from hsakd_mm.errors import UserError
 from hsakd_mm.randomness import isolated_rng
 
+from .strides import check_levels, match_in_stride
+
 AUTO = 'auto'
 PIXELS = 128  # side of the image: 4 x 4 pixels are left at stride 32
 
@@ -27,7 +29,8 @@ def match_channels(model: dict, build: Callable) -> None:
         build (Callable): Builds a module from its config.
 
     Raises:
-        UserError: The neck does not take these maps; the sentence names the right numbers.
+        UserError: The neck does not take these maps; the sentence names the right numbers. Or a timm network's levels
+            have other strides than the detector's head expects.
     """
     key, neck = _first_neck(model)
     given = neck.get('in_channels')
@@ -35,7 +38,8 @@ def match_channels(model: dict, build: Callable) -> None:
         return
     with isolated_rng(), torch.no_grad():
         try:
-            maps = _run(build(model['backbone']), torch.zeros(1, 3, PIXELS, PIXELS))
+            net = build(model['backbone'])
+            maps = _run(net, torch.zeros(1, 3, PIXELS, PIXELS))
             channels = [features.shape[1] for features in maps]
         except UserError:
             raise
@@ -47,12 +51,15 @@ def match_channels(model: dict, build: Callable) -> None:
                 f'{model["backbone"].get("type")} gave none for an image of {PIXELS} x {PIXELS} pixels '
                 f'({type(error).__name__}: {error}): set the numbers.'
             ) from error
+        is_timm = str(model['backbone'].get('type', '')).endswith('TimmDetBackbone')
+        if is_timm:
+            match_in_stride(key, neck, net.strides)
         if given == AUTO:
             neck['in_channels'] = channels
-        elif given == channels:
+        elif given == channels and not is_timm:
             return
         try:
-            _run(build(neck), maps)
+            levels = _run(build(neck), maps)
         except Exception as error:
             if 'unexpected keyword argument' in str(error):
                 raise UserError(
@@ -67,6 +74,8 @@ def match_channels(model: dict, build: Callable) -> None:
                 f'the neck takes feature maps of {given} channels, and those of the backbone '
                 f"({name_backbone(model['backbone'])}) have {channels}: set {key}.in_channels={channels}, or 'auto'."
             ) from error
+        if is_timm and key == 'model.neck':
+            check_levels(model, levels, PIXELS)
 
 
 def provide_auto_channels() -> None:

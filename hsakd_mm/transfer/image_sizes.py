@@ -14,7 +14,7 @@ MULTIPLES = (1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 64, 112, 128, 192, 224, 256)
 SMALLEST = 96  # pixels of the images that are tried: Inception's convolutions without padding leave nothing of 64
 SEVERAL = 64  # a larger multiple is not looked for where a smaller one gives nearly the right sizes
 NEAR = 6  # pixels of a map that convolutions without padding may cost it
-FAILURES = (RuntimeError, AssertionError, ValueError, IndexError, TypeError)
+FAILURES = (RuntimeError, AssertionError, ValueError, IndexError, TypeError, UserError)
 
 
 @dataclass(frozen=True)

@@ -140,13 +140,14 @@ def test_a_crop_is_decoded_no_larger_than_needed_and_is_the_same(coco) -> None:
     np.testing.assert_array_equal(dataset[0]['inputs'].permute(1, 2, 0), np.asarray(inside))
 
 
-def test_boxes_of_another_size_are_named_when_they_are_read(coco, tmp_path) -> None:
+@pytest.mark.parametrize('box', [[30, 5, 30, 40], [4, 4, 20, 20]])  # the second would fit
+def test_boxes_of_another_size_are_named_when_they_are_read(coco, tmp_path, box) -> None:
     content = json.loads((tmp_path / 'boxes.json').read_text())
     content['images'][1].update(width=64, height=48)  # as the file lies, not as it is shown
-    content['annotations'] = [dict(id=1, image_id=2, category_id=1, bbox=[30, 5, 30, 40])]
+    content['annotations'] = [dict(id=1, image_id=2, category_id=1, bbox=box)]
     (tmp_path / 'boxes.json').write_text(json.dumps(content))
     dataset = UnlabelledImages(**coco, crops=True, min_size=8)
-    with pytest.raises(UnreadableImage, match=r'reaches outside of .*b.png, which is loaded with 48 x 64'):
+    with pytest.raises(UnreadableImage, match=r'in a picture of 64 x 48 pixels, and .*b.png is loaded with 48 x 64'):
         dataset[0]
 
 

@@ -6,6 +6,8 @@ import pytest
 import timm
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS as MMENGINE
+from mmengine.registry import init_default_scope
 
 from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.engine.preflight import load_config
@@ -77,17 +79,8 @@ def test_a_vit_teaches_a_swin_without_labels_and_faster_rcnn_starts_from_it(
     assert 'tensors of TimmDetBackbone loaded from' in log
 
 
-def test_what_is_written_is_the_command_of_the_user(teacher, tmp_path, monkeypatch) -> None:
+def test_what_is_written_is_the_command_of_the_user(boxes, teacher) -> None:
     """Every file loads as a config; students start alike, and the detector has the data and the network."""
-    monkeypatch.chdir(tmp_path)
-    for part in ('train', 'val'):
-        content = dict(
-            images=[dict(id=1, file_name='a.jpg', width=64, height=48)],
-            categories=[dict(id=3, name='cat'), dict(id=1, name='dog')],
-            annotations=[dict(id=1, image_id=1, category_id=3, bbox=[0, 0, 40, 40])],
-        )
-        (tmp_path / 'data' / part).mkdir(parents=True)
-        (tmp_path / 'data' / f'{part}.json').write_text(json.dumps(content))
     for word, plain_backbone, neck in (
         ('resnet18', 'ResNet', 'FPN'),
         ('mobilenetv3_small_050', 'hsakd_mm.TimmDetBackbone', 'FPN'),
@@ -107,10 +100,84 @@ def test_what_is_written_is_the_command_of_the_user(teacher, tmp_path, monkeypat
         assert Bench(f'out/{word}/bench.py').seeds == [0, 1]
 
 
-def test_a_teacher_without_a_classifier_gets_one_of_the_boxes(tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def boxes(tmp_path, monkeypatch):
+    """A COCO folder of one picture that is never read."""
+    monkeypatch.chdir(tmp_path)
+    content = dict(
+        images=[dict(id=1, file_name='a.jpg', width=64, height=48)],
+        categories=[dict(id=3, name='cat'), dict(id=1, name='dog')],
+        annotations=[dict(id=1, image_id=1, category_id=3, bbox=[0, 0, 40, 40])],
+    )
+    for part in ('train', 'val'):
+        (tmp_path / 'data' / part).mkdir(parents=True)
+        (tmp_path / 'data' / f'{part}.json').write_text(json.dumps(content))
+
+
+def test_a_teacher_without_a_classifier_gets_one_of_the_boxes(boxes, tmp_path) -> None:
     torch.save(timm.create_model('test_vit', num_classes=0).state_dict(), tmp_path / 'vit.pth')
     network = describe(f'test_vit={tmp_path / "vit.pth"}', 64, True)
-    assert not network.has_classifier and network.channels == (64,) * 4
+    assert not network.has_classifier
+    write_bench(network, describe('resnet18', 64, False), 'data', None, 64, 30, [0], 'out', 'the command')
+    teacher = MODELS.build(Config.fromfile('out/teacher.py').model)
+    assert teacher.new_head and teacher.num_classes == 2
+    assert MODELS.build(Config.fromfile('out/hsakd.py').model).num_classes == 2
+    assert 'got one of the categories' in Config.fromfile('out/bench.py').notes[0]
+
+
+@pytest.mark.parametrize('name, rows', [('levit_128s', 7), ('caformer_s18', 7), ('resnet18', 7)])
+def test_the_classes_of_a_file_are_those_of_its_last_layer(tmp_path, name, rows) -> None:
+    torch.save(timm.create_model(name, num_classes=rows).state_dict(), tmp_path / 'net.pth')
+    assert describe(f'{name}={tmp_path / "net.pth"}', 224, True).config['num_classes'] == rows
+
+
+def test_what_projects_is_no_classifier() -> None:
+    assert not describe('vit_xsmall_patch16_clip_224.tinyclip_yfcc15m', 224, True).has_classifier
+    assert describe('resnet18.a1_in1k', 64, True).has_classifier
+
+
+RTMDET = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'
+DETECTORS = {RTMDET: (1, 2, 3), 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py': None}
+
+
+@pytest.mark.parametrize('base', DETECTORS)
+def test_a_detector_of_ones_own_gets_as_many_maps_as_it_takes(boxes, teacher, tmp_path, base) -> None:
+    parts = ', '.join(
+        f"{part}_dataloader=dict(dataset=dict(ann_file='{part}.json', data_prefix=dict(img='{part}/')))"
+        for part in ('train', 'val')
+    )
+    (tmp_path / 'mine.py').write_text(f"_base_ = '{base}'\n" + parts.replace('), val', ')\nval'))
+    networks = describe(teacher, 64, True), describe('regnetx_002', 64, False)
+    write_bench(*networks, 'data', 'mine.py', 64, 30, [0], 'out', 'the command')
+    model = load_config('out/detector.py', needs=('model',)).model
+    assert model.backbone.get('out_indices') == DETECTORS[base]
+    model.backbone.init_cfg = None
+    init_default_scope('mmdet')
+    net = MMENGINE.build(model)
+    levels = net.extract_feat(torch.zeros(1, 3, 128, 128))
+    assert [128 // level.shape[2] for level in levels] == ([8, 16, 32] if base == RTMDET else [4, 8, 16, 32, 64])
+
+
+@pytest.mark.parametrize(
+    'student, base, said',
+    [
+        ('efficientvit_m0', None, 'needs maps at the strides 4, 8, 16, 32.*has them at 16, 32, 64'),
+        ('mixer_s32_224', None, "images differ in size, and 'mixer_s32_224' takes 224 x 224 pixels alone"),
+        ('test_vit', RTMDET, 'has maps of one stride.*the neck of mine.py is CSPNeXtPAFPN of 3 maps'),
+    ],
+)
+def test_students_that_cannot_serve_the_detector_are_refused_before_they_are_trained(
+    boxes, teacher, tmp_path, student, base, said
+) -> None:
+    if base:
+        (tmp_path / 'mine.py').write_text(
+            f"_base_ = '{base}'\n"
+            "train_dataloader = dict(dataset=dict(ann_file='train.json', data_prefix=dict(img='train/')))\n"
+            "val_dataloader = dict(dataset=dict(ann_file='val.json', data_prefix=dict(img='val/')))\n"
+        )
+    networks = describe(teacher, 224, True), describe(student, 224, False)
+    with pytest.raises(UserError, match=said):
+        write_bench(*networks, 'data', 'mine.py' if base else None, 224, 30, [0], 'out', 'the command')
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,12 @@ def test_export_loads_into_plain_timm(name, tmp_path) -> None:
                 assert torch.equal(student.backbone(images), plain(images))
 
 
+def test_a_size_that_the_network_does_not_take_is_named() -> None:
+    net = TimmBackbone('vit_tiny_patch16_224', num_classes=3, img_size=64, embed_dim=24, depth=2)
+    with pytest.raises(UserError, match=r'images of 96 x 96 pixels, and does not .* set img_size=\(96, 96\)'):
+        net(torch.zeros(1, 3, 96, 96))
+
+
 def test_methods_that_need_one_classifier_say_so() -> None:
     assert [layer.out_features for layer, _ in branched(HSAKD, 'levit_128s').classifiers()[:2]] == [3, 3]
     with pytest.raises(UserError, match="'levit_128s' has several classifiers"):

@@ -95,7 +95,7 @@ class Trial:
             try:
                 if all(min(tap.shape[2:]) > 1 for tap in net.forward_taps(torch.zeros(1, 3, size, size))):
                     return size
-            except (RuntimeError, AssertionError, ValueError):
+            except (RuntimeError, UserError, ValueError):
                 continue
         return net.timm.pretrained_cfg['input_size'][-1]
 

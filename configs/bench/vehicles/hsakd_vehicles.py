@@ -1,4 +1,4 @@
-# The same on the detector's own photographs. They are not square: the whole one is seen in validation.
+# The same on the detector's own photographs.
 _base_ = 'hsakd_tiny.py'
 
 train_dataloader = dict(dataset=dict(data_root='data/vehicles', ann_file='train.json'))

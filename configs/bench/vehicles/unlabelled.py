@@ -1,6 +1,8 @@
 # The rows without labels beside "plain" and "HSAKD": students that learn from the teacher alone, on the
 # pictures of Tiny-ImageNet, and on the detector's own 439 photographs. For two CPU cores.
 #     python tools/benchmark.py configs/bench/vehicles/unlabelled.py
+# data/tiny-imagenet-200 has to hold the 47 classes of _tiny47.py and no others: without labels all pictures
+# are read.
 _base_ = 'cpu.py'
 title = 'Faster R-CNN on Vehicles, half-width ResNet-18 pretrained with labels and without, at 32 pixels'
 work_dir = 'work_dirs/vehicles_unlabelled'

@@ -1,6 +1,7 @@
 """What to cut out of pictures for the boxes of a COCO file."""
 
 import math
+import os
 from collections import Counter
 
 from mmengine.logging import print_log
@@ -19,19 +20,21 @@ def check_crops(min_size, context) -> None:
         raise UserError(f'context is a share of the size of a box, 0 for none, and it is {context!r}.')
 
 
-def cut_boxes(content: dict, source: str, min_size: float, context: float) -> list[tuple[dict, dict, tuple]]:
+def cut_boxes(content: dict, folder: str, source: str, min_size: float, context: float) -> list[tuple[dict, dict]]:
     """The boxes that can be cut out. Those of crowds, small ones and those that MMDetection would not learn from are
     left out; the log counts them.
 
     Args:
         content (dict): Of the COCO file, as :func:`~.coco_read.read_coco` mends it.
+        folder (str): Of the pictures.
         source (str): The file, for the log.
         min_size (float): Least width and height of a box, in pixels.
         context (float): What a crop shows around its box, on each side and within the picture, as a share of the
             box's width and height.
 
     Returns:
-        list[tuple]: Annotation, picture, and the crop's corners ``(left, top, right, bottom)`` in whole pixels.
+        list[tuple]: The annotation, and the sample: ``img_path``, ``box`` ``(left, top, right, bottom)`` in whole
+        pixels, and ``upright_size``, the picture's width and height.
     """
     pictures = {picture['id']: picture for picture in content['images']}
     crops, left_out = [], Counter[str]()
@@ -41,7 +44,9 @@ def cut_boxes(content: dict, source: str, min_size: float, context: float) -> li
         if picture is None or corners is None:
             left_out[reason] += 1
         else:
-            crops.append((box, picture, corners))
+            path = os.path.join(folder, str(picture['file_name']))
+            size = (int(picture['width']), int(picture['height']))
+            crops.append((box, dict(img_path=path, box=corners, upright_size=size)))
     said = ', '.join(f'{count} {reason}' for reason, count in left_out.items())
     print_log(f'{len(crops)} crops of boxes in {source}' + (f'; left out: {said}.' if said else '.'), 'current')
     return crops

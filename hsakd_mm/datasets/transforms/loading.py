@@ -8,7 +8,8 @@ from hsakd_mm.registry import TRANSFORMS
 class LoadImage:
     """Decodes ``results['img_path']`` into ``results['img']``, a PIL image in RGB.
 
-    Of a sample with ``box``, which is ``(left, top, right, bottom)`` in pixels of the upright image, it is that part.
+    Of a sample with ``box``, which is ``(left, top, right, bottom)`` in pixels of the upright image, it is that part;
+    ``upright_size`` is the width and height that the image then has to have.
 
     Args:
         non_rgb (str, optional): 'error' or 'convert'. By default the dataset's ``non_rgb``.
@@ -29,13 +30,15 @@ def box_of(results: dict, size: tuple[int, int]) -> tuple[int, int, int, int] | 
     """The part of an image of this width and height that is the sample; None: all of it.
 
     Raises:
-        UnreadableImage: It reaches outside, so that the annotation is of other pixels.
+        UnreadableImage: The image has another size than its annotation says (on its side, say), or the box reaches
+            outside: the annotation is of other pixels.
     """
     box = results.get('box')
-    if box is not None and (box[2] > size[0] or box[3] > size[1]):
+    stated = results.get('upright_size', size)
+    if box is not None and (tuple(stated) != tuple(size) or box[2] > size[0] or box[3] > size[1]):
         raise UnreadableImage(
-            f'a box within the picture was expected, and {list(box)} reaches outside of {results["img_path"]}, which '
-            f'is loaded with {size[0]} x {size[1]} pixels: correct its width, height and boxes in the COCO file, or '
-            f'remove it from there.'
+            f'the box {list(box)} was expected in a picture of {stated[0]} x {stated[1]} pixels, and '
+            f'{results["img_path"]} is loaded with {size[0]} x {size[1]} pixels: correct its width, height and boxes '
+            f'in the COCO file, or remove it from there.'
         )
     return box

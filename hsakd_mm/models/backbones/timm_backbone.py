@@ -120,7 +120,15 @@ class TimmBackbone(StagedBackbone):
     def forward_intermediates(self, images: Tensor) -> tuple:
         if self._intermediates is None:
             return super().forward_intermediates(images)
-        return self._intermediates.run(self.timm, images)
+        try:
+            return self._intermediates.run(self.timm, images)
+        except AssertionError as error:  # timm's way to refuse a size
+            size = tuple(images.shape[2:])
+            raise UserError(
+                f'{self._arguments["model_name"]!r} was expected to take images of {size[0]} x {size[1]} pixels, and '
+                f'does not ({error}): set img_size={size} or dynamic_img_size=True of the backbone, or change the '
+                f'size in the data pipeline.'
+            ) from error
 
     def pooled(self, features) -> Tensor:
         if self._partition is not None:

@@ -71,8 +71,13 @@ class BaseDistiller(BaseModel):
 
     def classifiers(self) -> list[tuple[nn.Module, int]]:
         """The layers that predict, each with its number M of outputs for a class: class c has c·M to c·M + M - 1."""
-        heads = [head for backbone in self.backbones for head in backbone.classifiers()]
-        return [(layer, 1) for head in heads for layer in head.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+        return [
+            (layer, 1)
+            for backbone in self.backbones
+            for head in backbone.classifiers()
+            for layer in head.modules()  # a head of several layers ends with the one of the classes
+            if isinstance(layer, nn.Linear | nn.Conv2d) and len(layer.weight) == backbone.num_classes
+        ]
 
     @torch.no_grad()
     def reorder_classes(self, order: Sequence[int]) -> None:

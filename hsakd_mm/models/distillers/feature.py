@@ -43,9 +43,15 @@ class FeatureDistillation(StudentMixin, Classifier):
         super().__init__(*args, **kwargs)
         with isolated_rng('projection'):
             self.projection = nn.Conv2d(self.backbone.channels[-1], teacher_features, 1)
-        (read,) = parameters_read(
-            self.backbone, lambda net, image: net.forward_taps(image)[-1:], self.backbone.trial_size
+        *others, read = parameters_read(
+            self.backbone, lambda net, image: net.forward_taps(image), self.backbone.trial_size
         )
+        if alone := set().union(*others) - read:
+            raise UserError(
+                f"FeatureDistillation trains what a network's last map is computed from, and {len(alone)} parameters "
+                f'of this backbone belong to its other maps alone ({min(alone)}, ...) and would stay random: choose '
+                f'another network, or HSAKD, whose branches read all maps.'
+            )
         for name, parameter in self.backbone.named_parameters():
             parameter.requires_grad_(name in read)  # DDP would wait for the gradients of the others
         self.match_memory_format()

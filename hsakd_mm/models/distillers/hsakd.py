@@ -60,6 +60,11 @@ class HSAKDTeacher(BranchedClassifier):
                 'checkpoint is None: set model.checkpoint to a file or to a '
                 'torchvision:// name, or model.frozen_backbone=False.'
             )
+        if not self.num_classes:
+            raise UserError(
+                'the branches of a teacher learn classes, and num_classes is 0: a frozen backbone without a classifier '
+                'gets one of your classes with model.new_head=True and model.backbone.num_classes=N.'
+            )
         if new_head and not frozen_backbone:
             raise UserError(
                 'new_head=True is for a frozen backbone, and frozen_backbone is False: to train backbone and branches '
