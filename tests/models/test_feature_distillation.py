@@ -88,3 +88,8 @@ def test_refuses_another_width_and_several_networks() -> None:
     student = FeatureDistillation(BACKBONE, teacher_features=16)
     with pytest.raises(UserError, match='HSSAKDOnline has none or several'):
         student.attach_teacher(HSSAKDOnline([dict(backbone=TEACHER), dict(backbone=TEACHER)]))
+
+
+def test_a_network_whose_other_maps_have_layers_of_their_own_is_refused() -> None:
+    with pytest.raises(UserError, match='belong to its other maps alone .*HSAKD, whose branches read all maps'):
+        FeatureDistillation(dict(type='TimmBackbone', model_name='hrnet_w18_small', num_classes=3), teacher_features=8)

@@ -43,7 +43,8 @@ from hsakd_mm.transfer.initializer import StrictPretrained
 from hsakd_mm.transfer.timm_detection import TimmDetBackbone
 
 ROLES = ('student', 'teacher', 'export', 'detector')
-FIELDS = ('file', 'architecture', 'parameters', 'taps', 'strides', 'size', *ROLES, 'why')
+SHOWN = ('file', 'architecture', 'parameters', 'taps', 'strides', 'size', *ROLES, 'why')
+FIELDS = (*SHOWN, 'commit')
 TITLES = ('File', 'Architecture', 'Params (M)', 'Taps', 'Strides', 'Image', *map(str.capitalize, ROLES), 'Why not')
 WORKS = 'yes'
 CLASSES = 3
@@ -52,6 +53,7 @@ DETECTION_SIZES = ((96, 160), (224, 192))  # height and width
 HEAVY = 100e6  # parameters from which an image is seen in two views in place of four
 IMAGES = dict(type='ImagePreprocessor', mean=[127.5] * 3, std=[64.0] * 3)
 LIGHT = dict(type='LightBranches')
+RESNET = dict(type='TimmBackbone', model_name='resnet10t', num_classes=CLASSES, channels=(8, 8, 16, 16))
 
 
 def parse_args() -> argparse.Namespace:
@@ -80,7 +82,7 @@ class Trial:
     """One network in all roles. Each role's method raises an exception whose text says why it does not work."""
 
     def __init__(self, name: str, folder: str) -> None:
-        self.name, self.folder = name, folder
+        self.name, self.folder, self.exported = name, folder, ''
         self.config = dict(type='TimmBackbone', model_name=name, num_classes=CLASSES)
         net = TimmBackbone(name, num_classes=CLASSES).eval()
         self.strides, self.is_chain = net.strides, net.intermediates is None
@@ -118,14 +120,14 @@ class Trial:
 
     def student(self) -> None:
         student = self._build(HSAKD, self.config)
-        student.attach_teacher(self._build(HSAKDTeacher, _resnet()).eval().requires_grad_(False))
+        student.attach_teacher(self._build(HSAKDTeacher, RESNET).eval().requires_grad_(False))
         self._step(student)
         self.trained = student.eval()
 
     def teacher(self) -> None:
         teacher = self._build(HSAKDTeacher, self.config)
         self._step(teacher)
-        student = self._build(HSAKD, _resnet())
+        student = self._build(HSAKD, RESNET)
         student.attach_teacher(teacher.eval().requires_grad_(False))
         self._step(student)
 
@@ -137,15 +139,16 @@ class Trial:
         images = torch.randn(1, 3, self.size, self.size)
         logits = self.trained.backbone(images)
         for with_head in (True, False):
-            file = export_backbone(path, with_head=with_head).safetensors
+            file = self.exported = export_backbone(path, with_head=with_head).safetensors
             plain = timm.create_model(self.name, num_classes=CLASSES if with_head else 0).eval()
             plain.load_state_dict(read_backbone(file).state_dict, strict=True)
             if with_head and not torch.equal(plain(images), logits):
                 raise UserError('the exported file gives other class logits in plain timm')
-        self.exported = file
 
     @torch.no_grad()
     def detector(self) -> None:
+        if not self.exported:
+            raise UserError('there is no exported file')
         net = TimmDetBackbone(self.name).eval()
         StrictPretrained(self.exported)(net)
         for height, width in DETECTION_SIZES:
@@ -156,10 +159,6 @@ class Trial:
                     raise UserError(f'a map of stride {stride} has the size {tuple(features.shape[2:])}')
                 if not features.isfinite().all():
                     raise UserError('a map has numbers that are not finite')
-
-
-def _resnet() -> dict:
-    return dict(type='TimmBackbone', model_name='resnet10t', num_classes=CLASSES, channels=(8, 8, 16, 16))
 
 
 def measure(file: str, name: str) -> dict:
@@ -213,6 +212,7 @@ def _quoted(text: str) -> str:
 
 def page(rows: list, origin: dict) -> str:
     count = max(len(rows), 1)
+    commits = ' and '.join(dict.fromkeys(row['commit'][:7] for row in rows))
     share = ', '.join(
         f'{origin["works"][role]} of {len(rows)} {said} ({origin["works"][role] / count:.0%})'
         for role, said in zip(ROLES, ('as student', 'as teacher', 'exported', 'as detection backbone'))
@@ -228,13 +228,13 @@ def page(rows: list, origin: dict) -> str:
         + " pixels. Taps: `stages` of a chain of modules, which can also have `TailBranches`, or timm's "
         '`intermediates`.',
         '',
-        f'`{_short(origin["command"])}`, commit {origin["commit"][:7]}, torch {origin["torch"]}; '
+        f'`{_short(origin["command"])}`, commit {commits}, torch {origin["torch"]}; '
         f'[as a table to sort](coverage.csv), [where it comes from](coverage.json).',
         '',
         '| ' + ' | '.join(TITLES) + ' |',
         '|' + '---|' * len(TITLES),
     ]
-    lines += ['| ' + ' | '.join(row[field].replace('|', '\\|') for field in FIELDS) + ' |' for row in rows]
+    lines += ['| ' + ' | '.join(row[field].replace('|', '\\|') for field in SHOWN) + ' |' for row in rows]
     return '\n'.join(lines) + '\n'
 
 
@@ -253,43 +253,45 @@ def done_before(out: str) -> list:
         return list(csv.DictReader(file))
 
 
-def chosen(args: argparse.Namespace) -> dict:
-    """The model files to try, each with an architecture of it, or None for the smallest."""
+def chosen(args: argparse.Namespace) -> list:
+    """The networks to try: pairs of a model file and an architecture of it, or None for the smallest."""
     if args.models:
         unknown = [name for name in args.models if not is_model(name)]
         if unknown:
             raise UserError(
                 f'timm {timm.__version__} has no model named {unknown[0]!r}: timm.list_models() lists them.'
             )
-        return {model_entrypoint(name).__module__.rpartition('.')[2]: name for name in args.models}
+        return [(model_entrypoint(name).__module__.rpartition('.')[2], name) for name in args.models]
     unknown = sorted(set(args.files or ()) - set(list_modules()))
     if unknown:
         raise UserError(
             f'timm {timm.__version__} has no model file {unknown[0]!r}: it has {", ".join(list_modules())}.'
         )
-    return dict.fromkeys(sorted(args.files or list_modules()))
+    return [(file, None) for file in sorted(set(args.files or list_modules()))]
 
 
 def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore')  # timm's, of names that were replaced
     logging.disable(logging.INFO)
-    files = chosen(args)
-    rows = [row for row in done_before(args.out) if row['file'] in files]
-    known, begun = {row['file'] for row in rows}, time.monotonic()
-    waiting = [file for file in files if file not in known]
+    wanted = chosen(args)
+    rows = done_before(args.out)
+    rows = [row for row in rows if {(row['file'], row['architecture']), (row['file'], None)} & set(wanted)]
+    known, begun = {(row['file'], name) for row in rows for name in (row['architecture'], None)}, time.monotonic()
+    waiting = [pair for pair in wanted if pair not in known]
     command = shlex.join(['python', *sys.argv])
-    for number, file in enumerate(waiting):
-        row = measure(file, files[file] or smallest(file))
+    for number, (file, name) in enumerate(waiting):
+        row = measure(file, name or smallest(file)) | dict(commit=provenance('', None)['commit'])
         gc.collect()
-        rows = sorted([*rows, row], key=lambda each: each['file'])
+        rows = sorted([*rows, row], key=lambda each: (each['file'], each['architecture']))
         write(args.out, rows, command)
         left = (time.monotonic() - begun) / (number + 1) * (len(waiting) - number - 1)
         cells = ' '.join(f'{role} {row[role]}' for role in ROLES)
         print(
-            f'{len(rows)}/{len(files)} {file}: {row["architecture"]}: {cells} {row["why"]} ({left / 60:.0f} min left)',
+            f'{len(rows)}/{len(wanted)} {file}: {row["architecture"]}: {cells} {row["why"]} ({left / 60:.0f} min left)',
             flush=True,
         )
+    write(args.out, rows, command)
     print(json.dumps({role: f'{sum(row[role] == WORKS for row in rows)}/{len(rows)}' for role in ROLES}))
 
 
