@@ -14,6 +14,9 @@ from hsakd_mm.checkpoints.export import export_all, export_backbone, extract_bac
 from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.engine.launch import user_errors
 
+# Of a backbone's config, those that decide the shapes of a transformer's weights.
+TIMM_ARGUMENTS = ('img_size', 'patch_size', 'window_size')
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -49,6 +52,12 @@ def main() -> None:
             if norm
             else 'input: not known, since the file has no config'
         )
+        if done.metadata.get('backbone_type') == 'TimmBackbone' and not args.with_head:
+            given = {key: value for key, value in done.metadata['model_kwargs'].items() if key in TIMM_ARGUMENTS}
+            words = ', '.join(
+                [repr(done.metadata['model_name']), 'num_classes=0', *(f'{k}={v}' for k, v in given.items())]
+            )
+            print(f'in timm: timm.create_model({words}).load_state_dict(torch.load({done.pth!r}))')
         print(f'{done.pth_sha256}  {done.pth}')
         print(f'{done.safetensors_sha256}  {done.safetensors}')
 

@@ -81,7 +81,7 @@ def plan_detectors(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] 
         config,
         seeds,
         work_dir=os.path.join(bench.work_dir, 'detectors'),
-        options=smoke_options(load_config(config, needs=NEEDS)) if bench.smoke else None,
+        options=_smoke(config) if bench.smoke else None,
     )
     made.title, made.baseline = bench.title, bench.baseline
     made.notes += [*bench.notes, *_data_notes(bench, made)]
@@ -89,6 +89,12 @@ def plan_detectors(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] 
         if run.name in done and done[run.name][run.seed].metric.startswith('accuracy/'):  # not agreement with a teacher
             run.top1 = done[run.name][run.seed].top1()
     return made
+
+
+def _smoke(config: str) -> dict:
+    """As of a pretraining, with two images a step."""
+    few = {f'{part}_dataloader.batch_size': 2 for part in ('train', 'val')}
+    return {**few, **smoke_options(load_config(config, few, needs=NEEDS))}
 
 
 def without_pretraining(bench: Bench, failed: Sequence, seeds: Sequence[int] = ()) -> list[FailedRun]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import ConfigDict
 
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.backbones.chain import STRIDES
@@ -25,7 +25,7 @@ class Part:
 
 
 def detector_settings(
-    student: Network, root: str, parts: Sequence[Part], classes: Sequence[str] | None, given: Config, name: str
+    student: Network, root: str, parts: Sequence[Part], classes: Sequence[str] | None, given: ConfigDict, name: str
 ) -> dict:
     """What the detector's file sets: data and backbone; with ``classes``, those too, and for a transformer its recipe.
 
@@ -33,10 +33,10 @@ def detector_settings(
         student (Network): The backbone.
         root, parts: The data.
         classes (Sequence[str] | None): Of the boxes, where the detector is ours.
-        given (Config): The detector's config.
+        given (ConfigDict): The detector's own ``model``.
         name (str): Its file, for messages.
     """
-    model = _backbone(student, given.model, name)
+    model = _backbone(student, given, name)
     own: dict = dict(model=model)
     for loader, part in zip(('train', 'val', 'test'), (*parts, parts[1])):
         dataset: dict = dict(data_root=root + os.sep, ann_file=part.ann_file, data_prefix=dict(img=f'{part.split}/'))

@@ -3,6 +3,7 @@
 The files are configs like any others, to be read and changed: they inherit ``configs/bench/own_images``.
 """
 
+import hashlib
 import os
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from mmengine.config import Config
 from hsakd_mm.datasets.boxes.coco_read import read_coco
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
-from hsakd_mm.files import write_atomically
+from hsakd_mm.files import read_text, write_atomically
 from hsakd_mm.transfer.mended import inner_datasets
 
 from .named_network import Network
@@ -20,9 +21,8 @@ from .provenance import ROOT
 
 TEMPLATES = os.path.join(ROOT, 'configs', 'bench', 'own_images')
 TRANSFER = os.path.join(ROOT, 'configs', 'transfer')
-SMALL, LARGE = (
-    os.path.join(TRANSFER, f'{name}.py') for name in ('faster-rcnn_r18_fpn_vehicles', 'faster-rcnn_r18_fpn_1x_coco')
-)
+# Configs that the detector's file inherits: for few pictures and for many.
+SMALL, LARGE = ('_faster-rcnn_fpn.py', '_small.py'), ('faster-rcnn_r18_fpn_1x_coco.py',)
 FEW = 10_000  # training pictures up to which the recipe of a small data set is used
 # Where a COCO folder has the annotations and the pictures of its parts: COCO's own, ours, Roboflow's.
 LAYOUTS = (
@@ -81,14 +81,20 @@ def write_bench(
         epochs (int): Of the student; the teacher's branches have a third of them.
         seeds (Sequence[int]): Of the students and the detectors; the teacher has one.
         out (str): Folder of the files and of the runs.
-        command (str): As the user typed it, for the files' first line.
+        command (str): As the user typed it, for the files' head.
+
+    Raises:
+        UserError: Annotations are missing, the student cannot serve the detector, or a file was changed since it was
+            written.
     """
     check_sizes(student)
     given = load_config(detector, needs=('model', 'train_dataloader', 'val_dataloader')) if detector else None
     parts = find_parts(root, given)
     content = read_coco(os.path.join(root, parts[0].ann_file), masks=False).content
     classes = [str(each['name']) for each in sorted(content['categories'], key=lambda each: each['id'])]
-    config = detector or (SMALL if len(content['images']) <= FEW else LARGE)
+    ours = [os.path.join(TRANSFER, name) for name in (SMALL if len(content['images']) <= FEW else LARGE)]
+    bases = [detector if detector.startswith('mmdet::') else os.path.abspath(detector)] if detector else ours
+    model = (given or load_config(ours[0])).model
     shared = _shared(student, os.path.abspath(root), parts, size, epochs)
     files = dict(
         teacher=_teacher(teacher, len(classes), epochs),
@@ -96,21 +102,24 @@ def write_bench(
         features=_features(teacher),
         hsakd=_hsakd(teacher, len(classes)),
         detector=detector_settings(
-            student, os.path.abspath(root), parts, None if detector else classes, given or load_config(config), config
+            student, os.path.abspath(root), parts, None if detector else classes, model, detector or ours[0]
         ),
     )
     labelled = {name for name in ('plain', 'teacher') if name == 'plain' or not teacher.has_classifier}
     head = f'# Written by `{command}`; yours to change.\n'
     for name, own in files.items():
-        base = config if name == 'detector' else os.path.join(TEMPLATES, f'{name}.py')
+        base = bases if name == 'detector' else [os.path.join(TEMPLATES, f'{name}.py')]
         own = own if name == 'detector' else _merged(shared(name, name in labelled), own)
-        base = base if base.startswith('mmdet::') else os.path.abspath(base)
         _write(out, f'{name}.py', f'{head}_base_ = {base!r}\n', own)
+    template = Config.fromfile(os.path.join(TEMPLATES, 'bench.py'))
     own = dict(
         title=f'{student.config["model_name"]} pretrained on the pictures of its detector',
         work_dir=out,
+        baseline=template.baseline,
         seeds=list(seeds),
+        runs=[dict(run) for run in template.runs],
         detector=dict(config='detector.py'),
+        notes=list(template.notes),
     )
     if not teacher.has_classifier:
         own['notes'] = [
@@ -119,7 +128,7 @@ def write_bench(
             'sees each box as an image of its category. Epochs are equal, cost is not.'
         ]
     again = f'# Again, or changed: python tools/benchmark.py {os.path.join(out, "bench.py")}\n'
-    return _write(out, 'bench.py', f'{head}{again}_base_ = {os.path.join(TEMPLATES, "bench.py")!r}\n', own)
+    return _write(out, 'bench.py', head + again, own)
 
 
 def _shared(student: Network, root: str, parts: Sequence[Part], size: int, epochs: int):
@@ -182,7 +191,19 @@ def _merged(one: dict, other: dict) -> dict:
 
 
 def _write(out: str, name: str, head: str, content: dict) -> str:
+    """Write a file, unless it was changed since it was written."""
     path = os.path.join(out, name)
     text = head + Config(content).pretty_text
-    write_atomically(path, lambda file: file.write(text.encode()))
+    if os.path.exists(path):
+        mark, _, rest = read_text(path).partition('\n')
+        if mark != _mark(rest):
+            raise UserError(
+                f'{path} was changed after it was written, and would be written anew: run it with python '
+                f'tools/benchmark.py {os.path.join(out, "bench.py")}, or choose another --work-dir.'
+            )
+    write_atomically(path, lambda file: file.write(f'{_mark(text)}\n{text}'.encode()))
     return path
+
+
+def _mark(text: str) -> str:
+    return f'# {hashlib.sha256(text.encode()).hexdigest()[:16]} of what follows, as it was written.'

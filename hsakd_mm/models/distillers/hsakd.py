@@ -99,7 +99,8 @@ class HSAKDTeacher(BranchedClassifier):
             print_log(load_without_head(self.backbone, self.checkpoint, what, preprocessor), 'current')
             return
         try:
-            load_backbone(self.backbone, self.checkpoint, what, preprocessor)
+            count = load_backbone(self.backbone, self.checkpoint, what, preprocessor)
+            print_log(f'The {what} starts from {self.checkpoint}: {count} tensors.', 'current')
         except UserError as error:
             if not only_head_misfits(self.backbone, self.checkpoint):
                 raise
