@@ -24,10 +24,12 @@ BACKBONE = dict(type='TimmBackbone', model_name='resnet18', num_classes=10, chan
 DIGITS = Config.fromfile(REPO / 'configs/_base_/datasets/digits_bs32.py')
 SOME = list(range(0, 256, 8))  # of several classes
 # By folder and model type, so that sskd/ gives its teacher as well as its student.
-# A method that learns with labels or without is tried with them: what is then left out is less.
+# A method that learns with labels or without is tried with them (what is then left out is less), and in the paper's
+# recipe: those for one's own images start from trained weights.
+VARIANTS = ('/unlabelled_', '/own_')
 METHODS = {
     f'{name.partition("/")[0]}/{load(name).model.type}': name
-    for name in sorted(CONFIGS, key=lambda name: '/unlabelled_' not in name)
+    for name in sorted(CONFIGS, key=lambda name: not any(variant in name for variant in VARIANTS))
 }
 
 
