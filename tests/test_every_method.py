@@ -38,6 +38,7 @@ def config(demo_data, tmp_path):
     """The config of a method, by name, for two epochs of two steps on 32 digits."""
 
     def small(name: str) -> Config:
+        torch.manual_seed(0)  # of the weights of teachers, whatever ran before
         cfg, plain = load(name), str(tmp_path / 'plain.pth')
         indexed = dict(type='PackInputs', with_index=True)  # CRD needs the images' indices, all take them
         for part, same_as in (('train', 'train'), ('val', 'val'), ('test', 'val')):
