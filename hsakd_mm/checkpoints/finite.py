@@ -18,8 +18,14 @@ def non_finite(content, name: str = '') -> Iterator[str]:
     elif isinstance(content, list | tuple):
         for number, value in enumerate(content):
             yield from non_finite(value, f'{name}.{number}' if name else str(number))
-    elif isinstance(content, Tensor) and not content.isfinite().all():
+    elif isinstance(content, Tensor) and is_broken(content):
         yield name
+
+
+def is_broken(value: Tensor) -> bool:
+    """Whether a tensor holds NaN or infinity. A single number may be infinite: a bound of clipping that does nothing,
+    as Gemma's ``input_max``."""
+    return bool(value.isnan().any() if value.dim() == 0 else not value.isfinite().all())
 
 
 def check_finite(content: Mapping, path: str) -> None:

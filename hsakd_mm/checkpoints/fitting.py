@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from hsakd_mm.checkpoints.finite import is_broken
 from hsakd_mm.errors import UserError
 
 SHOWN = 6  # keys or readings of each kind that an error lists
@@ -100,7 +101,7 @@ def require_finite(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], sou
     bad = [
         name
         for name, value in weights.items()
-        if name in own and own[name].is_floating_point() and not value.to(own[name].dtype).isfinite().all()
+        if name in own and own[name].is_floating_point() and is_broken(value.to(own[name].dtype))
     ]
     if bad:
         raise UserError(

@@ -8,6 +8,7 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 from torch import nn
 
+from hsakd_mm.checkpoints.finite import is_broken
 from hsakd_mm.checkpoints.loading import load_backbone_weights, load_checkpoint, load_strict
 from hsakd_mm.errors import UserError
 
@@ -104,3 +105,17 @@ def test_files_older_than_batch_counting_load() -> None:
     del state_dict['num_batches_tracked']
     load_strict(module, state_dict, source='x.pth', what='test')
     assert module.weight.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize(
+    'value, broken',
+    [
+        (torch.tensor([1.0, torch.inf]), True),
+        (torch.tensor(torch.nan), True),
+        (torch.tensor(-torch.inf), False),  # a bound of clipping, as Gemma's vision towers have many
+        (torch.tensor([1.0, -2.0]), False),
+        (torch.tensor(3), False),
+    ],
+)
+def test_what_counts_as_a_broken_tensor(value, broken) -> None:
+    assert is_broken(value) == broken
