@@ -14,8 +14,8 @@ from hsakd_mm.checkpoints.export import export_all, export_backbone, extract_bac
 from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.engine.launch import user_errors
 
-# Of a backbone's config, those that decide the shapes of a transformer's weights.
-TIMM_ARGUMENTS = ('img_size', 'patch_size', 'window_size')
+# Of a backbone's config, those that are no arguments of timm's, or say how it is trained.
+OURS = ('num_classes', 'pretrained', 'zero_init_last', 'with_cp')
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,7 +53,7 @@ def main() -> None:
             else 'input: not known, since the file has no config'
         )
         if done.metadata.get('backbone_type') == 'TimmBackbone' and not args.with_head:
-            given = {key: value for key, value in done.metadata['model_kwargs'].items() if key in TIMM_ARGUMENTS}
+            given = {key: value for key, value in done.metadata['model_kwargs'].items() if key not in OURS}
             words = ', '.join(
                 [repr(done.metadata['model_name']), 'num_classes=0', *(f'{k}={v}' for k, v in given.items())]
             )

@@ -71,7 +71,7 @@ def _backbone(student: Network, given: ConfigDict, name: str) -> dict:
         )
     kind, width = str(given_neck['type']), given_neck['in_channels']
     count = len(width) if not isinstance(width, str) else len(given.backbone.get('out_indices', STRIDES))
-    network = {key: value for key, value in student.config.items() if key not in ('type', 'num_classes', 'img_size')}
+    network = _network(student)
     depth = MMDET_RESNETS.get(network['model_name'])
     if depth and len(network) == 1 and given.backbone.type == 'ResNet':
         return dict(backbone=dict(depth=depth), neck=dict(in_channels='auto'))
@@ -97,9 +97,14 @@ def _backbone(student: Network, given: ConfigDict, name: str) -> dict:
     return dict(backbone=backbone, neck=dict(in_channels='auto'))
 
 
+def _network(student: Network) -> dict:
+    """The student's arguments of ``timm.create_model``, for images of any size."""
+    return {key: value for key, value in student.config.items() if key not in ('type', 'num_classes', 'img_size')}
+
+
 def check_sizes(student: Network) -> None:
     """Raise UserError for a student that takes images of one size only, as no detector has them."""
-    network = {key: value for key, value in student.config.items() if key not in ('type', 'num_classes', 'img_size')}
+    network = _network(student)
     with isolated_rng('own_images'):
         canvas = MODELS.build(dict(type='TimmDetBackbone', **network)).image_sizes.canvas
     if canvas:

@@ -93,7 +93,7 @@ def write_bench(
     content = read_coco(os.path.join(root, parts[0].ann_file), masks=False).content
     classes = [str(each['name']) for each in sorted(content['categories'], key=lambda each: each['id'])]
     ours = [os.path.join(TRANSFER, name) for name in (SMALL if len(content['images']) <= FEW else LARGE)]
-    bases = [detector if detector.startswith('mmdet::') else os.path.abspath(detector)] if detector else ours
+    bases = [os.path.abspath(detector)] if detector else ours
     model = (given or load_config(ours[0])).model
     shared = _shared(student, os.path.abspath(root), parts, size, epochs)
     files = dict(
