@@ -167,11 +167,13 @@ def _count(dataset: dict) -> int:
     dataset = copy.deepcopy({**dataset, 'pipeline': []})
     do_not_verify(dataset)
     try:
-        return len(DATASETS.build(dataset))
+        if count := len(DATASETS.build(dataset)):
+            return count
+        said = 'there are none'
     except Exception as error:  # data can be wrong in any way
         said = user_message(error) or f'{type(error).__name__}: {error}'
-        raise UserError(
-            f'a run with cost_of has other images than the run that it names, both were to be counted, and those of '
-            f'{dataset.get("type")} in {dataset.get("data_root")} could not be ({said.rstrip(".")}): make the data '
-            f'before the bench, or leave cost_of out.'
-        ) from error
+    raise UserError(
+        f'a run with cost_of has other images than the run that it names, both were to be counted, and those of '
+        f'{dataset.get("type")} in {dataset.get("data_root")} could not be ({said.rstrip(".")}): make the data before '
+        f'the bench, or leave cost_of out.'
+    )

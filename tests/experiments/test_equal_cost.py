@@ -8,10 +8,11 @@ from mmengine.config import Config
 from hsakd_mm.engine.options import parse_value
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
-from hsakd_mm.evaluation.training_cost import training_macs
+from hsakd_mm.evaluation.training_cost import train_size, training_macs
 from hsakd_mm.experiments.bench import Bench, as_words
 from hsakd_mm.experiments.equal_cost import stretched
 from tests.conftest import REPO
+from tests.undrawn import undrawn
 
 PLAIN = """
 _base_ = ['{base}/datasets/cifar100_bs64.py', '{base}/schedules/cifar_240e.py', '{base}/default_runtime.py']
@@ -52,8 +53,8 @@ def bench(tmp_path, monkeypatch):
     return make
 
 
-def macs(run) -> float:
-    return training_macs(run.cfg, 32) * run.cfg.train_cfg.max_epochs
+def macs(run, size: int = 32) -> float:
+    return training_macs(run.cfg, size) * run.cfg.train_cfg.max_epochs
 
 
 def told(run) -> Config:
@@ -103,6 +104,28 @@ def test_remembered_outputs_of_the_teacher(bench) -> None:
     runs = bench("config='kd.py', needs", new)
     assert 24 < runs['KD'].cfg.train_cfg.max_epochs < 30
     assert macs(runs['KD']) == pytest.approx(macs(runs['teacher']), rel=0.04)
+
+
+def test_other_images_are_counted(bench) -> None:
+    usual = bench()['longer'].cfg.train_cfg.max_epochs
+    for folder, count in (('data', 2), ('elsewhere', 6)):
+        for name in ('bright', 'dark'):
+            Path(folder, 'train', name).mkdir(parents=True)
+            for number in range(count // 2):
+                Path(folder, 'train', name, f'{number}.png').touch()  # read by nothing
+    Path('others.py').write_text("_base_ = 'kd.py'\ntrain_dataloader = dict(dataset=dict(data_root='elsewhere'))\n")
+    longer = bench("config='kd.py'", "config='others.py'")['longer']
+    assert longer.cfg.train_cfg.max_epochs == pytest.approx(3 * usual, abs=1.5)
+
+
+@pytest.mark.parametrize('file', ['cifar100_slice/bench.py', 'vehicles/cpu.py', 'vehicles/unlabelled.py'])
+def test_the_benches_that_ship(file) -> None:
+    with undrawn():
+        runs = {run.name: run for run in Bench(str(REPO / 'configs' / 'bench' / file), [0]).runs}
+        size = train_size(runs['plain'].cfg)
+        plain, hsakd = macs(runs['plain, same cost'], size), macs(runs['HSAKD'], size)
+    assert plain == pytest.approx(hsakd, rel=0.01)
+    assert runs['plain'].cfg.train_cfg.max_epochs == runs['HSAKD'].cfg.train_cfg.max_epochs
 
 
 def test_a_smoke_run_is_not_stretched(bench) -> None:
