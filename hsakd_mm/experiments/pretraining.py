@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -115,14 +115,14 @@ class PretrainingRun:
 
     def total_macs(self) -> float | None:
         """Multiply-adds of the whole training, with those of the run whose weights it goes on from."""
-        counts = [run.origin().get('macs') for run in (self, *self._earlier())]
+        counts: list = [run.origin().get('macs') for run in self.lineage()]
         return None if None in counts else sum(counts)
 
     def teachers_macs(self) -> float | None:
         """Those of the other runs that it needs, and of the ones that these need; None where one is not known."""
-        own = {run.title for run in (self, *self._earlier())}
+        own = {run.title for run in self.lineage()}
         needed: dict = {}
-        waiting = [self, *self._earlier()]
+        waiting = self.lineage()
         while waiting:
             run = waiting.pop()
             if run.title not in own:
@@ -130,16 +130,14 @@ class PretrainingRun:
             waiting += [need for need in run.needs if need.title not in needed]
         return None if None in needed.values() else sum(needed.values())
 
-    def _earlier(self) -> list:
-        """The run whose weights it goes on from, and the one before that."""
+    def lineage(self) -> list['PretrainingRun']:
+        """Itself, the run whose weights it goes on from, and the one before that."""
         before = self.needs_by_option.get('load_from')
-        return [] if before is None else [before, *before._earlier()]
+        return [self] if before is None else [self, *before.lineage()]
 
     def with_checkpoints(self) -> Config:
         """Its config, with those of the runs that it needs."""
-        cfg = copy.deepcopy(self.cfg)
-        cfg.merge_from_dict({option: need.checkpoint for option, need in self.needs_by_option.items()})
-        return cfg
+        return with_checkpoints(self.cfg, self.needs_by_option)
 
     def origin(self) -> dict:
         """Where and by which command it was made; empty where nothing tells."""
@@ -158,6 +156,13 @@ class PretrainingRun:
     def _is_validated(self) -> bool:
         curve = read_curve(self.stage.folder, self.metric)
         return bool(curve) and curve[-1][0] == self.cfg.train_cfg.max_epochs
+
+
+def with_checkpoints(cfg: Config, needs: Mapping[str, PretrainingRun]) -> Config:
+    """A copy of a config, with the checkpoints of the runs that it needs, by option."""
+    cfg = copy.deepcopy(cfg)
+    cfg.merge_from_dict({option: need.checkpoint for option, need in needs.items()})
+    return cfg
 
 
 def collect(runs: Sequence[PretrainingRun]) -> list[dict]:
