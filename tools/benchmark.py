@@ -52,6 +52,13 @@ def parse_args() -> argparse.Namespace:
         help="default: the bench file's, else 0 1 2; with a detector, of the detector and its pretraining",
     )
     parser.add_argument('--work-dir', help="default: the bench file's, else work_dirs/<its folder>")
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        metavar='N',
+        help="runs at a time. Default: the bench file's; without GPU and where the file "
+        'names threads, as many as there are cores; else 1',
+    )
     parser.add_argument('--no-pretraining', action='store_true', help='start with the detectors: the rest is done')
     parser.add_argument(
         '--smoke', action='store_true', help='one epoch on a few images: see that everything runs, in minutes'
@@ -71,13 +78,15 @@ def main() -> None:
     args = parse_args()
     if min(args.seeds or [0]) < 0:
         raise UserError(f'--seeds takes numbers of 0 or more, and got {min(args.seeds)}.')
+    if args.jobs is not None and args.jobs < 1:
+        raise UserError(f'--jobs takes a number of 1 or more, and got {args.jobs}.')
     bench = Bench(args.bench, None, args.work_dir, args.cfg_options, args.words, args.smoke)
     if args.no_pretraining and not bench.detector:
         raise UserError(f'--no-pretraining starts with the detectors, and {args.bench} names none: leave it out.')
     if set(args.seeds) - set(bench.seeds) and not bench.detector:  # more of them, beside those of the file
         seeds = [*bench.seeds, *args.seeds]
         bench = Bench(args.bench, seeds, args.work_dir, args.cfg_options, args.words, args.smoke)
-    run_bench(bench, shlex.join(['python', *sys.argv]), args.only, args.seeds, not args.no_pretraining)
+    run_bench(bench, shlex.join(['python', *sys.argv]), args.only, args.seeds, not args.no_pretraining, args.jobs)
 
 
 if __name__ == '__main__':

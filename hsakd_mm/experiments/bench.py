@@ -28,6 +28,8 @@ The file is Python, read by mmengine::
 ``detector``            ``config`` (beside the file) and ``seeds`` of the detector; see :mod:`.bench_detectors`.
 ``prepare``             A tool that makes the data, as ``dict(title=..., command=[...], produces=FILE)``.
 ``work_dir``            By default ``work_dirs/<folder of the file>``.
+``threads``             Threads of each run, for a bench that is to give the same digits on any number of cores.
+``jobs``                Runs at a time. By default one, and on a CPU with ``threads`` as many as its cores carry.
 ``title``, ``notes``    Heading of the report, and Markdown below its table.
 ======================  ============================================================================================
 """
@@ -52,7 +54,7 @@ SMOKE = '**Smoke run: one epoch on a few images. The numbers mean nothing.**'
 _KEYS = {'name', 'config', 'seeds', 'needs', 'metric', 'row', 'options', 'curve', 'cost_of'}
 _FILE_KEYS = {
     *('runs', 'title', 'baseline', 'notes', 'work_dir', 'seeds', 'options', 'measure', 'prepare', 'detector'),
-    *('filename', 'custom_imports'),
+    *('threads', 'jobs', 'filename', 'custom_imports'),
 }
 
 
@@ -92,6 +94,7 @@ class Bench:
         self.seeds = list(dict.fromkeys(seeds or content.get('seeds') or (0, 1, 2)))[: 1 if smoke else None]
         self.detector = content.get('detector')
         self.measure = content.get('measure', 'val')
+        self.threads, self.jobs = content.get('threads'), content.get('jobs')
         self.prepare = self._preparation(content.get('prepare'))
         self._common, self._options, self._words = dict(content.get('options') or {}), options or {}, list(words)
         self.entries = _checked(content.runs, file)
@@ -201,6 +204,9 @@ def _check_keys(content: Config, file: str) -> None:
             )
     if content.get('measure', 'val') not in ('val', 'test'):
         raise UserError(f"measure of {file} should be 'val' or 'test', and is {content.measure!r}.")
+    for key in ('threads', 'jobs'):
+        if key in content and not (isinstance(content[key], int) and content[key] > 0):
+            raise UserError(f'{key} of {file} should be a number of 1 or more, and is {content[key]!r}.')
     for key, needed in (('detector', {'config'}), ('prepare', {'title', 'command', 'produces'})):
         value = content.get(key)
         if value is not None and not (isinstance(value, dict) and needed <= set(value)):

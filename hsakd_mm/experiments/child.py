@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 from hsakd_mm.engine.hooks.progress_hook import VARIABLE
 from hsakd_mm.engine.launch import wait_after_interrupt
@@ -21,6 +22,61 @@ TOOLS = next(
     for folder in (os.path.join(os.path.dirname(PACKAGE), 'tools'), os.path.join(PACKAGE, '.mim', 'tools'))
     if os.path.isfile(os.path.join(folder, 'train.py'))
 )
+
+
+_running: list[subprocess.Popen] = []
+_sent: list[int] = []  # signals for all children, also for one that is being started
+_turn = threading.RLock()
+
+
+class Told(list):
+    """The signals that this process got while children ran."""
+
+    def status(self, of_children: Sequence[int]) -> int:
+        """The exit status that answers them: a child that wants to be started again decides for all."""
+        return REQUEUE if REQUEUE in of_children else 128 + self[0]
+
+
+@contextlib.contextmanager
+def signals_to_all() -> Iterator[Told]:
+    """Hand SIGTERM and SIGUSR1 on to all running children; only in the main thread."""
+    told = Told()
+
+    def hand_on(number, frame) -> None:
+        told.append(number)
+        end_all(number)
+
+    previous = {number: signal.signal(number, hand_on) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    _sent.clear()
+    try:
+        yield told
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def end_all(number: int) -> None:
+    """Send a signal to all running children."""
+    _sent.append(number)
+    for process in list(_running):
+        process.send_signal(number)
+
+
+@contextlib.contextmanager
+def in_turn() -> Iterator[None]:
+    """One thread at a time works in this process."""
+    with _turn:
+        yield
+
+
+@contextlib.contextmanager
+def out_of_turn() -> Iterator[None]:
+    """Let other threads work, inside :func:`in_turn`."""
+    _turn.release()
+    try:
+        yield
+    finally:
+        _turn.acquire()
 
 
 class RunFailed(Exception):
@@ -81,20 +137,15 @@ def _logged(command: Sequence[str], env: dict, title: str, log: str) -> int:
 
 def _watch(process: subprocess.Popen, log: str, progress: ChildProgress | None = None) -> int:
     """Wait for the child and return its status, as Popen has it."""
-    told: list = []
-
-    def hand_on(number, frame) -> None:
-        told.append(number)
-        process.send_signal(number)
-
-    previous = {number: signal.signal(number, hand_on) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    _running.append(process)
     try:
-        status = None
-        while status is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                status = process.wait(timeout=0.5 if progress else None)
-            if progress:
-                progress.update()
+        if threading.current_thread() is not threading.main_thread():  # which hands signals on
+            for number in list(_sent):
+                process.send_signal(number)
+            with out_of_turn():
+                return _wait(process, progress)
+        with signals_to_all() as told:
+            status = _wait(process, progress)
     except KeyboardInterrupt:
         if wait_after_interrupt(process) == 130 and not log:  # the child has said how to go on
             raise SystemExit(130) from None
@@ -104,10 +155,19 @@ def _watch(process: subprocess.Popen, log: str, progress: ChildProgress | None =
         process.wait()
         raise
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        _running.remove(process)
     if told:
-        raise SystemExit(status if status == REQUEUE else 128 + told[0])
+        raise SystemExit(told.status([status]))
+    return status
+
+
+def _wait(process: subprocess.Popen, progress: ChildProgress | None) -> int:
+    status = None
+    while status is None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = process.wait(timeout=0.5 if progress else None)
+        if progress:
+            progress.update()
     return status
 
 

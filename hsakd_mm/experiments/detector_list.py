@@ -117,12 +117,13 @@ class DetectorList:
         self.notes += data
         print('\n'.join(data), flush=True)
 
-    def run(self, only: Sequence[str] = (), failed: Sequence[FailedRun] = ()) -> dict:
+    def run(self, only: Sequence[str] = (), failed: Sequence[FailedRun] = (), jobs: int = 1) -> dict:
         """Do what is left to do, and compare all that is done. A run that fails keeps no other from running.
 
         Args:
             only (Sequence[str]): Names to train; all by default.
             failed (Sequence[FailedRun]): Starts that are not among the runs, as their pretraining failed.
+            jobs (int): Runs at a time.
 
         Returns:
             dict[str, str]: The comparison's files; empty on a machine that is not the first.
@@ -136,7 +137,7 @@ class DetectorList:
             if number < len(wanted) and wanted[number].seed != wanted[number - 1].seed:
                 self._compare(failed)
 
-        ended = run_all(wanted, after, same_duration=True)
+        ended = run_all(wanted, after, same_duration=True, jobs=jobs)
         files = self._compare([*failed, *(FailedRun(run.name, run.seed, error.reason) for run, error in ended)])
         if files:
             print_comparison(files)

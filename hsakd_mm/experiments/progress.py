@@ -6,6 +6,8 @@ from datetime import timedelta
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+_bars: list[Progress] = []
+
 
 class ChildProgress:
     """Shows what a child's :class:`~hsakd_mm.engine.hooks.ProgressHook` writes; a context manager.
@@ -19,18 +21,19 @@ class ChildProgress:
         self.title, self.file = title, file
         self.printed = None
         self.console = Console(highlight=False)
-        columns = (TextColumn('  {task.description}'), BarColumn(24), TextColumn('{task.fields[state]}'))
-        self.bar = Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True)
 
     def __enter__(self) -> 'ChildProgress':
         if self.console.is_terminal:
+            self.bar = _open_bars(self.console)
             self.task = self.bar.add_task(self.title, total=None, state='')
-            self.bar.start()
         return self
 
     def __exit__(self, *_) -> None:
         if self.console.is_terminal:
-            self.bar.stop()
+            self.bar.remove_task(self.task)
+            if not self.bar.tasks:
+                self.bar.stop()
+                _bars.clear()
 
     def update(self) -> None:
         """Read the file again and show what is new."""
@@ -44,6 +47,15 @@ class ChildProgress:
         elif told['validated'] != self.printed:
             self.printed = told['validated']
             print(f'  {self.title}: {_state(told)}', flush=True)
+
+
+def _open_bars(console: Console) -> Progress:
+    """The bars of all children that run at a time: a terminal shows one such display."""
+    if not _bars:
+        columns = (TextColumn('  {task.description}'), BarColumn(24), TextColumn('{task.fields[state]}'))
+        _bars.append(Progress(*columns, TimeElapsedColumn(), console=console, transient=True))
+        _bars[0].start()
+    return _bars[0]
 
 
 def _state(told: dict) -> str:

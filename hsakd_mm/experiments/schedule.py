@@ -1,4 +1,4 @@
-"""Runs the steps of an experiment in order: skips those that are done, and goes on after one that fails."""
+"""Runs the steps of an experiment, some at a time: skips those that are done, and goes on after one that fails."""
 
 import statistics
 import sys
@@ -8,6 +8,7 @@ from typing import Protocol
 from hsakd_mm.errors import UserError
 
 from .child import RunFailed
+from .workers import Workers
 
 
 class Step(Protocol):
@@ -30,49 +31,73 @@ class Step(Protocol):
     def run(self) -> None: ...
 
 
-def run_all(steps: Sequence, after: Callable | None = None, same_duration: bool = False) -> list:
+def run_all(steps: Sequence, after: Callable | None = None, same_duration: bool = False, jobs: int = 1) -> list:
     """Run the steps that are not done.
 
     Args:
         steps (Sequence[Step]): In order.
         after (Callable): Called with the number (from 1) of each step that has just been run.
         same_duration (bool): All names take about the same time, so that one gives an estimate for the others.
+        jobs (int): Steps at a time. A step waits for those that it needs.
 
     Returns:
-        list[tuple[Step, RunFailed]]: The steps that failed, or whose needs did.
+        list[tuple[Step, RunFailed]]: The steps that failed, or whose needs did, in order.
 
     Raises:
         SystemExit: This process or a child was told to stop; nothing more is started.
         KeyboardInterrupt: Ctrl-C.
     """
-    failed: list = []
+    failed: dict = {}
     ran: list = []
     done = [step.is_done() for step in steps]  # looking takes a while: it reads configs and checkpoints
-    for number, step in enumerate(steps, 1):
-        position = f'[{number}/{len(steps)}] {step.title}'
-        if done[number - 1] and (not _uses(step, ran) or step.is_done()):  # a repeated need outdates it
-            print(f'{position}: done before, in {step.seconds:.0f} s', flush=True)
-            continue
-        left = time_left(steps, done, number - 1, same_duration)
-        print(f'{position}{f" ({left})" if left else ""}', flush=True)
-        try:
-            if absent := _uses(step, [other for other, _ in failed]):
-                raise RunFailed(f'it needs {", ".join(need.title for need in absent)}, which failed')
+    waiting = list(range(len(steps)))
+
+    def start(workers: Workers) -> None:
+        """Start what can be started, in order."""
+        for place in list(waiting):
+            step = steps[place]
+            if workers.full or _uses(step, [steps[other] for other in (*waiting, *workers.running)]):
+                continue
+            waiting.remove(place)
+            position = f'[{place + 1}/{len(steps)}] {step.title}'
+            if done[place] and (not _uses(step, ran) or step.is_done()):  # a repeated need outdates it
+                print(f'{position}: done before, in {step.seconds:.0f} s', flush=True)
+                continue
+            done[place] = False
+            left = time_left(steps, done, 0 if jobs > 1 else place, same_duration, jobs)
+            print(f'{position}{f" ({left})" if left else ""}', flush=True)
+            if absent := _uses(step, [steps[other] for other in failed]):
+                reason = f'it needs {", ".join(need.title for need in absent)}, which failed'
+                fail(place, RunFailed(reason))
+                continue
             ran.append(step)
-            step.run()
-        except (RunFailed, UserError) as error:
-            failure = error if isinstance(error, RunFailed) else RunFailed(str(error))
-            if failure.status == 130:
-                raise SystemExit(130) from None  # Ctrl-C reached the child only
-            failed.append((step, failure))
-            where = f' (log: {failure.log})' if failure.log else ''
-            print(f'error: {step.title} failed with status {failure.status}{where}: {failure.reason}', file=sys.stderr)
-            continue
-        done[number - 1] = True
-        print(f'  done in {step.seconds:.0f} s', flush=True)
-        if after is not None:
-            after(number)
-    return failed
+            workers.start(place, step.run)
+
+    def fail(place: int, error: Exception) -> None:
+        failure = error if isinstance(error, RunFailed) else RunFailed(str(error))
+        if failure.status == 130:
+            raise SystemExit(130) from None  # Ctrl-C reached the child only
+        failed[place] = failure
+        where = f' (log: {failure.log})' if failure.log else ''
+        title = steps[place].title
+        print(f'error: {title} failed with status {failure.status}{where}: {failure.reason}', file=sys.stderr)
+
+    with Workers(jobs) as workers:
+        start(workers)
+        while workers.running:
+            for place, error in workers.finished():
+                if isinstance(error, RunFailed | UserError):
+                    fail(place, error)
+                    continue
+                if error is not None:
+                    raise error
+                done[place] = True
+                title = f'{steps[place].title}: ' if jobs > 1 else ''
+                print(f'  {title}done in {steps[place].seconds:.0f} s', flush=True)
+                if after is not None:
+                    after(place + 1)
+            start(workers)
+    return [(steps[place], failed[place]) for place in sorted(failed)]
 
 
 def _uses(step: Step, others: Sequence) -> list:
@@ -80,7 +105,7 @@ def _uses(step: Step, others: Sequence) -> list:
     return [need for need in step.needs if any(need is other for other in others)]
 
 
-def time_left(steps: Sequence, done: Sequence[bool], start: int = 0, same_duration: bool = False) -> str:
+def time_left(steps: Sequence, done: Sequence[bool], start: int = 0, same_duration: bool = False, jobs: int = 1) -> str:
     """Estimate the time of the steps from ``start`` that are not done, from finished steps of the same name."""
     took: dict = {}
     left = [step for step, finished in zip(steps[start:], done[start:]) if not finished]
@@ -95,7 +120,7 @@ def time_left(steps: Sequence, done: Sequence[bool], start: int = 0, same_durati
     if not known:
         return ''
     rest = f'; not yet known for {", ".join(unknown)}' if unknown else ''
-    return f'about {sum(known) / 60:.0f} min left in all{rest}'
+    return f'about {sum(known) / jobs / 60:.0f} min left in all{rest}'
 
 
 def exit_if_failed(failed: Sequence) -> None:

@@ -1,6 +1,10 @@
 """Lists of runs: what is skipped, what fails, what is told."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,6 +13,8 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.experiments.child import RunFailed, run_child
 from hsakd_mm.experiments.schedule import exit_if_failed, run_all
 from hsakd_mm.experiments.stage import Stage
+from hsakd_mm.processes import REQUEUE
+from tests.conftest import REPO
 
 
 @dataclass
@@ -143,3 +149,82 @@ def test_a_stage_is_run_once_and_again_when_its_input_changed(tmp_path, capsys) 
     assert product.read_text() == 'xx' and 'was made from other settings' in capsys.readouterr().out
     source.unlink()
     assert not stage().is_done()
+
+
+def stage(tmp_path, name: str, code: str, needs: tuple = ()) -> Stage:
+    script = tmp_path / f'{name}.py'
+    product = tmp_path / f'{name}.out'
+    script.write_text(f'import os, time\nhere = {str(tmp_path)!r}\n{code}\nopen({str(product)!r}, "w").write("x")\n')
+    return Stage(str(tmp_path / name), name, [str(script)], str(product), needs=needs)
+
+
+MEET = """
+open(f'{here}/there-{os.getpid()}', 'w').close()
+while sum(name.startswith('there-') for name in os.listdir(here)) < 2:  # until both run
+    time.sleep(0.01)
+"""
+
+
+def test_jobs_run_at_a_time_and_wait_for_what_they_need(tmp_path, capsys) -> None:
+    first, second = stage(tmp_path, 'first', MEET), stage(tmp_path, 'second', MEET)
+    student = stage(tmp_path, 'student', "assert os.path.exists(f'{here}/first.out')", needs=(first,))
+    wrong = stage(tmp_path, 'wrong', "print('error: expected a, found b.'); raise SystemExit(2)")
+    lost = stage(tmp_path, 'lost', '', needs=(wrong,))
+    after: list = []
+    failed = run_all([first, student, second, wrong, lost], after.append, jobs=2)
+    assert [(step.title, error.reason) for step, error in failed] == [
+        ('wrong', 'expected a, found b.'),
+        ('lost', 'it needs wrong, which failed'),
+    ]
+    assert sorted(after) == [1, 2, 3] and student.is_done()
+    out = capsys.readouterr().out
+    assert 'first: done in' in out and out.index('[2/5] student') > out.index('first: done in')
+    assert run_all([first, student, second], jobs=2) == []
+    assert capsys.readouterr().out.count('done before') == 3
+
+
+CHILD = """
+import os, signal, sys, time
+here, requeue = sys.argv[1], int(sys.argv[2])
+def end(number, frame):
+    open(f'{here}/ended-{os.getpid()}', 'w').close()
+    sys.exit(requeue if number == signal.SIGUSR1 else 128 + number)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, end)
+open(f'{here}/there-{os.getpid()}', 'w').close()
+while True:
+    time.sleep(0.01)
+"""
+LIST = """
+import sys
+from hsakd_mm.engine.launch import user_errors
+from hsakd_mm.experiments.schedule import run_all
+from hsakd_mm.experiments.stage import Stage
+here = sys.argv[1]
+with user_errors('stopped.'):
+    run_all([Stage(f'{here}/{name}', name, [f'{here}/child.py', *sys.argv[1:]], f'{here}/{name}.out')
+             for name in 'abc'], jobs=2)
+"""
+
+
+@pytest.mark.parametrize(
+    'number, status', [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, REQUEUE)], ids=str
+)
+def test_a_signal_reaches_all_jobs(tmp_path, number, status) -> None:
+    """Both children end by themselves, and nothing new is started."""
+    (tmp_path / 'child.py').write_text(CHILD)
+    (tmp_path / 'list.py').write_text(LIST)
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / 'list.py'), str(tmp_path), str(REQUEUE)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': str(REPO)},
+    )
+    while len(list(tmp_path.glob('there-*'))) < 2:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert process.returncode == status, errors
+    assert len(list(tmp_path.glob('ended-*'))) == 2 and not (tmp_path / 'c').exists()
