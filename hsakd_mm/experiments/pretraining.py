@@ -18,7 +18,10 @@ from hsakd_mm.files import read_json, write_json
 from hsakd_mm.registry import DATASETS, MODELS
 
 from .provenance import provenance
+from .run_cost import cost
 from .stage import Stage
+
+TEACHER = 'default_hooks.distillation.'  # options of the hook that holds the teacher
 
 
 @dataclass
@@ -60,6 +63,11 @@ class PretrainingRun:
     @property
     def needs(self) -> list:
         return list(self.needs_by_option.values())
+
+    @property
+    def taught_by(self) -> list[str]:
+        """The names of the runs that teach it: not of those that it or a teacher merely starts from."""
+        return [need.name for option, need in self.needs_by_option.items() if option.startswith(TEACHER)]
 
     @property
     def seconds(self) -> float:
@@ -113,23 +121,6 @@ class PretrainingRun:
         images = len(DATASETS.build(cfg.train_dataloader.dataset))
         return training_macs(cfg, train_size(cfg)) * images * cfg.train_cfg.max_epochs
 
-    def total_macs(self) -> float | None:
-        """Multiply-adds of the whole training, with those of the run whose weights it goes on from."""
-        counts: list = [run.origin().get('macs') for run in self.lineage()]
-        return None if None in counts else sum(counts)
-
-    def teachers_macs(self) -> float | None:
-        """Those of the other runs that it needs, and of the ones that these need; None where one is not known."""
-        own = {run.title for run in self.lineage()}
-        needed: dict = {}
-        waiting = self.lineage()
-        while waiting:
-            run = waiting.pop()
-            if run.title not in own:
-                needed[run.title] = run.origin().get('macs')
-            waiting += [need for need in run.needs if need.title not in needed]
-        return None if None in needed.values() else sum(needed.values())
-
     def lineage(self) -> list['PretrainingRun']:
         """Itself, the run whose weights it goes on from, and the one before that."""
         before = self.needs_by_option.get('load_from')
@@ -150,11 +141,15 @@ class PretrainingRun:
     def top1(self) -> float:
         """In percent: on the test set where the bench asks for it, else of the last validation."""
         if self.test is None:
-            return read_curve(self.stage.folder, self.metric)[-1][1]
+            return self.validations()[-1][1]
         return read_json(self.test.produces)['metrics'][self.metric]
 
+    def validations(self) -> list:
+        """``[(epoch, value), ...]`` of its metric, in percent."""
+        return read_curve(self.stage.folder, self.metric)
+
     def _is_validated(self) -> bool:
-        curve = read_curve(self.stage.folder, self.metric)
+        curve = self.validations()
         return bool(curve) and curve[-1][0] == self.cfg.train_cfg.max_epochs
 
 
@@ -171,7 +166,7 @@ def collect(runs: Sequence[PretrainingRun]) -> list[dict]:
 
 
 def _result(run: PretrainingRun) -> dict:
-    curve = read_curve(run.stage.folder, run.metric)
+    curve = run.validations()
     best_epoch, best = max(curve, key=lambda point: point[1])
     record, origin = run.stage.read_record(), run.origin()
     parameters, trained = _count(run)
@@ -192,8 +187,8 @@ def _result(run: PretrainingRun) -> dict:
         seed=run.seed,
         row=run.row,
         curve_of=run.curve,
-        macs=run.total_macs(),
-        teachers_macs=run.teachers_macs(),
+        taught_by=run.taught_by,
+        **cost(run),
         metric=run.metric,
         top1=run.top1(),
         epochs=curve[-1][0],
