@@ -18,6 +18,7 @@ from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.bootstrap import paired_bootstrap
 
+from .comparison_costs import mean_cost, relate
 from .comparison_runs import FailedRun, FinishedRun, Records, read_records, read_runs
 from .comparison_scenes import draw_all
 from .comparison_text import blocks, table
@@ -40,7 +41,8 @@ class Comparison:
         measure (str): ``AP``, or ``AP50`` where the runs' metric gives no AP.
         rows (list[dict]): ``name``, ``seeds``, ``pretrainings`` (number of checkpoints they start from, 0 for
             ``random``), ``top1`` of these and each metric as ``dict(mean, sigma, values)`` in percent,
-            ``difference`` (None for the baseline and where none can be shown) and ``seconds``.
+            ``difference`` (None for the baseline and where none can be shown), ``seconds`` and
+            ``cost`` of the pretraining (:mod:`.comparison_costs`).
         runs (list[dict]): The runs' own rows.
         setting (str): Data, networks and epochs in one line; may be empty.
         voc (bool): Whether the data is Pascal VOC.
@@ -151,6 +153,7 @@ def write_comparison(
         ],
     )
     _compare(made, records.matches)
+    relate(made.rows, baseline)
     draw_all(made, records.matches, grouped, out_dir, of_curves)
     content = asdict(made)
     content['pictures'] = {part: os.path.basename(file) for part, file in made.pictures.items()}
@@ -194,6 +197,7 @@ def _row(name: str, runs: list) -> dict:
         row[key] = _spread(run.get(key) for run in runs)
     seconds = [run['seconds'] for run in runs if run.get('seconds') is not None]
     row['seconds'] = statistics.mean(seconds) if seconds else None
+    row['cost'] = mean_cost(runs)
     return row
 
 

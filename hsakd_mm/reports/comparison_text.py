@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from . import comparison_costs
 from .metrics import METRICS, NOISE
 from .origins import ABSENT, checkpoint_table, origin_items
 from .page import Heading, Items, Picture, Table, Text, escaped
@@ -102,6 +103,7 @@ def table(made) -> Table:
     """The figures of every name, a failed one included."""
     keys = [key for key in METRICS if any(row[key] for row in made.rows)]
     known = any(row['top1'] is not None for row in made.rows)
+    costs = comparison_costs.has_costs(made.rows)
     main = made.measure
     heads = [
         COLUMNS['name'][0],
@@ -110,6 +112,7 @@ def table(made) -> Table:
         *(COLUMNS[key][0] for key in keys),
         f'Δ{main} to {made.baseline}',
         COLUMNS['seconds'][0],
+        *(comparison_costs.HEADS if costs else ()),
     ]
     rows = []
     for row in made.rows:
@@ -119,7 +122,8 @@ def table(made) -> Table:
             *(_value(row[key], sigma=key == main) if row['seeds'] or key != main else FAILED for key in keys),
         ]
         seconds = ABSENT if row['seconds'] is None else f'{row["seconds"]:,.0f}'
-        rows.append([row['name'], *cells, _difference(row['difference']), seconds])
+        cost = comparison_costs.cells(row) if costs else ()
+        rows.append([row['name'], *cells, _difference(row['difference']), seconds, *cost])
     return Table(heads, rows)
 
 
@@ -137,6 +141,8 @@ def _how(made) -> str:
             f'too; that of top-1 is over the pretrainings alone. '
         )
     text += 'Seconds: of one run, validations included.'
+    if comparison_costs.has_costs(made.rows):
+        text += comparison_costs.NOTE.format(baseline=escaped(made.baseline))
     intervals = [row['difference'] for row in made.rows if row['difference'] and row['difference']['low'] is not None]
     if intervals:
         text += (

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.reports.comparison import FinishedRun, write_comparison
+from hsakd_mm.reports.comparison import FinishedRun, print_comparison, write_comparison
 from hsakd_mm.reports.page import Items, Table, Text, to_html, to_markdown
 
 
@@ -80,6 +80,40 @@ def test_whose_seeds_are_of_the_pretraining_too(finished, tmp_path) -> None:
     with open(files['md']) as file:
         text = file.read()
     assert 'its own pretraining' in text and 'which ± covers.' in text
+
+
+def test_what_the_pretrainings_cost(finished, tmp_path, capsys) -> None:
+    """Relative to the baseline's, teachers apart; a run of an older report has no cost."""
+
+    def cost(macs, seconds, *teachers) -> dict:
+        return dict(zip(('macs', 'seconds', 'teachers_macs', 'teachers_seconds'), (macs, seconds, *teachers)))
+
+    runs = [finished('random', 0, 0.2, checkpoint_sha256=None, cost=None)]
+    runs += [finished('plain', seed, 0.5, cost=cost(2e12, 30.0, 0, 0)) for seed in (0, 1)]
+    runs += [
+        finished('ours', seed, 0.8, checkpoint_sha256=f'f{seed}', cost=cost(9e12, 60.0 + 20 * seed, 4e12, 50.0))
+        for seed in (0, 1)
+    ]
+    runs += [finished('uncounted', 0, 0.8, cost=cost(None, 60.0, None, None)), finished('old', 0, 0.5)]
+    files = write_comparison(runs, str(tmp_path / 'out'), 'Digits', baseline='plain')
+    with open(files['json']) as file:
+        rows = {row['name']: row for row in json.load(file)['rows']}
+    assert rows['ours']['cost'] == dict(cost(9e12, 70.0, 4e12, 50.0), relative_macs=4.5, relative_teachers_macs=2.0)
+    assert rows['random']['cost'] is rows['old']['cost'] is None and rows['uncounted']['cost']['seconds'] == 60
+    with open(files['md']) as file:
+        text = file.read()
+    assert '| Seconds | Cost (×) | Teacher (×) |' in text and 'relative to those of plain. Teacher:' in text
+    assert '| 60 | 4.50 | 2.00 |' in text and '| 60 | 1.00 | 0.00 |' in text and '| 60 | – | – |' in text
+    print_comparison(files)
+    assert '4.50 2.00' in ' '.join(capsys.readouterr().out.split())
+    with open(files['json']) as file:
+        content = json.load(file)
+    for row in content['rows']:
+        del row['cost']
+    with open(files['json'], 'w') as file:
+        json.dump(content, file)
+    print_comparison(files)
+    assert 'Cost' not in capsys.readouterr().out
 
 
 def test_what_is_missing_is_said(finished, tmp_path) -> None:
