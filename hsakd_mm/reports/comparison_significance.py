@@ -7,6 +7,7 @@ from .page import escaped
 
 MANY = 10  # from so many seeds a percentile interval covers nearly what it says
 MOST = 1000  # more seeds than anybody trains need no exact number
+SMALL = 0.001  # of a smaller p only this is said
 HEADS = ('Seeds ahead', 'p')
 
 
@@ -82,21 +83,24 @@ def p_values(rows: Sequence[dict]) -> str:
     tested = [row for row in rows if row['seed_test']]
     if not tested:
         return ''
+    limited = [row for row in tested if row['seed_test']['smallest'] >= SMALL]
     text = (
         'p: two-sided permutation test of the difference over seeds, on these test images; it does not allow '
         'for the number of rows.'
     )
-    paired = {row['seed_test']['seeds']: row['seed_test']['smallest'] for row in tested if row['seed_test']['paired']}
+    paired = {row['seed_test']['seeds']: row['seed_test']['smallest'] for row in limited if row['seed_test']['paired']}
     limits = [f'{seeds} seeds cannot give a p below {_small(smallest)}' for seeds, smallest in sorted(paired.items())]
     limits += [
         f'those of {escaped(row["name"])}, which are not the seeds of the baseline, cannot give one below '
         f'{_small(row["seed_test"]["smallest"])}'
-        for row in tested
+        for row in limited
         if not row['seed_test']['paired']
     ]
-    ahead = ' Seeds ahead: in how many seeds the figure is above that of the baseline.' if paired else ''
-    listed = '; '.join(limits)
-    return f'{text} {listed[0].upper()}{listed[1:]}.{ahead}'
+    if listed := '; '.join(limits):
+        text += f' {listed[0].upper()}{listed[1:]}.'
+    if any(row['seed_test']['paired'] for row in tested):
+        text += ' Seeds ahead: in how many seeds the figure is above that of the baseline.'
+    return text
 
 
 def needed(rows: Sequence[dict]) -> str:
@@ -136,7 +140,7 @@ def _p(test: dict | None) -> str:
 
 
 def _small(p: float) -> str:
-    return '< 0.001' if p < 0.001 else f'{p:.3f}' if p < 0.01 else f'{p:.2f}'
+    return f'< {SMALL}' if p < SMALL else f'{p:.3f}' if p < 0.1 else f'{p:.2f}'
 
 
 def _many(seeds: int) -> str:

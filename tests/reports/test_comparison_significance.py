@@ -35,6 +35,7 @@ def test_what_the_seeds_say() -> None:
     other = row('c', 1, 2, seeds=3, paired=False, smallest=0.1)
     assert 'Seeds ahead' not in p_values([other])
     assert 'Those of c, which are not the seeds of the baseline, cannot give one below 0.10.' in p_values([other])
+    assert 'p below' not in p_values([row('d', 1, 2, seeds=20, smallest=1 / 10_001)])  # no limit that matters
     assert '10 seeds cannot give a p below 0.002. Seeds ahead:' in p_values([many])
 
 
