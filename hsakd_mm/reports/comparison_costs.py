@@ -8,9 +8,9 @@ from .origins import ABSENT
 HEADS = ('Cost (×)', 'Teacher (×)')
 KEYS = ('macs', 'seconds', 'teachers_macs', 'teachers_seconds')
 NOTE = (
-    ' Cost: multiply-adds of the pretraining, relative to those of {baseline}. Teacher: those of the training of its '
+    'Cost: multiply-adds of the pretraining, relative to those of {baseline}. Teacher: those of the training of its '
     'teachers, which is done once for all seeds and is not in the cost, relative to the same. report.json has both as '
-    'numbers, and in seconds.'
+    'numbers, and in seconds. '
 )
 
 

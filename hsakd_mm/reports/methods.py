@@ -14,7 +14,7 @@ from .weak_teachers import weak_teachers
 ACCURACY = 'accuracy/'  # top-1 of one network, or of the first of several
 HEADS = (
     *('Method', 'Top-1 (%)', 'Seeds', 'Best epoch (%)', 'Parameters', 'Trained parameters', 'Epochs', 'Step time (×)'),
-    *('Cost (×)', 'TMAC', 'Minutes', "Teacher's cost (×)", "Teacher's TMAC", "Teacher's minutes"),
+    *('Cost (×)', 'TMAC', 'Minutes', 'Teacher (×)', "Teacher's minutes"),
 )
 NOTES = (
     'Top-1: mean ± standard deviation over seeds, {top1_of}. Best epoch: mean over seeds of the best epoch of each '
@@ -23,9 +23,9 @@ NOTES = (
     "to {baseline}, including the teacher's forward pass; it is that of the fastest tenth of all logged steps, in the "
     'fastest seed, so that other load on the machine hardly counts. TMAC: multiply-adds of the whole training in 10¹², '
     'counted in a step: views, branches, backward and the forward of the teacher. Cost: the same, relative to '
-    '{baseline}. Minutes: mean duration of a training, including its validation and such load. '
-    "Teacher's: of the training of its teachers, which is in none of the other columns, as far as they were trained "
-    'here; it is done once for all seeds, and its cost is relative to one training of {baseline}.',
+    '{baseline}. Minutes: mean duration of a training, including its validation and such load. Teacher: multiply-adds '
+    '(relative to the same) and minutes of the training of its teachers, as far as they were trained here. They are in '
+    'none of the other columns, and are spent once for all seeds that share a teacher.',
     'Runs with the same seed have the same data order, augmentation and, over as many epochs, schedule, and the '
     'student starts from the same weights wherever its layers have the same shape.',
 )
@@ -226,7 +226,6 @@ def _table(rows: Sequence[Row]) -> Table:
                 _number(row.macs, 1e12),
                 _number(row.seconds, 60),
                 _number(row.relative_teachers_macs, digits=2),
-                _number(row.teachers_macs, 1e12),
                 _number(row.teachers_seconds, 60),
             ]
             for row in rows

@@ -29,7 +29,7 @@ def weak_teachers(results: Sequence[dict]) -> list[str]:
                 students.setdefault(teacher, []).append(f'{student} ({means[student]:.1f})')
     return [
         f'Warning: the teacher {teacher} ({means[teacher]:.1f}) is not better than its student{"s" * (len(of) > 1)} '
-        f'{", ".join(of)}, by top-1 on validation images: there is little to learn from it, and such a row says little '
-        f'about its method. Train the teacher longer, or take a better one.'
+        f'{", ".join(of)}, by top-1 on validation images: such a row does not show what its method does with a good '
+        f'teacher. Train the teacher longer, or take a better one.'
         for teacher, of in students.items()
     ]
