@@ -1,6 +1,6 @@
 # Stage 2 on the digits: a quarter-width ResNet-18 learns from the teacher.
 _base_ = [
-    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_30e.py',
+    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_70e.py',
     '../_base_/default_runtime.py'
 ]
 
@@ -12,8 +12,8 @@ model = dict(
     backbone=dict(
         type='TimmBackbone', model_name='resnet18', num_classes=10, channels=width))
 
-# Of each class 15 of 100 digits: the teacher has seen more than the student has.
-train_dataloader = dict(dataset=dict(fraction=0.15))
+# Of each class 10 of 100 digits: the teacher has seen more than the student has.
+train_dataloader = dict(dataset=dict(fraction=0.1))
 
 default_hooks = dict(
     logger=dict(interval=10),
