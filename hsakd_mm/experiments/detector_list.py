@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
-from hsakd_mm.checkpoints.source import resolve_source
+from hsakd_mm.checkpoints.source import RANDOM, resolve_source
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
@@ -14,6 +14,7 @@ from hsakd_mm.transfer.data_files import check_data
 from hsakd_mm.transfer.detector import fill_channels
 
 from .detector_run import NEEDS, DetectorRun
+from .provenance import hash_of_config
 from .schedule import exit_if_failed, run_all
 
 SEED = '{seed}'  # in a checkpoint's path: the detector's seed
@@ -57,6 +58,7 @@ class DetectorList:
         self.work_dir = work_dir or os.path.join('work_dirs', 'transfer', self.stem)
         self.baseline = baseline
         cfg = load_config(config, options, needs=NEEDS)
+        detector_config_sha256 = hash_of_config(cfg)
         fill_channels(cfg)  # here once, not in every run
         seeds = list(dict.fromkeys(seeds)) or [(cfg.get('randomness') or {}).get('seed') or 0]
         if min(seeds) < 0:
@@ -89,7 +91,10 @@ class DetectorList:
             for name in sources
             if seed in sources[name]
         ]
-        self.title = f'Transfer: {self.stem}'
+        for run in self.runs:
+            run.detector_config_sha256 = detector_config_sha256  # before its channels were filled in
+            run.records_losses = run is next((each for each in self.runs if each.name == RANDOM), None)
+        self.title, self.bench = f'Transfer: {self.stem}', ''
         self.notes: list = []
         self.origins: dict = {}
 
@@ -166,6 +171,7 @@ class DetectorList:
             notes=self.notes,
             origins={run.name: self.origins[run.name] for run in done},
             failed=failed,
+            bench=self.bench,
         )
 
 
