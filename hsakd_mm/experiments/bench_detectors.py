@@ -84,6 +84,7 @@ def plan_detectors(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] 
         options=_smoke(config) if bench.smoke else None,
     )
     made.title, made.baseline, made.bench = bench.title, bench.baseline, bench.file
+    next(run for run in made.runs if run.name == RANDOM).records_losses = True
     made.notes += [*bench.notes, *_data_notes(bench, made)]
     for run in made.runs:
         if run.name in done and done[run.name][run.seed].metric.startswith('accuracy/'):  # not agreement with a teacher

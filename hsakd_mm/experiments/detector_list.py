@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
-from hsakd_mm.checkpoints.source import RANDOM, resolve_source
+from hsakd_mm.checkpoints.source import resolve_source
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
@@ -93,7 +93,6 @@ class DetectorList:
         ]
         for run in self.runs:
             run.detector_config_sha256 = detector_config_sha256  # before its channels were filled in
-            run.records_losses = run is next((each for each in self.runs if each.name == RANDOM), None)
         self.title, self.bench = f'Transfer: {self.stem}', ''
         self.notes: list = []
         self.origins: dict = {}

@@ -1,8 +1,8 @@
 """The first losses of a run, by which a test knows whether today's code still trains as a published table's did.
 
 Three steps of the run's own loop, in this process and on the CPU, in float32 with one thread, so that they are the same
-numbers on any machine; images, their order and their augmentation are the run's. Batches are cut to eight images, which
-takes seconds for any config. Weights that the run starts from are replaced by random ones of a fixed seed: those of a
+numbers on any machine; images, their order and their augmentation are the run's. Batches are cut to a few images, which
+takes seconds. Weights that the run starts from are replaced by random ones of a fixed seed: those of a
 teacher are hours of training away, and are no part of the code.
 """
 
@@ -30,7 +30,7 @@ from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS, type_name
 
 STEPS = 3
-IMAGES = 8  # a step
+IMAGES, DETECTION_IMAGES = 8, 2  # a step: a pretraining's are small, a detector's take gigabytes of memory each
 SEED = 0  # of weights that stand in for a checkpoint
 _FASTER = ('CompileHook', 'GradientCompressionHook', 'EMAHook')  # the same training, or none of it
 
@@ -85,7 +85,8 @@ def _reduced(cfg: Config, seed: int, folder: str) -> Config:
     do_not_verify(loader)
     loader.num_workers, loader.persistent_workers = 0, False
     if 'batch_size' in loader:
-        loader.batch_size = min(loader.batch_size, IMAGES)
+        few = DETECTION_IMAGES if cfg.get('default_scope') == 'mmdet' else IMAGES
+        loader.batch_size = min(loader.batch_size, few)
     wrapper = cfg.optim_wrapper
     if type_name(wrapper.get('type')) in ('AmpOptimWrapper', 'AutocastOptimWrapper'):
         wrapper.type = 'OptimWrapper'
