@@ -1,7 +1,6 @@
-# Faster R-CNN with FPN on the digit scenes: MMDetection's own, with heads of a demo's size, and the
-# protocol of configs/transfer: stem and first stage frozen, BatchNorm statistics too, 12 epochs.
-# tools/transfer_det.py sets where the backbone's weights come from; from random ones nothing is
-# frozen, since they could not learn otherwise.
+# Faster R-CNN with FPN on the digit scenes: MMDetection's own, with heads of a demo's size. As in configs/bench/vehicles,
+# AdamW trains all layers, BatchNorm included, from pretrained weights as from random ones.
+# tools/transfer_det.py sets where the backbone's weights come from.
 _base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', 'mmdet::_base_/default_runtime.py']
 custom_imports = dict(imports=['hsakd_mm'], allow_failed_imports=False)
 
@@ -9,22 +8,24 @@ model = dict(
     backbone=dict(
         depth=18,
         stem_channels=64,
-        base_channels=32,
+        base_channels=16,
+        frozen_stages=-1,
+        norm_eval=False,
         init_cfg=None),
-    neck=dict(in_channels=[32, 64, 128, 256], out_channels=64),
+    neck=dict(in_channels=[16, 32, 64, 128], out_channels=32),
     rpn_head=dict(
-        in_channels=64,
-        feat_channels=64,
+        in_channels=32,
+        feat_channels=32,
         anchor_generator=dict(scales=[4])),  # digits are 14 to 48 pixels high
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=64),
-        bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=10)),
+        bbox_roi_extractor=dict(out_channels=32),
+        bbox_head=dict(in_channels=32, fc_out_channels=128, num_classes=10)),
     train_cfg=dict(
         rpn=dict(sampler=dict(num=64)),
-        rpn_proposal=dict(nms_pre=300, max_per_img=100),
-        rcnn=dict(sampler=dict(num=64))),
+        rpn_proposal=dict(nms_pre=100, max_per_img=50),
+        rcnn=dict(sampler=dict(num=32))),
     test_cfg=dict(
-        rpn=dict(nms_pre=200, max_per_img=100), rcnn=dict(score_thr=0.05, max_per_img=20)))
+        rpn=dict(nms_pre=100, max_per_img=50), rcnn=dict(score_thr=0.05, max_per_img=20)))
 
 metainfo = dict(classes=tuple('0123456789'))
 _dataset = dict(type='CocoDataset', data_root='data/demo/scenes', metainfo=metainfo)
@@ -32,8 +33,8 @@ _scale = (128, 128)
 
 train_dataloader = dict(
     batch_size=8,
-    num_workers=1,
-    persistent_workers=True,
+    num_workers=0,
+    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         **_dataset,
@@ -48,8 +49,8 @@ train_dataloader = dict(
         ]))
 val_dataloader = dict(
     batch_size=8,
-    num_workers=1,
-    persistent_workers=True,
+    num_workers=0,
+    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         **_dataset,
@@ -68,16 +69,21 @@ val_evaluator = dict(
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
 
-# 0.02 for 16 images, as in MMDetection.
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=10))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type='MultiStepLR', by_epoch=True, milestones=[8, 11], gamma=0.1),
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=20),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        begin=1,
+        end=5,
+        T_max=4,
+        convert_to_iter_based=True),
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=2)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=5, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 auto_scale_lr = dict(base_batch_size=8)

@@ -20,6 +20,9 @@ The file is Python, read by mmengine::
 ``options``             Changes to the config as by ``--cfg-options``, of one run or, beside ``runs``, of all.
 ``metric``              What a run is judged by where it is not ``accuracy/top1``.
 ``row=False``           The run is in the JSON report only.
+``cost_of``             Of a run: the name of another. It is trained for as many epochs as cost what that one costs, in
+                        multiply-adds without those of its teachers' training; its schedule is stretched in
+                        proportion. See :mod:`.equal_cost`.
 ``curve``               Of a run: the method that it is a point of, in a picture of accuracy against cost.
 ``measure='test'``      Top-1 is that of the last checkpoint on the test set; by default the last validation's.
 ``detector``            ``config`` (beside the file) and ``seeds`` of the detector; see :mod:`.bench_detectors`.
@@ -43,11 +46,12 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.files import folder_name
 
 from .child import tool
-from .pretraining import PretrainingRun
+from .equal_cost import check_cost_of, same_cost
+from .pretraining import PretrainingRun, with_checkpoints
 from .stage import Stage
 
 SMOKE = '**Smoke run: one epoch on a few images. The numbers mean nothing.**'
-_KEYS = {'name', 'config', 'seeds', 'needs', 'metric', 'row', 'options', 'curve'}
+_KEYS = {'name', 'config', 'seeds', 'needs', 'metric', 'row', 'options', 'curve', 'cost_of'}
 _FILE_KEYS = {
     *('runs', 'title', 'baseline', 'notes', 'work_dir', 'seeds', 'options', 'measure', 'prepare', 'detector'),
     *('threads', 'jobs', 'filename', 'custom_imports'),
@@ -102,10 +106,8 @@ class Bench:
             )
         self._made: dict = {}
         self._folder = folder
-        for seed in self.seeds:
-            for name in self.entries:
-                self.run_of(name, seed)
-        self.runs: list[PretrainingRun] = list(self._made.values())
+        runs = [self.run_of(name, seed) for seed in self.seeds for name in self.entries]
+        self.runs: list[PretrainingRun] = list({id(run): run for run in runs}.values())  # in the order of the file
 
     def selected(self, only: Sequence[str] = (), seeds: Sequence[int] = ()) -> list:
         """The runs of these names with these seeds, and what they need; all by default."""
@@ -145,11 +147,15 @@ class Bench:
         cfg = load_config(
             config, {**own, **self._options}, needs=('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
         )
+        if not cfg.train_cfg.get('max_epochs'):
+            raise UserError(
+                f'every run of a bench should count epochs, and {config} of {name!r} sets no train_cfg.max_epochs: set '
+                f'it, with by_epoch=True.'
+            )
         words = [*as_words(own), *self._words]
-        if self.smoke:
-            small = smoke_options(cfg)
-            cfg.merge_from_dict(small)
-            words += as_words(small)
+        length = smoke_options(cfg) if self.smoke else self._same_cost(cfg, entry.get('cost_of'), seed, needs)
+        cfg.merge_from_dict(length)
+        words += as_words(length)
         folder = os.path.join(self.work_dir, folder_name(name), f'seed{seed}')
         checkpoint = os.path.join(folder, f'epoch_{cfg.train_cfg.max_epochs}.pth')
         from_runs = [f'{option}={need.checkpoint}' for option, need in needs.items()]
@@ -167,6 +173,14 @@ class Bench:
             test = Stage(os.path.dirname(out), f'{title}: test set', command, out, [config], [checkpoint])
         metric, row = entry.get('metric', 'accuracy/top1'), entry.get('row', True)
         return PretrainingRun(name, seed, config, cfg, stage, checkpoint, metric, needs, row, entry.get('curve'), test)
+
+    def _same_cost(self, cfg: Config, cost_of: str | None, seed: int, needs: dict) -> dict:
+        """Changes to a config that make the run cost what the one of this name does."""
+        if cost_of is None:
+            return {}
+        before = [run.with_checkpoints() for run in needs['load_from'].lineage()] if 'load_from' in needs else []
+        named = [run.with_checkpoints() for run in self.run_of(cost_of, seed).lineage()]
+        return same_cost(with_checkpoints(cfg, needs), before, named)
 
     def _preparation(self, entry: dict | None) -> Stage | None:
         if entry is None:
@@ -234,4 +248,5 @@ def _checked(runs: Sequence[dict], file: str) -> dict:
         entries[name] = dict(entry)
     if not entries:
         raise UserError(f'{file} should list runs, and its list is empty: add some.')
+    check_cost_of(entries, file)
     return entries

@@ -20,12 +20,14 @@ from hsakd_mm.checkpoints.source import RANDOM
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.reports.comparison import FailedRun
+from hsakd_mm.reports.weak_teachers import weak_teachers
 from hsakd_mm.transfer.data_files import check_data
 from hsakd_mm.transfer.mended import inner_datasets
 
 from .bench import Bench, smoke_options
 from .detector_list import DetectorList
 from .detector_run import NEEDS, DetectorRun
+from .run_cost import cost
 
 
 def check_detector(bench: Bench, seeds: Sequence[int] = ()) -> None:
@@ -87,8 +89,20 @@ def plan_detectors(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] 
     next(run for run in made.runs if run.name == RANDOM).records_losses = True
     made.notes += [*bench.notes, *_data_notes(bench, made)]
     for run in made.runs:
-        if run.name in done and done[run.name][run.seed].metric.startswith('accuracy/'):  # not agreement with a teacher
-            run.top1 = done[run.name][run.seed].top1()
+        if run.name not in done:
+            continue
+        start = done[run.name][run.seed]
+        run.cost = cost(start)
+        if start.metric.startswith('accuracy/'):  # not agreement with a teacher
+            run.top1 = start.top1()
+    looked_at = {run.title: run for runs in done.values() for run in runs.values()}
+    looked_at.update((run.title, run) for run in bench.runs if not run.row and run.is_done())  # teachers
+    made.warnings = weak_teachers(
+        [
+            dict(name=run.name, metric=run.metric, curve=run.validations(), taught_by=run.taught_by)
+            for run in looked_at.values()
+        ]
+    )
     return made
 
 

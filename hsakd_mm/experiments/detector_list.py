@@ -10,6 +10,7 @@ from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import folder_name
 from hsakd_mm.reports.comparison import FailedRun, FinishedRun, print_comparison, write_comparison
+from hsakd_mm.reports.page import escaped
 from hsakd_mm.transfer.data_files import check_data
 from hsakd_mm.transfer.detector import fill_channels
 
@@ -95,6 +96,7 @@ class DetectorList:
             run.detector_config_sha256 = detector_config_sha256  # before its channels were filled in
         self.title, self.bench = f'Transfer: {self.stem}', ''
         self.notes: list = []
+        self.warnings: list = []  # sentences, for the report and the terminal
         self.origins: dict = {}
 
     def check(self) -> None:
@@ -145,6 +147,7 @@ class DetectorList:
         files = self._compare([*failed, *(FailedRun(run.name, run.seed, error.reason) for run, error in ended)])
         if files:
             print_comparison(files)
+            print(''.join(f'{warning}\n' for warning in self.warnings), end='')
             print('Report: ' + ', '.join(files.values()), flush=True)
         exit_if_failed(ended)
         return files
@@ -167,7 +170,7 @@ class DetectorList:
             self.work_dir,
             self.title,
             baseline=baseline,
-            notes=self.notes,
+            notes=[*(f'**{escaped(warning)}**' for warning in self.warnings), *self.notes],
             origins={run.name: self.origins[run.name] for run in done},
             failed=failed,
             bench=self.bench,

@@ -115,6 +115,7 @@ class DetectorRun:
         self.parameters, self.frozen = 0, ''
         self.top1: float | None = None  # of the pretraining, in percent; set by the caller
         self.records_losses = False  # the first ones; set by the caller
+        self.cost: dict | None = None  # of the pretraining, as of .run_cost; set by the caller
 
     def check(self, resume: str | None = None) -> None:
         """Check before training that the weights fit and the data is there; print the notes.
@@ -237,6 +238,7 @@ class DetectorRun:
             checkpoint_sha256=backbone.sha256 if backbone else None,
             pretraining=backbone.metadata if backbone else None,
             top1=self.top1,
+            cost=self.cost,
             frozen=self.frozen,
             config=self.config,
             config_sha256=self.config_sha256,

@@ -125,7 +125,8 @@ def write_bench(
         own['notes'] = [
             'The teacher has no classifier of its own: it got one of the categories of the boxes, whose labels it and '
             'its branches learned. HSAKD and feature distillation see the pictures without labels; plain training '
-            'sees each box as an image of its category. Epochs are equal, cost is not.'
+            'sees each box as an image of its category. Epochs are equal, cost is not: "plain, same cost" is plain '
+            'training for as many as cost, in multiply-adds, what HSAKD costs without its teacher.'
         ]
     again = f'# Again, or changed: python tools/benchmark.py {os.path.join(out, "bench.py")}\n'
     return _write(out, 'bench.py', head + again, own)

@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -18,7 +18,10 @@ from hsakd_mm.registry import DATASETS, MODELS
 
 from .first_losses import first_losses
 from .provenance import hash_of_config, provenance
+from .run_cost import cost
 from .stage import Stage
+
+TEACHER = 'default_hooks.distillation.'  # options of the hook that holds the teacher
 
 
 @dataclass
@@ -62,6 +65,11 @@ class PretrainingRun:
     @property
     def needs(self) -> list:
         return list(self.needs_by_option.values())
+
+    @property
+    def taught_by(self) -> list[str]:
+        """The names of the runs that teach it: not of those that it or a teacher merely starts from."""
+        return [need.name for option, need in self.needs_by_option.items() if option.startswith(TEACHER)]
 
     @property
     def seconds(self) -> float:
@@ -116,33 +124,14 @@ class PretrainingRun:
         images = len(DATASETS.build(cfg.train_dataloader.dataset))
         return training_macs(cfg, train_size(cfg)) * images * cfg.train_cfg.max_epochs
 
-    def total_macs(self) -> float | None:
-        """Multiply-adds of the whole training, with those of the run whose weights it goes on from."""
-        counts = [run.origin().get('macs') for run in (self, *self._earlier())]
-        return None if None in counts else sum(counts)
-
-    def teachers_macs(self) -> float | None:
-        """Those of the other runs that it needs, and of the ones that these need; None where one is not known."""
-        own = {run.title for run in (self, *self._earlier())}
-        needed: dict = {}
-        waiting = [self, *self._earlier()]
-        while waiting:
-            run = waiting.pop()
-            if run.title not in own:
-                needed[run.title] = run.origin().get('macs')
-            waiting += [need for need in run.needs if need.title not in needed]
-        return None if None in needed.values() else sum(needed.values())
-
-    def _earlier(self) -> list:
-        """The run whose weights it goes on from, and the one before that."""
+    def lineage(self) -> list['PretrainingRun']:
+        """Itself, the run whose weights it goes on from, and the one before that."""
         before = self.needs_by_option.get('load_from')
-        return [] if before is None else [before, *before._earlier()]
+        return [self] if before is None else [self, *before.lineage()]
 
     def with_checkpoints(self) -> Config:
         """Its config, with those of the runs that it needs."""
-        cfg = copy.deepcopy(self.cfg)
-        cfg.merge_from_dict({option: need.checkpoint for option, need in self.needs_by_option.items()})
-        return cfg
+        return with_checkpoints(self.cfg, self.needs_by_option)
 
     def origin(self) -> dict:
         """Where and by which command it was made; empty where nothing tells."""
@@ -156,12 +145,23 @@ class PretrainingRun:
     def top1(self) -> float:
         """In percent: on the test set where the bench asks for it, else of the last validation."""
         if self.test is None:
-            return read_curve(self.stage.folder, self.metric)[-1][1]
+            return self.validations()[-1][1]
         return read_json(self.test.produces)['metrics'][self.metric]
 
+    def validations(self) -> list:
+        """``[(epoch, value), ...]`` of its metric, in percent."""
+        return read_curve(self.stage.folder, self.metric)
+
     def _is_validated(self) -> bool:
-        curve = read_curve(self.stage.folder, self.metric)
+        curve = self.validations()
         return bool(curve) and curve[-1][0] == self.cfg.train_cfg.max_epochs
+
+
+def with_checkpoints(cfg: Config, needs: Mapping[str, PretrainingRun]) -> Config:
+    """A copy of a config, with the checkpoints of the runs that it needs, by option."""
+    cfg = copy.deepcopy(cfg)
+    cfg.merge_from_dict({option: need.checkpoint for option, need in needs.items()})
+    return cfg
 
 
 def collect(runs: Sequence[PretrainingRun]) -> list[dict]:
@@ -170,7 +170,7 @@ def collect(runs: Sequence[PretrainingRun]) -> list[dict]:
 
 
 def _result(run: PretrainingRun) -> dict:
-    curve = read_curve(run.stage.folder, run.metric)
+    curve = run.validations()
     best_epoch, best = max(curve, key=lambda point: point[1])
     record, origin = run.stage.read_record(), run.origin()
     parameters, trained = _count(run)
@@ -191,8 +191,8 @@ def _result(run: PretrainingRun) -> dict:
         seed=run.seed,
         row=run.row,
         curve_of=run.curve,
-        macs=run.total_macs(),
-        teachers_macs=run.teachers_macs(),
+        taught_by=run.taught_by,
+        **cost(run),
         metric=run.metric,
         top1=run.top1(),
         epochs=curve[-1][0],

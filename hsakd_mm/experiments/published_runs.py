@@ -101,26 +101,26 @@ class _Report:
         return list(self._detectors(bench) if detectors else self._pretrainings(bench))
 
     def _pretrainings(self, bench: Bench) -> Iterator[tuple[str, Config, dict]]:
-        seen: set = set()
+        differ: set = set()
         for run in self.content['runs']:
-            title = f'{run["name"]} (seed {run["seed"]})'
-            if run['name'] not in bench.entries:
-                self.differs(f'{title} is no longer a run of {self.content["bench"]}')
-                continue
+            name, seed = run['name'], run['seed']
             try:
-                own = bench.run_of(run['name'], run['seed'])
-            except UserError as error:
-                self.differs(f'{title} is no longer a run of {self.content["bench"]}: {error}')
-                continue
-            if own.config_sha256() != run.get('config_sha256'):
-                self.differs(f'the config of {title}, {own.config}, is no longer that of its run')
-                seen.add(run['name'])
-                continue
-            if 'first_losses' in run:
-                yield title, own.cfg, run
-            elif run['name'] not in seen and not _has_losses(self.content, run['name']):
-                self.skip(title, 'its run stored none')
-            seen.add(run['name'])
+                own = bench.run_of(name, seed) if name in bench.entries else None
+            except UserError:  # the seed is not among its own
+                own = None
+            if own is None:
+                self.differs(f'{name} (seed {seed}) is no longer a run of {self.content["bench"]}')
+            elif own.config_sha256() == run.get('config_sha256'):
+                if 'first_losses' in run:
+                    yield f'{name} (seed {seed})', own.cfg, run
+            elif name not in differ:
+                self.differs(f'the config of {name}, {own.config}, or of what it needs, is no longer that of its run')
+                differ.add(name)
+        names = dict.fromkeys(run['name'] for run in self.content['runs'])
+        stored = {run['name'] for run in self.content['runs'] if 'first_losses' in run}
+        for name in names:
+            if name not in stored | differ:
+                self.skip(name, 'its run stored none')
 
     def _detectors(self, bench: Bench) -> Iterator[tuple[str, Config, dict]]:
         if not bench.detector:
@@ -128,11 +128,13 @@ class _Report:
             return
         config = detector_config(bench)
         today = hash_of_config(load_config(config, needs=NEEDS))
+        if changed := [run['name'] for run in self.content['runs'] if run.get('detector_config_sha256') != today]:
+            names = ', '.join(dict.fromkeys(changed))
+            self.differs(f'the config of the detectors, {bench.detector["config"]}, is no longer that of {names}')
+            return
         for run in self.content['runs']:
-            title = f'the detector of {run["name"]} (seed {run["seed"]})'
-            if run.get('detector_config_sha256') != today:
-                self.differs(f'the config of {title}, {bench.detector["config"]}, is no longer that of its run')
-            elif 'first_losses' in run:
+            if 'first_losses' in run:
+                title = f'the detector of {run["name"]} (seed {run["seed"]})'
                 yield title, DetectorRun(RANDOM, config, seed=run['seed']).cfg, run
         if not any('first_losses' in run for run in self.content['runs']):
             self.skip('the detectors', 'no run stored any')
@@ -152,10 +154,6 @@ class _Report:
             not abs(new - old) <= TOLERANCE * max(1, abs(old)) for new, old in zip(today, stored)
         ):
             self.differs(f'the first losses of {title} were {_text(stored)}, and are {_text(today)} today')
-
-
-def _has_losses(content: dict, name: str) -> bool:
-    return any('first_losses' in run for run in content['runs'] if run['name'] == name)
 
 
 def _text(losses: list) -> str:

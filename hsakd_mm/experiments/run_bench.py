@@ -87,7 +87,7 @@ def _default_jobs(threads: int | None) -> int:
 
 @contextlib.contextmanager
 def _threads(number: int | None) -> Iterator[None]:
-    """Threads of the runs' processes, and of this one, which counts them in the record; a user's setting is replaced."""
+    """Threads of the runs and of this process, which counts its own in the record; a user's setting is replaced."""
     if number is None:
         yield
         return

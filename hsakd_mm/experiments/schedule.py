@@ -1,4 +1,4 @@
-"""Runs the steps of an experiment, one or several at a time: skips those that are done, goes on after one that fails."""
+"""Runs the steps of an experiment, some at a time: skips those that are done, and goes on after one that fails."""
 
 import statistics
 import sys

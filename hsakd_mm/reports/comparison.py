@@ -17,7 +17,9 @@ import numpy as np
 from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.bootstrap import paired_bootstrap
+from hsakd_mm.evaluation.seed_test import compare_seeds
 
+from .comparison_costs import mean_cost, relate
 from .comparison_runs import FailedRun, FinishedRun, Records, read_records, read_runs
 from .comparison_scenes import draw_all
 from .comparison_text import blocks, table
@@ -40,7 +42,9 @@ class Comparison:
         measure (str): ``AP``, or ``AP50`` where the runs' metric gives no AP.
         rows (list[dict]): ``name``, ``seeds``, ``pretrainings`` (number of checkpoints they start from, 0 for
             ``random``), ``top1`` of these and each metric as ``dict(mean, sigma, values)`` in percent,
-            ``difference`` (None for the baseline and where none can be shown) and ``seconds``.
+            ``difference`` (:class:`.bootstrap.Interval`; None for the baseline and where none can be shown),
+            ``seed_test`` (:class:`.seed_test.SeedTest`; None as well where one of both has one seed), ``seconds``
+            and ``cost`` of the pretraining (:mod:`.comparison_costs`).
         runs (list[dict]): The runs' own rows.
         setting (str): Data, networks and epochs in one line; may be empty.
         voc (bool): Whether the data is Pascal VOC.
@@ -156,6 +160,7 @@ def write_comparison(
         ],
     )
     _compare(made, records.matches)
+    relate(made.rows, baseline)
     draw_all(made, records.matches, grouped, out_dir, of_curves)
     content = asdict(made)
     content['pictures'] = {part: os.path.basename(file) for part, file in made.pictures.items()}
@@ -192,6 +197,7 @@ def _row(name: str, runs: list) -> dict:
         name=name,
         seeds=[run['seed'] for run in runs],
         difference=None,
+        seed_test=None,
         pretrainings=len(pretrainings),
         top1=_spread(pretrainings.values()),
     )
@@ -199,6 +205,7 @@ def _row(name: str, runs: list) -> dict:
         row[key] = _spread(run.get(key) for run in runs)
     seconds = [run['seconds'] for run in runs if run.get('seconds') is not None]
     row['seconds'] = statistics.mean(seconds) if seconds else None
+    row['cost'] = mean_cost(runs)
     return row
 
 
@@ -215,13 +222,21 @@ def _compare(made: Comparison, matches: dict) -> None:
     """Fill in the differences to the baseline and AP by class."""
     intervals: dict = {}
     if made.baseline in matches and len(matches) > 1:
-        intervals = paired_bootstrap(matches, made.baseline, iou=0.5 if made.measure == 'AP50' else None)
+        iou, seeds = 0.5 if made.measure == 'AP50' else None, {row['name']: row['seeds'] for row in made.rows}
+        intervals = paired_bootstrap(matches, made.baseline, iou=iou, seeds=seeds)
+    by_seed: dict = {row['name']: {} for row in made.rows}
+    for run in made.runs:
+        if run.get(made.measure) is not None:
+            by_seed[run['name']][run['seed']] = run[made.measure]
     (reference,) = (row[made.measure] for row in made.rows if row['name'] == made.baseline)
     for row in made.rows:
         if row['name'] in intervals:
             row['difference'] = asdict(intervals[row['name']])
         elif row['name'] in made.others and reference and made.baseline not in made.misfits:
             row['difference'] = dict(difference=row[made.measure]['mean'] - reference['mean'], low=None, high=None)
+        if row['difference']:
+            found = compare_seeds(by_seed[row['name']], by_seed[made.baseline])
+            row['seed_test'] = asdict(found) if found else None
     if not matches:
         return
     first = next(iter(matches.values()))[0]

@@ -29,8 +29,9 @@ def draw_overview(
 
     Args:
         rows (list[dict]): ``name``, ``measure`` (``values`` of each seed and their ``mean``, in
-            percent, or None) and ``difference`` (``difference``, ``low``, ``high``, the latter
-            None where there is no interval; None for the baseline), in the table's order.
+            percent, or None) and ``difference`` (``difference``, ``low``, ``high`` and ``seeds`` of
+            :class:`.bootstrap.Interval`, ``low`` None where there is no interval; None for the
+            baseline), in the table's order.
         curves (dict[str, list]): For each name ``[(epoch, mean, lowest, highest), ...]``.
         measure (str): Key of what is shown, say ``AP``.
         of_curves (str): The same of the curves.
@@ -68,8 +69,12 @@ def draw_overview(
     if compared:
         panels['difference'].axvline(0, color=MUTED, linewidth=1)
         panels['difference'].margins(x=0.12)
+        seeds = [bool(row['difference'].get('seeds')) for row in rows if row['difference']]
+        over = (
+            'seeds and test images' if all(seeds) else 'test images, and seeds of some' if any(seeds) else 'test images'
+        )
         panels['difference'].set_title(
-            f'Difference to {baseline}, 95 % interval\nover test images', loc='left', fontsize=10, color=INK
+            f'Difference to {baseline}, 95 % interval\nover {over}', loc='left', fontsize=10, color=INK
         )
     if 'curves' in panels:
         _curves(panels['curves'], curves, of_curves)

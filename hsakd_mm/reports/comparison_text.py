@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from . import comparison_costs
+from .comparison_significance import HEADS, columns, contains_zero, coverage, needed, p_values, seeds_verdict, verdict
 from .metrics import METRICS, NOISE
 from .origins import ABSENT, checkpoint_table, origin_items
 from .page import Heading, Items, Picture, Table, Text, escaped
@@ -22,7 +24,7 @@ def blocks(made) -> list:
         *_result(made),
         Picture(made.pictures['overview'], _overview_caption(made)),
         table(made),
-        *map(Text, [_how(made), *made.notes]),
+        *map(Text, filter(None, [_how(made), _significance(made), *made.notes])),
         *_failed(made.failed),
         *_part(made, 'curves', 'Learning curves', 'Mean over seeds, shaded from the lowest to the highest seed.'),
         *_part(
@@ -74,19 +76,16 @@ def _best(made) -> str:
         )
     if made.best is None or not base:
         return f'Baseline: {baseline}.'
-    best, found = f'**{escaped(made.best)}**', rows[made.best]['difference']
+    best, row = f'**{escaped(made.best)}**', rows[made.best]
     start = (
         f'{best} has a mean {key} of '
         if len(others) == 1
         else f'Of {_listed(others)}, {best} has the highest mean {key}: '
     )
-    text = f'{start}{_value(rows[made.best][key])}, {_difference(found)} to the baseline {baseline} ({_value(base)}).'
-    if found['low'] is None:
-        return f'{text} There is no interval of the difference.'
-    if found['low'] <= 0 <= found['high']:
-        return f'{text} The interval contains 0: these test images do not tell the two apart.'
-    chosen = f' It was chosen as the highest of {len(others)}, which the interval does not allow for.'
-    return f'{text} The interval does not contain 0.{chosen if len(others) > 1 else ""}'
+    text = f'{start}{_value(row[key])}, {_difference(row["difference"])} to the baseline {baseline} ({_value(base)}).'
+    clear = row['difference']['low'] is not None and not contains_zero(row['difference'])
+    chosen = f'It was chosen as the highest of {len(others)}, which the interval does not allow for.'
+    return ' '.join(filter(None, [text, verdict(row), chosen if clear and len(others) > 1 else '', seeds_verdict(row)]))
 
 
 def _overview_caption(made) -> str:
@@ -102,14 +101,18 @@ def table(made) -> Table:
     """The figures of every name, a failed one included."""
     keys = [key for key in METRICS if any(row[key] for row in made.rows)]
     known = any(row['top1'] is not None for row in made.rows)
+    costs = comparison_costs.has_costs(made.rows)
     main = made.measure
+    of_seeds = columns(made.rows)
     heads = [
         COLUMNS['name'][0],
         *[COLUMNS['top1'][0]] * known,
         'Seeds',
         *(COLUMNS[key][0] for key in keys),
         f'Δ{main} to {made.baseline}',
+        *(HEADS if of_seeds else ()),
         COLUMNS['seconds'][0],
+        *(comparison_costs.HEADS if costs else ()),
     ]
     rows = []
     for row in made.rows:
@@ -119,7 +122,9 @@ def table(made) -> Table:
             *(_value(row[key], sigma=key == main) if row['seeds'] or key != main else FAILED for key in keys),
         ]
         seconds = ABSENT if row['seconds'] is None else f'{row["seconds"]:,.0f}'
-        rows.append([row['name'], *cells, _difference(row['difference']), seconds])
+        cost = comparison_costs.cells(row) if costs else ()
+        difference = [_difference(row['difference']), *of_seeds.get(row['name'], ())]
+        rows.append([row['name'], *cells, *difference, seconds, *cost])
     return Table(heads, rows)
 
 
@@ -136,17 +141,14 @@ def _how(made) -> str:
             f'Each seed of {", ".join(map(escaped, own))} starts from its own pretraining, so ± is over these '
             f'too; that of top-1 is over the pretrainings alone. '
         )
-    text += 'Seconds: of one run, validations included.'
-    intervals = [row['difference'] for row in made.rows if row['difference'] and row['difference']['low'] is not None]
-    if intervals:
-        text += (
-            f' In brackets: 95 % interval of the difference from {intervals[0]["resamples"]} paired bootstrap '
-            f'resamples of the {made.images} test images. It covers the choice of test images, not the seeds of '
-            f'training, which ± covers'
-        )
-        of = f', of {", ".join(map(escaped, shared))},' if own else ''
-        text += f', nor{of} the seed of the pretraining.' if shared or not own else '.'
-    return text
+    text += 'Seconds: of one run, validations included. '
+    if comparison_costs.has_costs(made.rows):
+        text += comparison_costs.NOTE.format(baseline=escaped(made.baseline))
+    return f'{text}{coverage(made.rows, own, shared, made.images)}'.strip()
+
+
+def _significance(made) -> str:
+    return ' '.join(filter(None, [p_values(made.rows), needed(made.rows)]))
 
 
 def _failed(failed: Sequence) -> list:

@@ -2,30 +2,32 @@
 
 import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from . import method_pictures, terminal
 from .origins import ABSENT, origin_items
 from .page import Heading, Items, Picture, Table, Text, escaped, write_page
 from .setting import setting
+from .weak_teachers import weak_teachers
 
 ACCURACY = 'accuracy/'  # top-1 of one network, or of the first of several
 HEADS = (
-    *('Method', 'Top-1 (%)', 'Seeds', 'Best epoch (%)', 'Parameters', 'Trained parameters', 'Cost (×)', 'Minutes'),
-    *('TMAC', "Teacher's TMAC"),
+    *('Method', 'Top-1 (%)', 'Seeds', 'Best epoch (%)', 'Parameters', 'Trained parameters', 'Epochs', 'Step time (×)'),
+    *('Cost (×)', 'TMAC', 'Minutes', 'Teacher (×)', "Teacher's minutes"),
 )
 NOTES = (
     'Top-1: mean ± standard deviation over seeds, {top1_of}. Best epoch: mean over seeds of the best epoch of each '
     'run, which was chosen on the images that it is measured on. Parameters: of the backbone that is exported. '
-    'Trained parameters: with branches and second networks. Cost: time of a training step per image, relative to '
-    "{baseline}, including the teacher's forward pass but not the teacher's training; it is that of the fastest tenth "
-    'of all logged steps, in the fastest seed, so that other load on the machine hardly counts. Minutes: mean '
-    'duration of a run, including its validation and such load. TMAC: multiply-adds of the whole training in 10¹², '
-    'counted in a step: views, branches, backward and the forward of the teacher; those that trained the teacher stand '
-    'beside, as far as it was trained here.',
-    'Runs with the same seed have the same data order, augmentation and schedule, and the student starts from the '
-    'same weights wherever its layers have the same shape.',
+    'Trained parameters: with branches and second networks. Step time: of a training step per image, relative '
+    "to {baseline}, including the teacher's forward pass; it is that of the fastest tenth of all logged steps, in the "
+    'fastest seed, so that other load on the machine hardly counts. TMAC: multiply-adds of the whole training in 10¹², '
+    'counted in a step: views, branches, backward and the forward of the teacher. Cost: the same, relative to '
+    '{baseline}. Minutes: mean duration of a training, including its validation and such load. Teacher: multiply-adds '
+    '(relative to the same) and minutes of the training of its teachers, as far as they were trained here. They are in '
+    'none of the other columns, and are spent once for all seeds that share a teacher.',
+    'Runs with the same seed have the same data order, augmentation and, over as many epochs, schedule, and the '
+    'student starts from the same weights wherever its layers have the same shape.',
 )
 
 
@@ -44,11 +46,15 @@ class Row:
         seeds (int): Number of seeds.
         parameters (int): Of the backbone that is exported.
         trained_parameters (int): Of everything that is trained: with branches and second networks.
-        cost (float | None): Seconds per training image, relative to the baseline's.
+        cost (float | None): Seconds of a step per training image, relative to the baseline's.
         seconds_per_image (float): Of a training step, in the seed where it was fastest.
         wall_seconds (float): Mean duration of a run, including validation.
         macs (float | None): Multiply-adds of the training; None where they were not counted.
         teachers_macs (float | None): Those that trained its teacher.
+        relative_macs, relative_teachers_macs (float | None): Both, relative to the ``macs`` of the baseline.
+        seconds (float | None): Mean duration of the training, with that of the run whose weights it goes on from.
+        teachers_seconds (float | None): Mean duration of the training of its teachers.
+        epochs (int | None): Of a run.
         curve_of (str | None): The method whose curve of accuracy against cost this is a point of.
         metric (str): What ``top1`` and ``best`` are where the runs are judged by something else than accuracy.
     """
@@ -65,6 +71,11 @@ class Row:
     wall_seconds: float
     macs: float | None = None
     teachers_macs: float | None = None
+    relative_macs: float | None = None
+    relative_teachers_macs: float | None = None
+    seconds: float | None = None
+    teachers_seconds: float | None = None
+    epochs: int | None = None
     curve_of: str | None = None
     metric: str = 'accuracy/top1'
 
@@ -84,8 +95,9 @@ def write_method_report(
     Args:
         results (list[dict]): One per finished run: ``name``, ``seed``, ``row`` (whether it belongs to the table),
             ``top1``, ``best_top1`` and ``curve`` ``[(epoch, top1), ...]`` in percent, ``epochs``, ``parameters``,
-            ``trained_parameters``, ``seconds_per_image``, ``wall_seconds``, and where it came from
-            (:func:`.origins.origin_items`).
+            ``trained_parameters``, ``seconds_per_image``, ``wall_seconds``, perhaps ``macs``, ``seconds``,
+            ``teachers_macs``, ``teachers_seconds`` and ``taught_by`` (:func:`.weak_teachers.weak_teachers`), and where
+            it came from (:func:`.origins.origin_items`).
         out_dir (str): Created if absent.
         title (str): Heading.
         baseline (str): The name that costs are relative to.
@@ -103,12 +115,14 @@ def write_method_report(
     """
     rows = summarise(results, baseline)
     notes = [*notes, *(note.format(baseline=escaped(baseline), top1_of=top1_of) for note in NOTES)]
+    warnings = weak_teachers(results)
     content = dict(
         title=title,
         bench=bench,
         baseline=baseline,
         rows=[asdict(row) for row in rows],
         notes=notes,
+        warnings=warnings,
         data=list(data),
         runs=list(results),
     )
@@ -135,6 +149,7 @@ def blocks(content: dict, out_dir: str) -> list:
         *([Text(line)] if line else []),
         *pictures,
         table(rows_of(content)),
+        *(Text(f'**{escaped(warning)}**') for warning in content.get('warnings', ())),
         *map(Text, content['notes']),
         Heading('Where the numbers come from'),
         Items(origin_items(results)),
@@ -142,8 +157,8 @@ def blocks(content: dict, out_dir: str) -> list:
 
 
 def rows_of(content: dict) -> list[Row]:
-    """The rows in a report's JSON; one of an older version lacks some of today's figures."""
-    return [Row(**row) for row in content['rows']]
+    """The rows of a report's JSON, from its runs: one of an older version lacks some of today's figures in its rows."""
+    return summarise(content['runs'], content['baseline'])
 
 
 def _measured(results: Sequence[dict]) -> dict:
@@ -156,7 +171,7 @@ def _front(rows: Sequence[Row]) -> list[Row]:
 
 
 def print_method_report(results: Sequence[dict], baseline: str, missing: int, total: int, files: dict) -> None:
-    """Print the table, how many runs are not done, and where the files are.
+    """Print the table, what to be warned of, how many runs are not done, and where the files are.
 
     Args:
         results (list[dict]): As for :func:`write_method_report`.
@@ -167,6 +182,8 @@ def print_method_report(results: Sequence[dict], baseline: str, missing: int, to
     """
     print()
     terminal.print_table(table(summarise(results, baseline)))
+    for warning in weak_teachers(results):
+        print(f'\n{warning}')
     if missing:
         print(f'\n{missing} of {total} runs are not done.')
     print(f'\nReport: {", ".join(files.values())}', flush=True)
@@ -176,7 +193,12 @@ def summarise(results: Sequence[dict], baseline: str) -> list[Row]:
     """The rows of the table, in the order of the runs."""
     grouped = by_name(results)
     cost_of = {name: min(result['seconds_per_image'] for result in of_name) for name, of_name in grouped.items()}
-    return [_row(name, of_name, cost_of.get(baseline), cost_of[name]) for name, of_name in grouped.items()]
+    rows = [_row(name, of_name, cost_of.get(baseline), cost_of[name]) for name, of_name in grouped.items()]
+    if reference := next((row.macs for row in rows if row.name == baseline), None):
+        for row in rows:
+            row.relative_macs = None if row.macs is None else row.macs / reference
+            row.relative_teachers_macs = None if row.teachers_macs is None else row.teachers_macs / reference
+    return rows
 
 
 def by_name(results: Sequence[dict]) -> dict[str, list[dict]]:
@@ -203,6 +225,9 @@ def _row(name: str, results: list, baseline: float | None, cost: float) -> Row:
         wall_seconds=statistics.mean(result['wall_seconds'] for result in results),
         macs=_known(results, 'macs'),
         teachers_macs=_known(results, 'teachers_macs'),
+        seconds=_mean(result.get('seconds', result['wall_seconds']) for result in results),
+        teachers_seconds=_mean(result.get('teachers_seconds') for result in results),
+        epochs=results[0]['epochs'],
         curve_of=results[0].get('curve_of'),
         metric=_metric(results),
     )
@@ -220,10 +245,13 @@ def table(rows: Sequence[Row]) -> Table:
                 _named(row, f'{row.best:.2f}'),
                 f'{row.parameters:,}',
                 f'{row.trained_parameters:,}',
-                ABSENT if row.cost is None else f'{row.cost:.2f}',
-                f'{row.wall_seconds / 60:.1f}',
-                _tera(row.macs),
-                _tera(row.teachers_macs),
+                ABSENT if row.epochs is None else str(row.epochs),
+                _number(row.cost, digits=2),
+                _number(row.relative_macs, digits=2),
+                _number(row.macs, 1e12),
+                _number(row.seconds, 60),
+                _number(row.relative_teachers_macs, digits=2),
+                _number(row.teachers_seconds, 60),
             ]
             for row in rows
         ],
@@ -244,5 +272,10 @@ def _known(results: list, key: str) -> float | None:
     return next((result[key] for result in results if result.get(key) is not None), None)
 
 
-def _tera(macs: float | None) -> str:
-    return ABSENT if macs is None else f'{macs / 1e12:,.1f}'
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.mean(known) if known else None
+
+
+def _number(value: float | None, unit: float = 1, digits: int = 1) -> str:
+    return ABSENT if value is None else f'{value / unit:,.{digits}f}'

@@ -1,6 +1,6 @@
 """Published tables: what stands between markers in a page of the repository is written from a JSON file::
 
-    <!-- table: methods docs/bench/cifar100_slice/report.json columns="Method, Top-1 (%)" rows="plain, KD" -->
+    <!-- table: methods docs/bench/cifar100_slice/report.json columns="Method; Top-1 (%)" rows="plain; KD" -->
     ... the table ...
     <!-- end of table -->
 
@@ -61,6 +61,10 @@ def load_comparison(content: dict) -> Comparison:
     known = {field.name for field in fields(Comparison)}
     made = Comparison(**{key: value for key, value in content.items() if key in known})
     made.failed = [FailedRun(**run) for run in made.failed]
+    made.rows = [{'seed_test': None, 'cost': None, **row} for row in made.rows]
+    for row in made.rows:
+        if row['difference']:
+            row['difference'] = {'seeds': 0, 'paired': False, **row['difference']}
     return made
 
 
@@ -175,7 +179,7 @@ def chosen(table: Table, options: dict, where: str) -> Table:
 def _listed(text: str | None, known: Sequence[str], what: str) -> Sequence[str]:
     if text is None:
         return known
-    wanted = [word.strip() for word in text.split(',')]
+    wanted = [word.strip() for word in text.split(';')]
     for word in wanted:
         if word not in known:
             raise UserError(

@@ -187,6 +187,7 @@ def test_a_run_that_goes_on_from_another(tiny, capfd) -> None:
     assert 'The model starts from work_dirs/tiny/plain/seed0/epoch_1.pth' in said
     assert kd['teachers_macs'] == plain['macs']  # the teacher is as long a plain training
     assert 2 * plain['macs'] < kd['macs'] < 3 * plain['macs']
+    assert kd['seconds'] == pytest.approx(kd['wall_seconds'] + plain['wall_seconds'], abs=0.2)
 
 
 def test_end_to_end(tiny, capfd) -> None:
@@ -205,6 +206,8 @@ def test_end_to_end(tiny, capfd) -> None:
     assert plain['cost'] == 1.0 and kd['cost'] > 0 and kd['sigma'] is None
     assert plain['macs'] > 0 and plain['teachers_macs'] == 0
     assert plain['macs'] < kd['macs'] < 2 * plain['macs'] and kd['teachers_macs'] == plain['macs']
+    assert kd['relative_teachers_macs'] == 1 and kd['teachers_seconds'] == plain['seconds'] > 0
+    assert [run['taught_by'] for run in report['runs']] == [[], ['plain']]
     assert kd['parameters'] == plain['parameters'] > 1000
     assert [run['command'] for run in report['runs']] == ['the command', 'another command']
     for result in report['runs']:

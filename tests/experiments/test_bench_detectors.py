@@ -8,6 +8,7 @@ from mmengine.registry import init_default_scope
 
 from hsakd_mm.checkpoints.backbone_file import read_backbone
 from hsakd_mm.errors import UserError
+from hsakd_mm.experiments import bench_detectors
 from hsakd_mm.experiments.bench import Bench
 from hsakd_mm.experiments.bench_detectors import check_detector, detector_seeds, folder_sha256, plan_detectors
 from hsakd_mm.experiments.pretraining import collect
@@ -57,7 +58,7 @@ def pretrain(plan: Bench, seeds=()) -> None:
 
 
 @needs_mmdet
-def test_every_row_and_random_start_a_detector(digits) -> None:
+def test_every_row_and_random_start_a_detector(digits, monkeypatch) -> None:
     plan = Bench('digits/bench.py')
     with pytest.raises(UserError, match="'plane' is none"):
         run_bench(plan, 'test', ['random', 'plane'])
@@ -68,13 +69,16 @@ def test_every_row_and_random_start_a_detector(digits) -> None:
         plan_detectors(plan, only=['plain'])
     check_detector(plan)
     pretrain(plan)
+    monkeypatch.setattr(bench_detectors, 'weak_teachers', lambda results: [run['name'] for run in results])
     made = plan_detectors(plan)
+    assert made.warnings == ['plain', 'DML']  # what is done was looked at
     assert [(run.name, run.seed) for run in made.runs] == [
         (name, seed) for seed in (3, 4) for name in ('random', 'plain', 'DML')
     ]
     assert made.baseline == 'plain' and made.work_dir == 'work_dirs/digits/detectors'
     made.check()  # the weights fit, the data are there
     starts = {run.name: run for run in made.runs[:3]}
+    assert starts['random'].cost is None and starts['plain'].cost['macs'] > 0 == starts['plain'].cost['teachers_macs']
     assert starts['random'].top1 is None and 0 <= starts['plain'].top1 <= 100
     said = starts['DML'].source.backbone.metadata
     assert (said['method'], said['network']) == ('DML', 'net1')

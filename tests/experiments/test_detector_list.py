@@ -62,7 +62,8 @@ def listed(students, demo_data, tmp_path, monkeypatch):
     def compare(runs, out_dir, title, baseline=None, notes=(), origins=None, failed=(), bench='') -> dict:
         make.compared.append([(each.name, each.seed) for each in runs])
         assert set(origins) == {each.name for each in runs}
-        make.origins, make.failed = origins, [(each.name, each.seed, each.reason) for each in failed]
+        make.origins, make.notes = origins, notes
+        make.failed = [(each.name, each.seed, each.reason) for each in failed]
         return dict(md=os.path.join(out_dir, 'report.md'))
 
     def make(*checkpoints, config=DEMO, **kwargs) -> DetectorList:
@@ -121,6 +122,14 @@ def test_each_seed_is_a_round_and_what_is_done_is_skipped(listed, capsys) -> Non
     assert '[2/6] HSAKD, seed 0: done before' in capsys.readouterr().out
     listed(*names, seeds=[3, 4]).run()
     assert listed.calls == ['random, seed 4', 'HSAKD, seed 4', 'plain one*, seed 4']
+
+
+def test_warnings_are_read_in_the_report_and_on_the_terminal(listed, capsys) -> None:
+    made = listed('random')
+    made.warnings = ['Warning: the teacher R34* is not better.']
+    made.run()
+    assert listed.notes[0] == r'**Warning: the teacher R34\* is not better.**' and len(listed.notes) > 1
+    assert '\nWarning: the teacher R34* is not better.\nReport: ' in capsys.readouterr().out
 
 
 def test_a_pretraining_for_each_seed(listed) -> None:

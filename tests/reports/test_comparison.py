@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.reports.comparison import FinishedRun, write_comparison
+from hsakd_mm.reports.comparison import FinishedRun, print_comparison, write_comparison
 from hsakd_mm.reports.page import Items, Table, Text, to_html, to_markdown
 
 
@@ -41,10 +41,15 @@ def test_the_whole_report(finished, tmp_path) -> None:
     assert [run['folder'] for run in content['runs']] == [run.folder for run in runs]
 
     text = (tmp_path / 'out' / 'report.md').read_text()
-    assert re.search(r'\| plain \| 2 \| [\d.]+ ± [\d.]+ \| .* \| – \| 60 \|', text)
-    assert re.search(r'\| HSAKD\\\* \| 2 \| .* \| \+[\d.]+ \[[+−][\d.]+, \+[\d.]+\] \| 60 \|', text)
-    assert '1000 paired bootstrap resamples of the 4 test images' in text
-    assert ', nor the seed of the pretraining.' in text and 'its own pretraining' not in text
+    assert re.search(r'\| plain \| 2 \| [\d.]+ ± [\d.]+ \| .* \| – \| – \| – \| 60 \|', text)
+    assert re.search(r'\| HSAKD\\\* \| 2 \| .* \| \+[\d.]+ \[[+−][\d.]+, \+[\d.]+\] \| 2 of 2 \| 0.50 \| 60 \|', text)
+    assert re.search(r'\| random \| 1 \| .* \| −[\d.]+ \[−[\d.]+, [+−][\d.]+\] \| – \| – \| 60 \|', text)
+    assert '1000 paired bootstrap resamples of the 4 test images and of the seeds, in pairs of the same seed.' in text
+    assert 'Of random, with a single seed, it covers the test images only.' in text
+    assert 'It does not cover the seed of the pretraining.' in text and 'its own pretraining' not in text
+    assert r'HSAKD\* is ahead in 2 of 2 seeds (p = 0.50, the smallest that 2 seeds can give).' in text
+    assert random['seed_test'] is None and plain['seed_test'] is None and ours['seed_test']['smallest'] == 0.5
+    assert (random['difference']['seeds'], ours['difference']['seeds'], ours['difference']['paired']) == (0, 2, True)
     table, origins = text.split('## Where the numbers come from')
     assert 'It is `small`.' in table and 'RGB' not in table
     assert '- plain, HSAKD*: RGB.' in origins.replace('\\*', '*')
@@ -75,11 +80,73 @@ def test_whose_seeds_are_of_the_pretraining_too(finished, tmp_path) -> None:
     assert re.search(r'\| plain \| 40\.0 \| 2 \|', text)
     assert re.search(r'\| ours \| 51\.0 ± 1\.4 \| 2 \|', text)
     assert 'Each seed of ours starts from its own pretraining' in text
-    assert 'nor, of plain, the seed of the pretraining' in text
+    assert 'It does not cover, of plain, the seed of the pretraining.' in text
     files = write_comparison(runs[2:], str(tmp_path / 'out'), 'Digits', baseline='random')
     with open(files['md']) as file:
         text = file.read()
-    assert 'its own pretraining' in text and 'which ± covers.' in text
+    assert 'its own pretraining' in text and 'the seeds of training. An interval over 2 seeds is' in text
+
+
+def test_one_seed_is_compared_over_images_alone(finished, tmp_path, capsys) -> None:
+    runs = [finished('plain', 0, 0.5), finished('ours', 0, 0.9), finished('ours', 1, 0.9)]
+    for compared in (runs[:2], runs):
+        files = write_comparison(compared, str(tmp_path / 'out'), 'Digits')
+        with open(files['md']) as file:
+            text = file.read()
+        assert 'It covers the choice of test images, not the seeds of training, which ± covers, nor the seed' in text
+        assert '| ΔAP to plain | Seconds |' in text and '\np: ' not in text
+    print_comparison(files)
+    assert 'Seeds ahead' not in capsys.readouterr().out
+
+
+def test_p_needs_no_record(finished, tmp_path, capsys) -> None:
+    """The seeds' figures are those of the reports; other seeds than the baseline's are no pairs."""
+    runs = [finished('plain', seed, 0.5, record=False, AP=10.0 + seed) for seed in range(3)]
+    runs += [finished('ours', seed, 0.5, record=False, AP=10.5 + 2 * seed) for seed in range(3)]
+    runs += [finished('later', seed, 0.5, record=False, AP=20.0 + seed) for seed in (3, 4, 5)]
+    files = write_comparison(runs, str(tmp_path / 'out'), 'Digits')
+    with open(files['md']) as file:
+        text = file.read()
+    assert re.search(r'\| ours \| .* \| \+1.5 \| 3 of 3 \| 0.25 \| 61 \|', text)
+    assert re.search(r'\| later \| .* \| \+13.0 \| – \| 0.10 \| 64 \|', text)
+    assert 'There is no interval of the difference. Over the seeds, p = 0.10.' in text
+    assert '3 seeds cannot give a p below 0.25; those of later, which are not the seeds of the baseline,' in text
+    print_comparison(files)
+    assert 'ours 3 12.5 ± 2.0' in ' '.join(capsys.readouterr().out.split())
+
+
+def test_what_the_pretrainings_cost(finished, tmp_path, capsys) -> None:
+    """Relative to the baseline's, teachers apart; a run of an older report has no cost."""
+
+    def cost(macs, seconds, *teachers) -> dict:
+        return dict(zip(('macs', 'seconds', 'teachers_macs', 'teachers_seconds'), (macs, seconds, *teachers)))
+
+    runs = [finished('random', 0, 0.2, checkpoint_sha256=None, cost=None)]
+    runs += [finished('plain', seed, 0.5, cost=cost(2e12, 30.0, 0, 0)) for seed in (0, 1)]
+    runs += [
+        finished('ours', seed, 0.8, checkpoint_sha256=f'f{seed}', cost=cost(9e12, 60.0 + 20 * seed, 4e12, 50.0))
+        for seed in (0, 1)
+    ]
+    runs += [finished('uncounted', 0, 0.8, cost=cost(None, 60.0, None, None)), finished('old', 0, 0.5)]
+    files = write_comparison(runs, str(tmp_path / 'out'), 'Digits', baseline='plain')
+    with open(files['json']) as file:
+        rows = {row['name']: row for row in json.load(file)['rows']}
+    assert rows['ours']['cost'] == dict(cost(9e12, 70.0, 4e12, 50.0), relative_macs=4.5, relative_teachers_macs=2.0)
+    assert rows['random']['cost'] is rows['old']['cost'] is None and rows['uncounted']['cost']['seconds'] == 60
+    with open(files['md']) as file:
+        text = file.read()
+    assert '| Seconds | Cost (×) | Teacher (×) |' in text and 'relative to those of plain. Teacher:' in text
+    assert '| 60 | 4.50 | 2.00 |' in text and '| 60 | 1.00 | 0.00 |' in text and '| 60 | – | – |' in text
+    print_comparison(files)
+    assert '4.50 2.00' in ' '.join(capsys.readouterr().out.split())
+    with open(files['json']) as file:
+        content = json.load(file)
+    for row in content['rows']:
+        del row['cost']
+    with open(files['json'], 'w') as file:
+        json.dump(content, file)
+    print_comparison(files)
+    assert 'Cost' not in capsys.readouterr().out
 
 
 def test_what_is_missing_is_said(finished, tmp_path) -> None:

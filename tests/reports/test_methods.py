@@ -8,6 +8,7 @@ from PIL import Image
 
 from hsakd_mm.reports.method_pictures import mean_curve
 from hsakd_mm.reports.methods import print_method_report, summarise, write_method_report
+from hsakd_mm.reports.weak_teachers import weak_teachers
 
 
 def result(name: str, top1: float, cost: float, row: bool = True, seed: int = 0) -> dict:
@@ -73,7 +74,42 @@ def test_accuracy_against_cost(tmp_path) -> None:
         assert picture.size[0] > 1000
     rows = json.loads(Path(files['json']).read_text())['rows']
     assert [row['macs'] for row in rows] == [10e12, 20e12, 40e12, 20e12, 40e12, 80e12, None]
-    assert '| 80.0 | 9.0 |' in Path(files['md']).read_text()
+    assert [row['relative_macs'] for row in rows] == [1, 2, 4, 2, 4, 8, None]
+    assert '| 8.00 | 80.0 | 1.0 | 0.90 | – |' in Path(files['md']).read_text()
+
+
+def test_cost_beside_that_of_the_teacher() -> None:
+    """Means over seeds of what was timed; what an old result does not have is left out."""
+    costs = [dict(macs=6e12, seconds=each, teachers_macs=9e12, teachers_seconds=90.0) for each in (40.0, 50.0)]
+    taught = [dict(result('KD', 50.0, 0.1, seed=seed), **each) for seed, each in enumerate(costs)]
+    plain, kd = summarise([dict(result('plain', 50.0, 0.1), macs=3e12), *taught], 'plain')
+    assert (kd.relative_macs, kd.relative_teachers_macs, kd.seconds, kd.teachers_seconds) == (2, 3, 45, 90)
+    assert (plain.relative_macs, plain.relative_teachers_macs, plain.teachers_seconds) == (1, None, None)
+    assert plain.seconds == plain.wall_seconds == 60
+    assert summarise(taught, 'plain')[0].relative_macs is None
+
+
+def test_a_teacher_that_is_no_better_than_its_student(tmp_path, capsys) -> None:
+    teacher, other = result('R56*', 50.0, 0.1, row=False), dict(result('T', 9.0, 0.1), metric='branch/joint_max')
+    students = [
+        dict(result('KD', top1, 0.1, seed=seed), taught_by=['R56*', 'T', 'elsewhere'])
+        for seed, top1 in enumerate((49.0, 51.0))
+    ]
+    better = dict(result('weak', 49.9, 0.1), taught_by=['R56*'])
+    follows = dict(result('agrees', 90.0, 0.1), taught_by=['R56*'], metric='agreement/top1')
+    results = [teacher, other, *students, better, follows]
+    (said,) = weak_teachers(results)
+    assert said.startswith('Warning: the teacher R56* (50.0) is not better than its student KD (50.0), by top-1')
+    assert (
+        'its students KD (50.0), DKD (60.0), by'
+        in weak_teachers([*results, dict(result('DKD', 60.0, 0.1), taught_by=['R56*'])])[0]
+    )
+    files = write_method_report(results, str(tmp_path), 'Methods', 'weak')
+    assert '**Warning: the teacher R56\\* (50.0)' in Path(files['md']).read_text()
+    assert json.loads(Path(files['json']).read_text())['warnings'] == [said]
+    print_method_report(results, 'weak', 0, 6, files)
+    assert said in capsys.readouterr().out
+    assert weak_teachers([dict(teacher, curve=[(1, 51.0)]), *students]) == []
 
 
 def test_mean_curve() -> None:
@@ -93,7 +129,7 @@ def test_the_whole_report(tmp_path, capsys) -> None:
     setting = '**Data:** CIFAR-100, 4,000 training and 1,000 validation images, 2 classes. **Epochs:** 2'
     assert text.startswith(f'# Methods\n\n{setting}\n')
     assert '| Method | Top-1 (%) | Seeds | Best epoch (%) | Parameters |' in text
-    assert r'| KD\* | 61.00 ± 1.41 | 2 | 62.00 | 5,000 | 7,000 | 3.00 | 1.0 |' in text
+    assert r'| KD\* | 61.00 ± 1.41 | 2 | 62.00 | 5,000 | 7,000 | 2 | 3.00 | – | – | 1.0 | – | – |' in text
     assert 'over seeds, on the test set.' in text and 'relative to plain' in text and 'It is `small`.' in text
     origin = '`python tools/benchmark.py`; commit `abc`; torch 2.11; 2 cores of a CPU; threads per process: 2'
     assert rf'- plain (seed 0, 1), KD\* (seed 0, 1), branches (seed 0): {origin}' in text
@@ -105,7 +141,7 @@ def test_the_whole_report(tmp_path, capsys) -> None:
 
     print_method_report(RESULTS, 'plain', 1, 6, files)
     said = capsys.readouterr().out
-    assert 'KD* 61.00 ± 1.41 2 62.00 5,000 7,000 3.00 1.0' in ' '.join(said.split())
+    assert 'KD* 61.00 ± 1.41 2 62.00 5,000 7,000 2 3.00 – – 1.0' in ' '.join(said.split())
     assert '1 of 6 runs are not done.' in said and files['html'] in said
 
 

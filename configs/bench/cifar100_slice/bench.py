@@ -10,6 +10,7 @@ runs = [
     dict(name='R56 branches', config='teacher_r56.py', seeds=[0],
          needs={'model.checkpoint': 'R56'}, row=False),  # its accuracy is R56's: it is frozen
     dict(name='plain', config='plain_r20.py'),
+    dict(name='plain, same cost', config='plain_r20.py', cost_of='HSAKD'),
     dict(name='KD', config='kd_r56_r20.py',
          needs={'default_hooks.distillation.checkpoint': 'R56'}),
     dict(name='HSAKD', config='hsakd_r56_r20.py',
@@ -22,6 +23,8 @@ test images of each to judge by. Recipe: the paper's with fewer epochs, mileston
 students 8 instead of 240; the teacher's ResNet-56 24 instead of 240, its branches 10 instead of
 100. In bfloat16 and NHWC, all alike. So short and small, it shows which way the methods go here,
 not what the paper's tables say.""",
+    """Epochs are equal, cost is not: "plain, same cost" is plain training for as many epochs as cost, in
+multiply-adds, what HSAKD costs without its teacher's training, with milestones in proportion.""",
     """R56 is KD's teacher and, frozen, with branches grown on it, HSAKD's. HSSAKD online trains two
 ResNet-20 together, without a teacher; its row is the first one, which starts as the plain one does.
 (The authors' code takes the better of the two in each epoch.)""",

@@ -15,6 +15,7 @@ runs = [
     dict(name='R34 joint', config='teacher_joint.py', **_teacher),
     dict(name='R34 SSP', config='sskd_teacher.py', needs={'model.checkpoint': 'R34'}, **_teacher),
     dict(name='plain', config='plain_r18.py'),
+    dict(name='plain, same cost', config='plain_r18.py', cost_of='HSAKD'),
     dict(name='KD', config='kd.py', needs={_hook: 'R34'}),
     dict(name='SSKD', config='sskd.py', needs={_hook: 'R34 SSP'}),
     dict(name='HSAKD', config='hsakd.py', needs={_hook: 'R34 branches'}),
@@ -33,5 +34,6 @@ notes = [
 "HSAKD" learns from the frozen ResNet-34 with branches grown on it, "HSAKD*" from one trained jointly
 with its branches. Of two networks that teach each other the first is exported, of CSS's branches
 the first. RSKD is our reconstruction.
-Epochs are equal, cost is not: HSAKD and HSSAKD see each image in four rotations.""",
+Epochs are equal, cost is not: HSAKD and HSSAKD see each image in four rotations. "plain, same cost" is
+plain training for as many epochs as cost, in multiply-adds, what HSAKD costs without its teacher.""",
 ]

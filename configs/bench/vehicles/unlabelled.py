@@ -20,7 +20,8 @@ _taught = {
 _short, _long = {'train_cfg.max_epochs': 4}, {'train_cfg.max_epochs': 214, 'train_cfg.val_interval': 53}
 _hsakd = dict(needs={_hook: 'R34 branches'}, metric='agreement/top1')
 _features = dict(needs={_hook: 'R34'}, metric='agreement/cosine')
-runs = [run for run in _base_.runs if run['name'] in ('R34', 'R34 branches', 'plain', 'HSAKD')] + [
+_shared = ('R34', 'R34 branches', 'plain', 'plain, same cost', 'HSAKD')
+runs = [run for run in _base_.runs if run['name'] in _shared] + [
     dict(name='features, Tiny-ImageNet without labels', config='features_tiny.py',
          options={**_taught, **_short, 'model.teacher_features': 256}, **_features),
     dict(name='HSAKD, Tiny-ImageNet without labels', config='hsakd_tiny.py',
@@ -37,5 +38,6 @@ notes = [
 without: on the same pictures, or on the detector's own 439 photographs, for as many images. All learn from
 one ResNet-34 that was trained with labels for 10 epochs, its branches for 2; "features" follows its last map.
 Three seeds of the students; the detector of a seed starts from the student of that seed. Images are equal,
-cost is not: HSAKD sees each in four rotations.""",
+cost is not: HSAKD sees each in four rotations. "plain, same cost" is plain training for as many epochs as cost,
+in multiply-adds, what HSAKD with labels costs without its teacher.""",
 ]
