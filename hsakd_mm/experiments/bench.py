@@ -136,7 +136,9 @@ class Bench:
             (seed,) = seeds
         if (name, seed) not in self._made:
             needs = {option: self.run_of(other, seed) for option, other in entry.get('needs', {}).items()}
+            first = not any(other == name for other, _ in self._made)
             self._made[name, seed] = self._plan(name, seed, entry, needs)
+            self._made[name, seed].is_first = first
         return self._made[name, seed]
 
     def _plan(self, name: str, seed: int, entry: dict, needs: dict) -> PretrainingRun:

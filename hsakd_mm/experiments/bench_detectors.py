@@ -41,7 +41,7 @@ def check_detector(bench: Bench, seeds: Sequence[int] = ()) -> None:
         UserError: The detector's config, its package or its data are not there, or there is no pretraining for a seed.
     """
     detector_seeds(bench, seeds)
-    random = DetectorRun(RANDOM, _config(bench), seed=0)
+    random = DetectorRun(RANDOM, detector_config(bench), seed=0)
     random.check_fit()
     check_data(random.cfg)
 
@@ -57,7 +57,7 @@ def plan_detectors(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] 
     Raises:
         UserError: There is no pretraining for a seed, or a row of ``only``, or any at all, is not done.
     """
-    config = _config(bench)
+    config = detector_config(bench)
     seeds = detector_seeds(bench, seeds)
     rows = {
         run.name: {seed: bench.run_of(run.name, pretraining_seed(bench, seed)) for seed in seeds}
@@ -85,7 +85,8 @@ def plan_detectors(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] 
         work_dir=os.path.join(bench.work_dir, 'detectors'),
         options=_smoke(config) if bench.smoke else None,
     )
-    made.title, made.baseline = bench.title, bench.baseline
+    made.title, made.baseline, made.bench = bench.title, bench.baseline, bench.file
+    next(run for run in made.runs if run.name == RANDOM).records_losses = True
     made.notes += [*bench.notes, *_data_notes(bench, made)]
     for run in made.runs:
         if run.name not in done:
@@ -144,7 +145,8 @@ def pretraining_seed(bench: Bench, seed: int) -> int:
     return seed if len(bench.seeds) > 1 else bench.seeds[0]
 
 
-def _config(bench: Bench) -> str:
+def detector_config(bench: Bench) -> str:
+    """The path of the detector's config."""
     return os.path.join(os.path.dirname(bench.file), bench.detector['config'])
 
 

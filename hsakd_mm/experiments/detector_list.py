@@ -15,6 +15,7 @@ from hsakd_mm.transfer.data_files import check_data
 from hsakd_mm.transfer.detector import fill_channels
 
 from .detector_run import NEEDS, DetectorRun
+from .provenance import hash_of_config
 from .schedule import exit_if_failed, run_all
 
 SEED = '{seed}'  # in a checkpoint's path: the detector's seed
@@ -58,6 +59,7 @@ class DetectorList:
         self.work_dir = work_dir or os.path.join('work_dirs', 'transfer', self.stem)
         self.baseline = baseline
         cfg = load_config(config, options, needs=NEEDS)
+        detector_config_sha256 = hash_of_config(cfg)
         fill_channels(cfg)  # here once, not in every run
         seeds = list(dict.fromkeys(seeds)) or [(cfg.get('randomness') or {}).get('seed') or 0]
         if min(seeds) < 0:
@@ -90,7 +92,9 @@ class DetectorList:
             for name in sources
             if seed in sources[name]
         ]
-        self.title = f'Transfer: {self.stem}'
+        for run in self.runs:
+            run.detector_config_sha256 = detector_config_sha256  # before its channels were filled in
+        self.title, self.bench = f'Transfer: {self.stem}', ''
         self.notes: list = []
         self.warnings: list = []  # sentences, for the report and the terminal
         self.origins: dict = {}
@@ -169,6 +173,7 @@ class DetectorList:
             notes=[*(f'**{escaped(warning)}**' for warning in self.warnings), *self.notes],
             origins={run.name: self.origins[run.name] for run in done},
             failed=failed,
+            bench=self.bench,
         )
 
 

@@ -21,7 +21,8 @@ from hsakd_mm.transfer.detector import check_fit, evaluated_split, fill_channels
 
 from .child import run_child, tool
 from .detector_metrics import final_metrics, setting, write_config
-from .provenance import provenance
+from .first_losses import first_losses
+from .provenance import hash_of_config, provenance
 from .run_record import fingerprint, read_record, read_row, require_same, write_record
 
 NEEDS = ('model', 'train_dataloader')  # required in a detection config
@@ -74,6 +75,7 @@ class DetectorRun:
                 f'a backbone), and {config} is not one: name one such as those in '
                 f'configs/transfer.'
             )
+        self.detector_config_sha256 = hash_of_config(self.cfg)  # of its file: no weights, seed or folder yet
         root = os.path.join('work_dirs', 'transfer')
         self.source = (
             checkpoint if isinstance(checkpoint, BackboneSource) else resolve_source(checkpoint, work_dir or root)
@@ -112,6 +114,7 @@ class DetectorRun:
         self.command = shlex.join(['python', f'tools/{os.path.basename(sys.argv[0])}', *sys.argv[1:]])
         self.parameters, self.frozen = 0, ''
         self.top1: float | None = None  # of the pretraining, in percent; set by the caller
+        self.records_losses = False  # the first ones; set by the caller
         self.cost: dict | None = None  # of the pretraining, as of .run_cost; set by the caller
 
     def check(self, resume: str | None = None) -> None:
@@ -239,6 +242,8 @@ class DetectorRun:
             frozen=self.frozen,
             config=self.config,
             config_sha256=self.config_sha256,
+            detector_config_sha256=self.detector_config_sha256,
+            **self._first_losses(),
         )
         print_table(row)
         if row.get('remark'):
@@ -250,6 +255,15 @@ class DetectorRun:
         files = write_report(row, self.work_dir, f'Transfer: {self.name}', notes)
         print(f'Report: {files["md"]}', flush=True)
         return row
+
+    def _first_losses(self) -> dict:
+        if not self.records_losses:
+            return {}
+        try:
+            return dict(first_losses=first_losses(self.cfg, self.seed))
+        except Exception as error:  # the training is done, and a detector may not run on the CPU
+            print(f'{self.title}: its first losses could not be found ({type(error).__name__}: {error}).')
+            return {}
 
     def _run(self, command: list) -> None:
         print(f'{"  " if self.title else "Running: "}{shlex.join(command)}', flush=True)

@@ -1,7 +1,6 @@
 """One pretraining of a bench: how it is run, and its results (accuracy, cost, provenance)."""
 
 import copy
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from hsakd_mm.evaluation.training_cost import train_size, training_macs
 from hsakd_mm.files import read_json, write_json
 from hsakd_mm.registry import DATASETS, MODELS
 
-from .provenance import provenance
+from .first_losses import first_losses
+from .provenance import hash_of_config, provenance
 from .run_cost import cost
 from .stage import Stage
 
@@ -41,6 +41,7 @@ class PretrainingRun:
         curve (str | None): The method whose curve of cost against accuracy it is a point of.
         test (Stage | None): Measures the checkpoint on the test set, where that is what counts.
         command (str): As the user typed it, for the report.
+        is_first (bool): Of the seeds of its name; its first losses are recorded.
     """
 
     name: str
@@ -55,6 +56,7 @@ class PretrainingRun:
     curve: str | None = None
     test: Stage | None = None
     command: str = ''
+    is_first: bool = False
 
     @property
     def title(self) -> str:
@@ -74,14 +76,8 @@ class PretrainingRun:
         return self.stage.seconds
 
     def is_done(self) -> bool:
-        """Whether it is finished and measured, by the config as it is now."""
-        origin = self.origin()
-        return (
-            self.stage.is_up_to_date()
-            and self._is_validated()
-            and (self.test is None or self.test.is_up_to_date())
-            and (not origin or origin['config_sha256'] == self.config_sha256())
-        )
+        """Whether it is finished and measured, by the config as it is now, which the stage's fingerprint holds."""
+        return self.stage.is_up_to_date() and self._is_validated() and (self.test is None or self.test.is_up_to_date())
 
     def run(self) -> None:
         """Train and test the run where that is not done, and record its origin.
@@ -109,10 +105,17 @@ class PretrainingRun:
         )
         file = os.path.join(self.stage.folder, 'origin.json')
         write_json(file, content)
-        try:
-            write_json(file, dict(content, macs=self.count_macs()))
-        except Exception as error:  # the training is done, and a method may do what cannot be counted
-            print(f'{self.title}: its multiply-adds could not be counted ({type(error).__name__}: {error}).')
+        more = dict(macs=self.count_macs, **({'first_losses': self.first_losses} if self.is_first else {}))
+        for key, find in more.items():
+            try:
+                content[key] = find()
+            except Exception as error:  # the training is done, and a method may do what cannot be counted
+                print(f'{self.title}: its {key} could not be found ({type(error).__name__}: {error}).')
+        write_json(file, content)
+
+    def first_losses(self) -> list[float]:
+        """What a test compares with those of later code: see :mod:`.first_losses`."""
+        return first_losses(self.cfg, self.seed)
 
     def count_macs(self) -> float:
         """Multiply-adds of this training, without those of its teacher."""
@@ -135,8 +138,9 @@ class PretrainingRun:
         return read_json(self.stage.folder, 'origin.json')
 
     def config_sha256(self) -> str:
-        """SHA-256 of all that the config says, its bases and the command line's changes included."""
-        return hashlib.sha256(self.cfg.pretty_text.encode()).hexdigest()
+        """SHA-256 of its config, and of those of the runs that it needs."""
+        needed = {option: need.config_sha256() for option, need in self.needs_by_option.items()}
+        return hash_of_config(self.cfg, needed)
 
     def top1(self) -> float:
         """In percent: on the test set where the bench asks for it, else of the last validation."""

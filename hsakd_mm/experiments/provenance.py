@@ -1,11 +1,14 @@
-"""Where a number came from: command, commit, seed, hardware, versions, date."""
+"""Where a number came from: command, commit, seed, hardware, versions, date; and the config of its run."""
 
 import datetime
+import hashlib
+import json
 import os
 import platform
 import subprocess
 
 import torch
+from mmengine.config import Config
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -28,6 +31,17 @@ def provenance(command: str, seed: int | None) -> dict:
         python=platform.python_version(),
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
     )
+
+
+def hash_of_config(cfg: Config, needed: dict | None = None) -> str:
+    """SHA-256 of all that a config says, its bases and the command line's changes included.
+
+    Args:
+        cfg (Config): Not its text, whose line breaks depend on the version of yapf.
+        needed (dict[str, str], optional): Options that get the checkpoint of another run, and the hash of its config.
+    """
+    text = json.dumps([cfg.to_dict(), needed or {}], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _cpu() -> str:

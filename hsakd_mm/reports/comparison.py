@@ -57,6 +57,7 @@ class Comparison:
         notes, remarks (list[str]): Sentences in Markdown.
         origins (dict[str, list[str]]): Of each name, sentences on what it started from.
         pictures (dict[str, str]): Files by part of the report.
+        bench (str): The bench's file, where a bench made it.
     """
 
     title: str
@@ -76,6 +77,7 @@ class Comparison:
     origins: dict = field(default_factory=dict)
     remarks: list = field(default_factory=list)
     pictures: dict = field(default_factory=dict)
+    bench: str = ''
 
     @property
     def others(self) -> list[str]:
@@ -101,6 +103,7 @@ def write_comparison(
     notes: Sequence[str] = (),
     origins: dict | None = None,
     failed: Sequence[FailedRun] = (),
+    bench: str = '',
 ) -> dict:
     """Write ``report.md``, ``.json``, ``.png`` and ``.html``, and the other pictures.
 
@@ -114,6 +117,7 @@ def write_comparison(
         origins (dict[str, list[str]]): Of each name, sentences on what it started from.
         failed (Sequence[FailedRun]): Listed with their reasons. A name without a finished run is a row without
             figures.
+        bench (str): The bench's file, where a bench calls it.
 
     Returns:
         dict[str, str]: The files, by ending.
@@ -148,6 +152,7 @@ def write_comparison(
         curves=curves,
         notes=list(notes),
         origins=dict(origins or {}),
+        bench=bench,
         remarks=[
             *remarks,
             *(f'{escaped(row["name"])} (seed {row["seed"]}): {row["remark"]}' for row in rows if row.get('remark')),

@@ -31,6 +31,9 @@ NOTES = (
 )
 
 
+OVERVIEW, FRONT = 'report.png', 'front.png'
+
+
 @dataclass
 class Row:
     """A line of the table: the runs of one name.
@@ -110,29 +113,9 @@ def write_method_report(
     Raises:
         UserError: They cannot be written.
     """
-    rows, grouped = summarise(results, baseline), by_name(results)
+    rows = summarise(results, baseline)
     notes = [*notes, *(note.format(baseline=escaped(baseline), top1_of=top1_of) for note in NOTES)]
-    line = setting(
-        [dict(part, dataset=part.get('name', part.get('set', part.get('data_root')))) for part in data],
-        epochs=' / '.join(dict.fromkeys(str(run['epochs']) for runs in grouped.values() for run in runs)),
-    )
-    warnings, pictures = weak_teachers(results), []
-    grouped = {name: runs for name, runs in grouped.items() if _metric(runs).startswith(ACCURACY)}
-    if grouped:
-        pictures = [Picture(os.path.join(out_dir, 'report.png'), 'Top-1 of every run, and the learning curves.')]
-        method_pictures.draw(grouped, title, pictures[0].file)
-        if front := [row for row in rows if row.curve_of and row.macs]:
-            pictures.append(Picture(os.path.join(out_dir, 'front.png'), 'Top-1 by what the training costs.'))
-            method_pictures.draw_front(front, title, pictures[1].file)
-    blocks = [
-        *([Text(line)] if line else []),
-        *pictures,
-        _table(rows),
-        *(Text(f'**{escaped(warning)}**') for warning in warnings),
-        *map(Text, notes),
-        Heading('Where the numbers come from'),
-        Items(origin_items(results)),
-    ]
+    warnings = weak_teachers(results)
     content = dict(
         title=title,
         bench=bench,
@@ -143,7 +126,48 @@ def write_method_report(
         data=list(data),
         runs=list(results),
     )
-    return write_page(out_dir, title, blocks, content)
+    if measured := _measured(results):
+        method_pictures.draw(measured, title, os.path.join(out_dir, OVERVIEW))
+        if front := _front(rows):
+            method_pictures.draw_front(front, title, os.path.join(out_dir, FRONT))
+    return write_page(out_dir, title, blocks(content, out_dir), content)
+
+
+def blocks(content: dict, out_dir: str) -> list:
+    """The report, from what its JSON file holds; its pictures are in ``out_dir``."""
+    results, pictures = content['runs'], []
+    epochs = [str(run['epochs']) for runs in by_name(results).values() for run in runs]
+    line = setting(
+        [dict(part, dataset=part.get('name', part.get('set', part.get('data_root')))) for part in content['data']],
+        epochs=' / '.join(dict.fromkeys(epochs)),
+    )
+    if _measured(results):
+        pictures.append(Picture(os.path.join(out_dir, OVERVIEW), 'Top-1 of every run, and the learning curves.'))
+        if _front(rows_of(content)):
+            pictures.append(Picture(os.path.join(out_dir, FRONT), 'Top-1 by what the training costs.'))
+    return [
+        *([Text(line)] if line else []),
+        *pictures,
+        table(rows_of(content)),
+        *(Text(f'**{escaped(warning)}**') for warning in content.get('warnings', ())),
+        *map(Text, content['notes']),
+        Heading('Where the numbers come from'),
+        Items(origin_items(results)),
+    ]
+
+
+def rows_of(content: dict) -> list[Row]:
+    """The rows of a report's JSON, from its runs: one of an older version lacks some of today's figures in its rows."""
+    return summarise(content['runs'], content['baseline'])
+
+
+def _measured(results: Sequence[dict]) -> dict:
+    """The results of each name that has an accuracy, which the picture shows."""
+    return {name: runs for name, runs in by_name(results).items() if _metric(runs).startswith(ACCURACY)}
+
+
+def _front(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.curve_of and row.macs]
 
 
 def print_method_report(results: Sequence[dict], baseline: str, missing: int, total: int, files: dict) -> None:
@@ -157,7 +181,7 @@ def print_method_report(results: Sequence[dict], baseline: str, missing: int, to
         files (dict[str, str]): What :func:`write_method_report` returned.
     """
     print()
-    terminal.print_table(_table(summarise(results, baseline)))
+    terminal.print_table(table(summarise(results, baseline)))
     for warning in weak_teachers(results):
         print(f'\n{warning}')
     if missing:
@@ -209,7 +233,8 @@ def _row(name: str, results: list, baseline: float | None, cost: float) -> Row:
     )
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[Row]) -> Table:
+    """The table of a bench."""
     return Table(
         HEADS,
         [

@@ -94,16 +94,21 @@ def to_markdown(title: str, blocks: Sequence) -> str:
                 parts.append(text)
             case Items(items):
                 parts.append('\n'.join(f'- {item}' for item in items))
-            case Table(heads, rows):
-                rule = ['---', *['---:'] * (len(heads) - 1)]
-                named = [[escaped(name), *cells] for name, *cells in rows]
-                lines = ([cell.replace('|', r'\|') for cell in line] for line in (map(escaped, heads), rule, *named))
-                parts.append('\n'.join(f'| {" | ".join(line)} |' for line in lines))
+            case Table():
+                parts.append(table_to_markdown(block))
             case Picture(file, caption):
                 parts.append(f'![{caption}]({os.path.basename(file)})')
             case _:
                 raise TypeError(f'{block!r} is not a block of a report.')
     return '\n\n'.join(parts) + '\n'
+
+
+def table_to_markdown(table: Table) -> str:
+    """The lines of a table, without the last one's end."""
+    rule = ['---', *['---:'] * (len(table.heads) - 1)]
+    named = [[escaped(name), *cells] for name, *cells in table.rows]
+    lines = ([cell.replace('|', r'\|') for cell in line] for line in (map(escaped, table.heads), rule, *named))
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
 def to_html(title: str, blocks: Sequence) -> str:

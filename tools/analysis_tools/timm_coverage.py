@@ -39,13 +39,12 @@ from hsakd_mm.experiments.provenance import provenance
 from hsakd_mm.files import read_json, write_atomically, write_json
 from hsakd_mm.models.backbones.timm_backbone import TimmBackbone
 from hsakd_mm.models.distillers.hsakd import HSAKD, HSAKDTeacher
+from hsakd_mm.reports.page import table_to_markdown
+from hsakd_mm.reports.speed_tables import COVERAGE, ROLES, coverage_table
 from hsakd_mm.transfer.initializer import StrictPretrained
 from hsakd_mm.transfer.timm_detection import TimmDetBackbone
 
-ROLES = ('student', 'teacher', 'export', 'detector')
-SHOWN = ('file', 'architecture', 'parameters', 'taps', 'strides', 'size', *ROLES, 'why')
-FIELDS = (*SHOWN, 'commit')
-TITLES = ('File', 'Architecture', 'Params (M)', 'Taps', 'Strides', 'Image', *map(str.capitalize, ROLES), 'Why not')
+FIELDS = (*COVERAGE, 'commit')
 WORKS = 'yes'
 CLASSES = 3
 SIZES = (64, 96, 112, 128, 160, 192, 224, 240, 256)
@@ -231,10 +230,12 @@ def page(rows: list, origin: dict) -> str:
         f'`{_short(origin["command"])}`, commit {commits}, torch {origin["torch"]}; '
         f'[as a table to sort](coverage.csv), [where it comes from](coverage.json).',
         '',
-        '| ' + ' | '.join(TITLES) + ' |',
-        '|' + '---|' * len(TITLES),
+        '<!-- table: coverage coverage.csv -->',
+        '',
+        table_to_markdown(coverage_table(rows)),
+        '',
+        '<!-- end of table -->',
     ]
-    lines += ['| ' + ' | '.join(row[field].replace('|', '\\|') for field in SHOWN) + ' |' for row in rows]
     return '\n'.join(lines) + '\n'
 
 
