@@ -27,5 +27,6 @@ BatchNorm statistics frozen; from random weights nothing is frozen. After the la
 percent.""",
     """Data: 1,797 real handwritten digits (scikit-learn), as pictures and pasted into crops of photographs. They are
 small and made for this demo: it shows that the pipeline works from end to end, and that the method does what it is
-meant to where a teacher knows more than its student can see. What it is worth on ImageNet and COCO it does not show.""",
+meant to where a teacher knows more than its student can see. It does not show what it is
+worth on ImageNet and COCO.""",
 ]

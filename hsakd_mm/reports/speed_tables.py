@@ -11,8 +11,14 @@ from .page import Table
 REFERENCE = 'reference:'
 ROLES = ('student', 'teacher', 'export', 'detector')
 COVERAGE = {
-    **{'file': 'File', 'architecture': 'Architecture', 'parameters': 'Params (M)', 'taps': 'Taps'},
-    **{'strides': 'Strides', 'size': 'Image', **{role: role.capitalize() for role in ROLES}, 'why': 'Why not'},
+    'file': 'File',
+    'architecture': 'Architecture',
+    'parameters': 'Params (M)',
+    'taps': 'Taps',
+    'strides': 'Strides',
+    'size': 'Image',
+    **{role: role.capitalize() for role in ROLES},
+    'why': 'Why not',
 }
 
 
