@@ -13,9 +13,9 @@ HEADS = ('Seeds ahead', 'p')
 
 def columns(rows: Sequence[dict]) -> dict[str, list[str]]:
     """The cells of each name in the columns :data:`HEADS`; empty where no row has two seeds beside the baseline's."""
-    if not any(row.get('seed_test') for row in rows):
+    if not any(row['seed_test'] for row in rows):
         return {}
-    return {row['name']: [_ahead(row.get('seed_test')), _p(row['seed_test'])] for row in rows}
+    return {row['name']: [_ahead(row['seed_test']), _p(row['seed_test'])] for row in rows}
 
 
 def contains_zero(found: dict) -> bool:
@@ -36,7 +36,7 @@ def verdict(row: dict) -> str:
 
 def seeds_verdict(row: dict) -> str:
     """In how many seeds a row is ahead, and p; empty with one seed."""
-    test = row.get('seed_test')
+    test = row['seed_test']
     if not test:
         return ''
     p = f'p {"" if _p(test).startswith("<") else "= "}{_p(test)}'
@@ -80,27 +80,25 @@ def coverage(rows: Sequence[dict], own: Sequence[str], shared: Sequence[str], im
 
 def p_values(rows: Sequence[dict]) -> str:
     """What p and "Seeds ahead" are, and the smallest p that the seeds can give; empty without any."""
-    tested = [row for row in rows if row.get('seed_test')]
+    tested = [row for row in rows if row['seed_test']]
     if not tested:
         return ''
-    limited = [row for row in tested if row.get('seed_test')['smallest'] >= SMALL]
+    limited = [row for row in tested if row['seed_test']['smallest'] >= SMALL]
     text = (
         'p: two-sided permutation test of the difference over seeds, on these test images; it does not allow '
         'for the number of rows.'
     )
-    paired = {
-        row.get('seed_test')['seeds']: row['seed_test']['smallest'] for row in limited if row['seed_test']['paired']
-    }
+    paired = {row['seed_test']['seeds']: row['seed_test']['smallest'] for row in limited if row['seed_test']['paired']}
     limits = [f'{seeds} seeds cannot give a p below {_small(smallest)}' for seeds, smallest in sorted(paired.items())]
     limits += [
         f'those of {escaped(row["name"])}, which are not the seeds of the baseline, cannot give one below '
         f'{_small(row["seed_test"]["smallest"])}'
         for row in limited
-        if not row.get('seed_test')['paired']
+        if not row['seed_test']['paired']
     ]
     if listed := '; '.join(limits):
         text += f' {listed[0].upper()}{listed[1:]}.'
-    if any(row.get('seed_test')['paired'] for row in tested):
+    if any(row['seed_test']['paired'] for row in tested):
         text += ' Seeds ahead: in how many seeds the figure is above that of the baseline.'
     return text
 
@@ -108,9 +106,9 @@ def p_values(rows: Sequence[dict]) -> str:
 def needed(rows: Sequence[dict]) -> str:
     """How many seeds would settle the differences whose interval contains 0; empty where none can be told."""
     open_ = [
-        row for row in rows if row.get('seed_test') and row['seed_test']['needed'] and contains_zero(row['difference'])
+        row for row in rows if row['seed_test'] and row['seed_test']['needed'] and contains_zero(row['difference'])
     ]
-    more = [row for row in open_ if row.get('seed_test')['needed'] > row['seed_test']['seeds']]
+    more = [row for row in open_ if row['seed_test']['needed'] > row['seed_test']['seeds']]
     text = ''
     if more:
         numbers = ', '.join(f'{escaped(row["name"])} {_many(row["seed_test"]["needed"])}' for row in more)
