@@ -22,7 +22,7 @@ needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None, reas
 VEHICLES = REPO / 'configs' / 'bench' / 'vehicles'
 CONFIG = """
 _base_ = '{demo}/plain.py'
-net = dict(type='TimmBackbone', model_name='resnet18', num_classes=10, channels=(32, 64, 128, 256))
+net = dict(type='TimmBackbone', model_name='resnet18', num_classes=10, channels=(16, 32, 64, 128))
 model = dict(_delete_=True, data_preprocessor=_base_.data_preprocessor, type='{type}', {nets})
 train_cfg = dict(max_epochs=1)
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(indices=64))

@@ -23,7 +23,7 @@ from .test_detector_run import tool
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None, reason='mmdet is not installed')
 DEMO = str(REPO / 'configs' / 'demo' / 'faster_rcnn.py')
-WIDTHS = (32, 64, 128, 256)  # the demo's detector's
+WIDTHS = (16, 32, 64, 128)  # the demo's detector's
 
 
 @pytest.fixture(scope='module')

@@ -90,7 +90,7 @@ def test_the_recipes() -> None:
         (['random', COCO, '0'], 'the number of GPUs'),
         (
             ['random', DEMO, '--cfg-options', 'model.neck.in_channels=[64,128,256,512]'],
-            "have [32, 64, 128, 256]: set model.neck.in_channels=[32, 64, 128, 256], or 'auto'",
+            "have [16, 32, 64, 128]: set model.neck.in_channels=[16, 32, 64, 128], or 'auto'",
         ),
     ],
 )
@@ -184,7 +184,7 @@ def test_from_checkpoint_to_report_and_again(demo_data, tmp_path, refusal) -> No
     # Of this narrow ResNet: stem, layer1, and every BatchNorm's statistics.
     assert '(conv1, bn1, layer1)' in row['frozen'] and row['frozen'] in done.stdout
     assert 'statistics of 21 of 21 BatchNorm layers stay' in row['frozen']
-    assert 'Learning rate 0.01 for 8 images a step.' in row['frozen']
+    assert 'Learning rate 0.001 for 8 images a step.' in row['frozen']
     found = json.loads((work_dir / 'detections.json').read_text())
     assert len(found['images']) == 4 and found['truth'] and found['classes'] == list('0123456789')
     assert backbone.sha256 in (work_dir / 'report.md').read_text()
@@ -220,7 +220,7 @@ def test_a_backbone_that_does_not_fit_stops_before_training(demo_data, tmp_path,
     told = refusal('transfer_det.py', 'student/epoch_3.pth', REPO / 'configs' / 'demo' / 'faster_rcnn.py')
     assert 'of another shape: layer1.0.conv1.weight' in told
     assert "holds TimmBackbone(model_name='resnet18', num_classes=10, channels=[8, 8," in told
-    assert "the detector's backbone is ResNet(depth=18, base_channels=32, num_stages=4): " in told
+    assert "the detector's backbone is ResNet(depth=18, base_channels=16, num_stages=4): " in told
     assert not (tmp_path / 'work_dirs').exists()
 
 
