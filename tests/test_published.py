@@ -13,7 +13,6 @@ import pytest
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments.bench import Bench
 from hsakd_mm.experiments.first_losses import first_losses
-from hsakd_mm.experiments.provenance import hash_of_config
 from hsakd_mm.experiments.publish import mark_outdated, publish
 from hsakd_mm.experiments.published_runs import check_runs, inside
 from hsakd_mm.models.distillers.plain import Classifier
@@ -283,25 +282,3 @@ def test_the_command(small, monkeypatch, capsys) -> None:
 @pytest.mark.parametrize('args', [['configs/demo/bench.py'], ['a.py', 'docs/a', '--check']])
 def test_mistakes_of_the_command(refusal, args) -> None:
     assert 'bench' in refusal('publish.py', *args)
-
-
-def test_losses_leave_no_trace(small) -> None:
-    import torch
-    from mmengine.logging import MMLogger
-    from mmengine.registry import DefaultScope
-
-    (run,) = (
-        run for run in Bench('configs/demo/bench.py', [0]).runs if run.name == 'HSAKD'
-    )  # its teacher is not there
-    torch.set_num_threads(2)
-    scope, logger = DefaultScope.get_current_instance(), dict(MMLogger._instance_dict)
-    config, state, files = hash_of_config(run.cfg), torch.get_rng_state(), sorted(small.rglob('*'))
-    try:
-        first, *_ = losses = run.first_losses()
-        assert len(losses) == 3 and first > 0
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(1)
-    assert DefaultScope.get_current_instance() is scope and MMLogger._instance_dict == logger
-    assert torch.equal(torch.get_rng_state(), state)
-    assert hash_of_config(run.cfg) == config and sorted(small.rglob('*')) == files

@@ -262,7 +262,7 @@ class DetectorRun:
         try:
             return dict(first_losses=first_losses(self.cfg, self.seed))
         except Exception as error:  # the training is done, and a detector may not run on the CPU
-            print(f'{self.title}: its first losses could not be found ({type(error).__name__}: {error}).')
+            print(f'{self.title}: its first losses could not be taken ({type(error).__name__}: {error}).')
             return {}
 
     def _run(self, command: list) -> None:

@@ -105,12 +105,14 @@ class PretrainingRun:
         )
         file = os.path.join(self.stage.folder, 'origin.json')
         write_json(file, content)
-        more = dict(macs=self.count_macs, **({'first_losses': self.first_losses} if self.is_first else {}))
-        for key, find in more.items():
+        more: dict = {'macs': (self.count_macs, 'multiply-adds could not be counted')}
+        if self.is_first:
+            more['first_losses'] = (self.first_losses, 'first losses could not be taken')
+        for key, (find, failed) in more.items():
             try:
                 content[key] = find()
             except Exception as error:  # the training is done, and a method may do what cannot be counted
-                print(f'{self.title}: its {key} could not be found ({type(error).__name__}: {error}).')
+                print(f'{self.title}: its {failed} ({type(error).__name__}: {error}).')
         write_json(file, content)
 
     def first_losses(self) -> list[float]:

@@ -50,7 +50,7 @@ def test_stopped_then_continued_then_skipped(checkout) -> None:
     work_dir = checkout / 'work_dirs' / 'demo_smoke'
     report = json.loads((work_dir / 'report.json').read_text())
     assert [row['name'] for row in report['rows']] == ['plain', 'HSAKD']
-    assert [len(run['first_losses']) for run in report['runs']] == [3, 3, 3]
+    assert all(len(run['first_losses']) == 3 for run in report['runs'])
     assert report['data'][0]['content_sha256']  # the embedded data are known by their content
     compared = json.loads((work_dir / 'detectors' / 'report.json').read_text())
     runs = {run['name']: run for run in compared['runs']}
@@ -59,7 +59,7 @@ def test_stopped_then_continued_then_skipped(checkout) -> None:
         assert {'AP', 'AP50', 'AP75', 'seconds', 'parameters', 'command', 'commit', 'seed', 'hardware'} <= run.keys()
     assert runs['random']['checkpoint_sha256'] is None
     assert compared['bench'] == 'configs/demo/bench.py'
-    assert [len(run.get('first_losses', ())) for run in runs.values()] == [3, 0, 0]
+    assert [name for name, run in runs.items() if run.get('first_losses')] == ['random']
     assert len({run['detector_config_sha256'] for run in runs.values()}) == 1
     assert runs['plain']['checkpoint_sha256'] != runs['HSAKD']['checkpoint_sha256']
     assert runs['HSAKD']['pretraining']['method'] == 'HSAKD'

@@ -1,0 +1,40 @@
+"""The first losses of a run: taken without its teacher, and without a trace."""
+
+import torch
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
+
+from hsakd_mm.experiments.bench import Bench
+from hsakd_mm.experiments.provenance import hash_of_config
+from tests.conftest import REPO
+
+
+def test_losses_leave_no_trace(demo_data, tmp_path, monkeypatch) -> None:
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/demo').symlink_to(demo_data)
+    monkeypatch.chdir(tmp_path)
+    (run,) = (
+        run for run in Bench(str(REPO / 'configs/demo/bench.py'), [0]).runs if run.name == 'HSAKD'
+    )  # its teacher is not there
+    torch.set_num_threads(2)
+    scope, logger = DefaultScope.get_current_instance(), dict(MMLogger._instance_dict)
+    config, state, files = hash_of_config(run.cfg), torch.get_rng_state(), sorted(tmp_path.rglob('*'))
+    try:
+        first, *_ = losses = run.first_losses()
+        assert len(losses) == 3 and first > 0
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert DefaultScope.get_current_instance() is scope and MMLogger._instance_dict == logger
+    assert torch.equal(torch.get_rng_state(), state)
+    assert hash_of_config(run.cfg) == config and sorted(tmp_path.rglob('*')) == files
+
+
+def test_a_seed_draws_others(demo_data, tmp_path, monkeypatch) -> None:
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/demo').symlink_to(demo_data)
+    monkeypatch.chdir(tmp_path)
+    losses = [
+        run.first_losses() for run in Bench(str(REPO / 'configs/demo/bench.py'), [0, 1]).runs if run.name == 'plain'
+    ]
+    assert losses[0] != losses[1]
