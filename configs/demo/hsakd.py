@@ -17,6 +17,7 @@ train_dataloader = dict(dataset=dict(fraction=0.1))
 
 default_hooks = dict(
     logger=dict(interval=10),
+    checkpoint=dict(interval=10),  # an epoch has three steps
     distillation=dict(
         type='DistillationHook',
         checkpoint='work_dirs/demo/teacher/seed0',

@@ -13,4 +13,5 @@ model = dict(
 # Of each class 10 of 100 digits.
 train_dataloader = dict(dataset=dict(fraction=0.1))
 
-default_hooks = dict(logger=dict(interval=10))
+# An epoch has three steps.
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))
