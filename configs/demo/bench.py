@@ -20,13 +20,14 @@ detector = dict(config='faster_rcnn.py')
 notes = [
     """The teacher, one for all seeds, has learnt from the 1,000 digits of the training split; the students, the same
 quarter-width ResNet-18, have ten digits of each class. So it knows more than they can find out, as in the paper's
-few-shot experiments. **plain, same cost** is plain training for as many multiply-adds as HSAKD's; the teacher's own
-training comes on top, and is told apart. Top-1: of the last epoch, on 497 digits that no network is trained on.""",
+few-shot experiments. HSAKD turns its images in one of three ways in each step, at half the cost. **plain, same cost**
+is plain training for as many multiply-adds as HSAKD's; the teacher's own training comes on top, and is told apart.
+Top-1: of the last epoch, on 497 digits that no network is trained on.""",
     """AP: the same Faster R-CNN (FPN) from each start, by the protocol of configs/transfer: stem, first stage and
 BatchNorm statistics frozen; from random weights nothing is frozen. After the last of 4 epochs, COCO style, in
 percent.""",
     """Data: 1,797 real handwritten digits (scikit-learn), as pictures and pasted into crops of photographs. They are
 small and made for this demo: it shows that the pipeline works from end to end, and that the method does what it is
-meant to where a teacher knows more than its student can see. It does not show what it is
-worth on ImageNet and COCO.""",
+meant to where a teacher knows more than its student can see. It does not show what it is worth on ImageNet and
+COCO.""",
 ]

@@ -1,6 +1,6 @@
 # The same student without a teacher: same data, augmentation, recipe and number of epochs.
 _base_ = [
-    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_70e.py',
+    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_90e.py',
     '../_base_/default_runtime.py'
 ]
 
@@ -13,4 +13,5 @@ model = dict(
 # Of each class 10 of 100 digits.
 train_dataloader = dict(dataset=dict(fraction=0.1))
 
-default_hooks = dict(logger=dict(interval=10))
+# An epoch has three steps.
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))

@@ -1,6 +1,6 @@
 # The teacher: a quarter-width ResNet-18 with branches, from scratch, on all 1,000 digits of the training split.
 _base_ = [
-    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_70e.py',
+    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_90e.py',
     '../_base_/default_runtime.py'
 ]
 

@@ -8,12 +8,12 @@ param_scheduler = [
         type='CosineAnnealingLR',
         by_epoch=True,
         begin=5,
-        end=70,
-        T_max=65,
+        end=90,
+        T_max=85,
         convert_to_iter_based=True),
 ]
 
-train_cfg = dict(by_epoch=True, max_epochs=70, val_interval=14)
+train_cfg = dict(by_epoch=True, max_epochs=90, val_interval=18)
 val_cfg = dict()
 test_cfg = dict()
 auto_scale_lr = dict(base_batch_size=32)
