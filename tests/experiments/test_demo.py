@@ -13,7 +13,6 @@ import pytest
 from tests.conftest import REPO
 from tests.tools.prestarted import prestarted
 
-
 ROWS = ['plain', 'plain, same cost', 'HSAKD']
 
 
