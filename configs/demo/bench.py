@@ -24,7 +24,7 @@ few-shot experiments. HSAKD turns its images in one of three ways in each step, 
 is plain training for as many multiply-adds as HSAKD's; the teacher's own training comes on top, and is told apart.
 Top-1: of the last epoch, on 497 digits that no network is trained on.""",
     """AP: the same Faster R-CNN (FPN) from each start, by the protocol of configs/transfer: stem, first stage and
-BatchNorm statistics frozen; from random weights nothing is frozen. After the last of 4 epochs, COCO style, in
+BatchNorm statistics frozen; from random weights nothing is frozen. After the last of 3 epochs, COCO style, in
 percent.""",
     """Data: 1,797 real handwritten digits (scikit-learn), as pictures and pasted into crops of photographs. They are
 small and made for this demo: it shows that the pipeline works from end to end, and that the method does what it is

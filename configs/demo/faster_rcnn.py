@@ -1,6 +1,6 @@
 # Faster R-CNN with FPN on the digit scenes: MMDetection's own, with heads of a demo's size, and the
 # protocol of configs/transfer: stem, first stage and BatchNorm statistics frozen; from random weights
-# nothing is frozen, since they could not learn otherwise. AdamW and 4 epochs in place of SGD and 12.
+# nothing is frozen, since they could not learn otherwise. AdamW and 3 epochs in place of SGD and 12.
 # tools/transfer_det.py sets where the backbone's weights come from.
 _base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', 'mmdet::_base_/default_runtime.py']
 custom_imports = dict(imports=['hsakd_mm'], allow_failed_imports=False)
@@ -78,11 +78,11 @@ param_scheduler = [
         type='CosineAnnealingLR',
         by_epoch=True,
         begin=1,
-        end=4,
-        T_max=3,
+        end=3,
+        T_max=2,
         convert_to_iter_based=True),
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=4, val_interval=4)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=3, val_interval=3)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 auto_scale_lr = dict(base_batch_size=8)

@@ -1,6 +1,6 @@
 # Stage 2 on the digits: a quarter-width ResNet-18 learns from the teacher.
 _base_ = [
-    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_90e.py',
+    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_75e.py',
     '../_base_/default_runtime.py'
 ]
 

@@ -1,6 +1,6 @@
 # The same student without a teacher: same data, augmentation, recipe and number of epochs.
 _base_ = [
-    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_90e.py',
+    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_75e.py',
     '../_base_/default_runtime.py'
 ]
 

@@ -1,6 +1,6 @@
 # The teacher: a quarter-width ResNet-18 with branches, from scratch, on all 1,000 digits of the training split.
 _base_ = [
-    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_90e.py',
+    '../_base_/datasets/digits_bs32.py', '../_base_/schedules/demo_75e.py',
     '../_base_/default_runtime.py'
 ]
 
@@ -25,5 +25,5 @@ param_scheduler = [
         T_max=10,
         convert_to_iter_based=True),
 ]
-train_cfg = dict(max_epochs=12, val_interval=2)
+train_cfg = dict(max_epochs=12, val_interval=4)
 default_hooks = dict(logger=dict(interval=10))

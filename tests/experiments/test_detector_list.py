@@ -57,7 +57,7 @@ def listed(students, demo_data, tmp_path, monkeypatch):
         scalars = os.path.join(folder, '2026', 'vis_data', 'scalars.json')
         os.makedirs(os.path.dirname(scalars))
         with open(scalars, 'w') as file:
-            file.write('{"coco/bbox_mAP": 0.5, "step": 4}\n')
+            file.write('{"coco/bbox_mAP": 0.5, "step": 3}\n')
 
     def compare(runs, out_dir, title, baseline=None, notes=(), origins=None, failed=(), bench='') -> dict:
         make.compared.append([(each.name, each.seed) for each in runs])

@@ -8,12 +8,12 @@ param_scheduler = [
         type='CosineAnnealingLR',
         by_epoch=True,
         begin=5,
-        end=90,
-        T_max=85,
+        end=75,
+        T_max=70,
         convert_to_iter_based=True),
 ]
 
-train_cfg = dict(by_epoch=True, max_epochs=90, val_interval=18)
+train_cfg = dict(by_epoch=True, max_epochs=75, val_interval=15)
 val_cfg = dict()
 test_cfg = dict()
 auto_scale_lr = dict(base_batch_size=32)
