@@ -1,10 +1,12 @@
 """Benches: what is planned, a tiny real one from end to end."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from hsakd_mm.errors import UserError
@@ -109,6 +111,8 @@ def test_plan(tiny) -> None:
         ('seeds=[7]', 'seeds=[7, 8]', 'wanted with seed 0'),
         ("title = 'Tiny'", "titel = 'Tiny'", 'sets titel, .*did you mean title'),
         ("title = 'Tiny'", "measure = 'tset'", "should be 'val' or 'test'"),
+        ("title = 'Tiny'", 'threads = 0', 'threads of .* should be a number of 1 or more'),
+        ("title = 'Tiny'", "jobs = 'two'", 'jobs of .* should be a number of 1 or more'),
         ("title = 'Tiny'", "detector = 'detector.py'", r'should be dict\(config=...\)'),
         ("name='KD'", "name='random'", 'not random'),
         ("name='KD'", "name='a b', config='plain.py'), dict(name='a_b'", 'a name of its own'),
@@ -234,6 +238,23 @@ def test_end_to_end(tiny, capfd) -> None:
     config.write_text(config.read_text() + "model['temperature'] = 3.\n")
     results = collect(Bench('tiny/bench.py', [0]).runs)
     assert [result['name'] for result in results] == ['plain']
+
+
+def test_runs_at_a_time_are_those_in_turn(tiny, capfd) -> None:
+    rewrite(tiny, "title = 'Tiny'", "title = 'Tiny'\nthreads = 1")
+    before = torch.get_num_threads(), os.environ.get('OMP_NUM_THREADS')
+    run_bench(Bench('tiny/bench.py', [0, 1]), 'the command', ['plain'], jobs=2)
+    assert (torch.get_num_threads(), os.environ.get('OMP_NUM_THREADS')) == before
+    output = capfd.readouterr().out
+    assert output.index('[2/2] plain, seed 1') < output.index('plain, seed 0: done in')
+    run_bench(Bench('tiny/bench.py', [0], work_dir='in_turn'), 'the command', ['plain'], jobs=1)
+    first, second = (
+        torch.load(f'{folder}/plain/seed0/epoch_1.pth', weights_only=False) for folder in ('work_dirs/tiny', 'in_turn')
+    )
+    for key, value in first['state_dict'].items():
+        assert torch.equal(value, second['state_dict'][key]), key
+    report = json.loads(Path('work_dirs/tiny/report.json').read_text())
+    assert [(run['seed'], run['threads']) for run in report['runs']] == [(0, 1), (1, 1)]
 
 
 def test_a_run_that_fails_keeps_no_other_from_running(tiny, capfd) -> None:
