@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# What only a GPU can show, in under eight minutes, most valuable first: one JSON or text file for each part in $OUT.
+# What only a GPU can show, in under eight minutes but for the front, most valuable first: one JSON or text file for each part in $OUT.
 #
 #   OUT=results bash benchmarks/on_gpu.sh              all parts; one whose file is there already is skipped
 #   OUT=results PARTS="compile fp32" bash benchmarks/on_gpu.sh
+#   OUT=results PARTS=front TOTAL=560 bash benchmarks/on_gpu.sh   accuracy against cost (configs/bench/front): goes on in a
+#                                                      second call on the same machine, where work_dirs/front is kept
 #   OUT=results SIZES=tiny bash benchmarks/on_gpu.sh   minutes on a CPU: see that everything runs
 #
 # DATA is a folder of images, one folder per class, for the loss curves; otherwise .wheels/images/train, or digits.
@@ -85,4 +87,16 @@ fi
 part curve curve.json 110 "$python" benchmarks/loss_curve.py "$DATA" --out "$OUT/curve.json" "${curve[@]}"
 
 part loader loader.json 100 "$python" benchmarks/benchmark_loader.py "${loader[@]}" --out "$OUT/loader.json"
+
+# Networks this small leave a GPU idle: several runs share it. The report covers what is finished, at each end.
+mkdir -p data
+for name in cifar10_slice weights; do
+    if [ -d ".wheels/$name" ] && [ ! -e "data/$name" ]; then ln -s "../.wheels/$name" "data/$name"; fi
+done
+front=(--jobs "${FRONT_JOBS:-8}") reports=work_dirs/front
+if [ "${SIZES:-}" = tiny ]; then front=(--jobs 1 --smoke) reports=work_dirs/front_smoke; fi
+ends=$((${TOTAL:-540} * ${SLOW:-1} - SECONDS - 45)) # the runs then save, and go on in the next call
+part front front.json 600 bash -c '
+    timeout -k 30 "$3" "$0" tools/benchmark.py configs/bench/front/bench.py $1
+    cp "$2/front.png" "$(dirname "$FILE")"; cp "$2/report.json" "$FILE"' "$python" "${front[*]}" "$reports" "$ends"
 ls -la "$OUT"

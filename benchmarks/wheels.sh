@@ -2,9 +2,10 @@
 # Collect in .wheels/ what a bare GPU machine lacks (Linux x86-64, Python 3.12, torch and torchvision installed), so that
 # benchmarks/on_gpu.sh can install it there without a network.
 #
-#   bash benchmarks/wheels.sh [CIFAR100]
+#   bash benchmarks/wheels.sh [CIFAR100 [CIFAR10 WEIGHTS]]
 #
 # CIFAR100 is a source for tools/dataset_converters/cifar100_to_folder.py: ten classes of it go along, for the curves.
+# CIFAR10, another one, and WEIGHTS, the folder with resnet56-4bfd9763.th, are what configs/bench/front needs.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -28,5 +29,10 @@ if [ -n "${1:-}" ]; then
     bash "$root/tools/python.sh" "$root/tools/dataset_converters/cifar100_to_folder.py" "$1" \
         --out "$out/images" --classes 0-9 --per-class 300
     rm -rf "$out/images/val"
+fi
+if [ -n "${2:-}" ]; then
+    bash "$root/tools/python.sh" "$root/tools/dataset_converters/cifar100_to_folder.py" "$2" --out "$out/cifar10_slice"
+    mkdir "$out/weights"
+    cp "$3/resnet56-4bfd9763.th" "$out/weights/"
 fi
 du -sh "$out"
