@@ -17,7 +17,8 @@ def config(demo_data, tmp_path):
         for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
             loader.update(num_workers=0, persistent_workers=False)
             loader.dataset.update(data_root=str(demo_data / 'digits'), indices=64)
-        cfg.train_cfg.max_epochs = epochs
+        cfg.train_cfg.update(max_epochs=epochs, val_interval=1)
+        cfg.default_hooks.checkpoint.interval = 1
         cfg.model.backbone.channels = NARROW
         if 'distillation' in cfg.default_hooks:
             cfg.default_hooks.distillation.teacher.backbone.channels = NARROW

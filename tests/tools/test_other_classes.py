@@ -16,7 +16,7 @@ CHOSEN = ['1', '3', '7']  # of the digits, in place of a user's own folders
 NETWORK = dict(type='TimmBackbone', model_name='resnet18', num_classes=5, channels=(8, 8, 16, 16))
 CONFIG = """
 _base_ = '{base}'
-few = dict(data_root='{data}', metainfo=dict(classes={chosen}), indices=48)
+few = dict(data_root='{data}', fraction=1.0, metainfo=dict(classes={chosen}), indices=48)
 train_dataloader = dict(batch_size=16, num_workers=0, persistent_workers=False, dataset=few)
 val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=few)
 test_dataloader = val_dataloader
