@@ -149,7 +149,7 @@ def test_the_training_tool_checks_any_detector(tmp_path) -> None:
     demo, options = REPO / 'configs' / 'demo' / 'faster_rcnn.py', ['model.backbone.init_cfg=None']
     options += ['model.neck.in_channels=[64,128,256,512]', 'model.backbone.frozen_stages=-1']
     done = python(REPO / 'tools' / 'train.py', demo, '--cfg-options', *options, cwd=tmp_path)
-    assert_sentence(done, 'have [32, 64, 128, 256]: set model.neck.in_channels=[32, 64, 128, 256]')
+    assert_sentence(done, 'have [16, 32, 64, 128]: set model.neck.in_channels=[16, 32, 64, 128]')
 
 
 def test_a_misspelt_argument_of_the_neck(shipped, backbone) -> None:
