@@ -6,6 +6,7 @@ import numpy as np
 
 from hsakd_mm.evaluation.average_precision import RECALLS
 
+from .curves import have_shape
 from .pictures import (
     HALO,
     INK,
@@ -45,7 +46,7 @@ def draw_overview(
     drawn = {
         'values': 1.15,
         **({'difference': 1.0} if compared else {}),
-        **({'curves': 1.25} if any(curves.values()) else {}),
+        **({'curves': 1.25} if have_shape(curves) else {}),
     }
     figure, axes = new_figure(
         1.5 + 3.6 * len(drawn), 1.4 + 0.42 * max(4, len(rows)), title, panels=len(drawn), widths=list(drawn.values())

@@ -10,6 +10,7 @@ from hsakd_mm.evaluation.average_precision import IOUS
 from hsakd_mm.evaluation.detection_records import FILE, of_image, read_record
 
 from . import comparison_pictures
+from .curves import have_shape
 from .pictures import colours_of, draw_grid
 
 SCENES = 4
@@ -33,7 +34,7 @@ def draw_all(made, matches: dict, grouped: dict, out_dir: str, of_curves: str) -
     comparison_pictures.draw_overview(
         made.rows, made.curves, made.measure, of_curves, made.pictures['overview'], made.title, made.baseline
     )
-    if any(made.curves.values()):
+    if have_shape(made.curves):
         made.pictures['curves'] = beside('learning_curves.png')
         comparison_pictures.draw_curves(made.curves, of_curves, made.pictures['curves'], 'Learning curves')
     if matches:

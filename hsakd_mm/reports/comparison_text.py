@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from . import comparison_costs
 from .comparison_significance import HEADS, columns, contains_zero, coverage, needed, p_values, seeds_verdict, verdict
+from .curves import have_shape
 from .metrics import METRICS, NOISE
 from .origins import ABSENT, checkpoint_table, origin_items
 from .page import Heading, Items, Picture, Table, Text, escaped
@@ -92,7 +93,7 @@ def _overview_caption(made) -> str:
     parts = [f'{made.measure} of each seed with its mean']
     if any(row['difference'] and row['difference']['low'] is not None for row in made.rows):
         parts.append(f'the difference to {escaped(made.baseline)} with its 95 % bootstrap interval')
-    if any(made.curves.values()):
+    if have_shape(made.curves):
         parts.append('the learning curves')
     return '; '.join(parts) + '.'
 

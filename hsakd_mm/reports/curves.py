@@ -40,3 +40,8 @@ def _curve(rows: list[dict], metric: str) -> list:
     if points and len(ends) == len(rows) and np.allclose(points[-1][1], ends, 0, ROUNDING):
         points[-1] = (points[-1][0], ends)  # the table's figures, which are not rounded
     return [(epoch, statistics.mean(values), min(values), max(values)) for epoch, values in points]
+
+
+def have_shape(curves: dict[str, list]) -> bool:
+    """Whether there is a curve to draw: one validation, at the end, is a point."""
+    return any(len(points) > 1 for points in curves.values())

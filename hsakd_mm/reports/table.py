@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from . import terminal
 from .comparison_pictures import draw_curves
-from .curves import read_curves
+from .curves import have_shape, read_curves
 from .metrics import NOISE
 from .origins import checkpoint_table, origin_items
 from .page import Heading, Items, Picture, Table, Text, escaped, write_page
@@ -49,7 +49,7 @@ def write_report(row: dict, out_dir: str, title: str, notes: Sequence[str] = ())
     line = setting([row])
     measure, curves = read_curves({row['name']: [dict(row, folder=out_dir)]}, 'AP')
     pictures = []
-    if any(curves.values()):
+    if have_shape(curves):
         pictures = [Picture(os.path.join(out_dir, 'report.png'), 'Learning curve.')]
         draw_curves(curves, measure, pictures[0].file, title)
     blocks = [

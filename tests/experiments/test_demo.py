@@ -69,6 +69,7 @@ def test_stopped_then_continued_then_skipped(checkout) -> None:
     assert {name: runs[name]['top1'] for name in ROWS} == top1  # one figure, in both tables
     assert 'Smoke run' in (work_dir / 'report.md').read_text()
     assert 'Smoke run' in (work_dir / 'detectors' / 'report.md').read_text()
+    assert not (work_dir / 'detectors' / 'learning_curves.png').exists()  # one validation is no curve
     loaded = (work_dir / 'detectors' / 'HSAKD-seed0' / 'output.log').read_text()
     assert 'StrictPretrained: 126 of 126 tensors of ResNet loaded' in loaded
 
