@@ -113,7 +113,7 @@ def wrong_network(folder):
 
 
 def no_branches(folder):
-    narrow = dict(type='TimmBackbone', model_name='resnet34', num_classes=10, channels=(8, 8, 16, 16))
+    narrow = dict(type='TimmBackbone', model_name='resnet18', num_classes=10, channels=(8, 8, 16, 16))
     return dict(state_dict=Classifier(narrow).state_dict())
 
 
