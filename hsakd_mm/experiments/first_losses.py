@@ -105,6 +105,7 @@ def _reduced(cfg: Config, seed: int, folder: str) -> Config:
 
 def _use_random_weights(cfg: Config, folder: str) -> None:
     """Replace the checkpoints that a pretraining starts or learns from."""
+    torch.manual_seed(SEED)  # of what a network is built with: its biases
     model, hook = cfg.model, cfg.default_hooks.get('distillation')
     if model.get('load_backbone_from'):
         model.load_backbone_from = None
