@@ -127,7 +127,7 @@ def test_a_seed_has_its_own_folder(started) -> None:
         {'optim_wrapper.optimizer.lr': 0.5},
         {'optim_wrapper.optimizer.weight_decay': 0.5},
         {'param_scheduler.1.milestones': [1, 2]},
-        {'train_cfg.max_epochs': 3},
+        {'train_cfg.max_epochs': 2},
         {'train_dataloader.batch_size': 1},
         {'model.roi_head.bbox_head.num_classes': 3},
     ],
