@@ -52,6 +52,7 @@ def train(tmp_path, monkeypatch, capsys):
                 'val_dataloader.num_workers=0',
                 'train_dataloader.persistent_workers=False',
                 'val_dataloader.persistent_workers=False',
+                'train_dataloader.dataset.fraction=1.0',  # the demo's students have a tenth
                 *options,
             ],
         )
@@ -262,6 +263,7 @@ def test_teacher(train, digits, tmp_path, content, said) -> None:
             NARROW,
             *on(digits),
             'default_hooks.distillation.teacher.backbone.channels=[8,8,16,16]',
+            'default_hooks.distillation.teacher.backbone.model_name=resnet34',
             f'default_hooks.distillation.checkpoint={path}',
         ),
         said,
