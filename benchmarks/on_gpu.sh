@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What only a GPU can show, in under eight minutes but for the front, most valuable first: one JSON or text file for each part in $OUT.
+# What only a GPU can show, most valuable first and in under eight minutes, but for the front, which takes calls of its
+# own: one JSON or text file for each part in $OUT.
 #
 #   OUT=results bash benchmarks/on_gpu.sh              all parts; one whose file is there already is skipped
 #   OUT=results PARTS="compile fp32" bash benchmarks/on_gpu.sh
@@ -96,6 +97,7 @@ done
 front=(--jobs "${FRONT_JOBS:-8}") reports=work_dirs/front
 if [ "${SIZES:-}" = tiny ]; then front=(--jobs 1 --smoke) reports=work_dirs/front_smoke; fi
 ends=$((${TOTAL:-540} * ${SLOW:-1} - SECONDS - 45)) # the runs then save, and go on in the next call
+ends=$((ends > 1 ? ends : 1))                       # 0 would be without an end
 part front front.json 600 bash -c '
     timeout -k 30 "$3" "$0" tools/benchmark.py configs/bench/front/bench.py $1
     cp "$2/front.png" "$(dirname "$FILE")"; cp "$2/report.json" "$FILE"' "$python" "${front[*]}" "$reports" "$ends"

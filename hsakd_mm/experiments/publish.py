@@ -6,6 +6,7 @@ a detector the report of the methods in the folder itself. Weights, logs and pag
 
 import os
 import shutil
+from glob import glob
 
 from hsakd_mm.checkpoints.source import RANDOM
 from hsakd_mm.engine.preflight import load_config
@@ -60,6 +61,8 @@ def publish(file: str, folder: str, root: str) -> list[str]:
         reports = {folder: (source, detectors), os.path.join(folder, PRETRAINING): (bench.work_dir, methods)}
     for target, (source, content) in reports.items():
         os.makedirs(target, exist_ok=True)
+        for old in glob(os.path.join(target, '*.png')) + glob(os.path.join(target, '*.jpg')):
+            os.remove(old)  # of a report that had others
         for picture in _pictures(content):
             if os.path.exists(os.path.join(source, picture)):
                 shutil.copyfile(os.path.join(source, picture), os.path.join(target, picture))

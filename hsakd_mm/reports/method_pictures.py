@@ -28,7 +28,9 @@ def draw(grouped: dict, title: str, file: str) -> None:
     left.set_ylim(len(grouped) - 0.5, -0.5)
     left.margins(x=0.16)
     left.set_title('Top-1 (%): each seed, mean', loc='left', fontsize=10, color=INK)
-    right.set_title('Top-1 (%) by epoch, mean over seeds', loc='left', fontsize=10, color=INK)
+    whole = all(curve[-1][0] == length for curve in curves.values())
+    which = '' if whole else f', of those with {length} epochs'
+    right.set_title(f'Top-1 (%) by epoch, mean over seeds{which}', loc='left', fontsize=10, color=INK)
     right.set_xlabel('Epoch', fontsize=9, color=MUTED)
     right.xaxis.get_major_locator().set_params(integer=True)
     handles, names = right.get_legend_handles_labels()

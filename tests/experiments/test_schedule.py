@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -154,19 +153,16 @@ def test_a_stage_is_run_once_and_again_when_its_input_changed(tmp_path, capsys) 
 def stage(tmp_path, name: str, code: str, needs: tuple = ()) -> Stage:
     script = tmp_path / f'{name}.py'
     product = tmp_path / f'{name}.out'
-    script.write_text(f'import os, time\nhere = {str(tmp_path)!r}\n{code}\nopen({str(product)!r}, "w").write("x")\n')
+    script.write_text(f'import os\nhere = {str(tmp_path)!r}\n{code}\nopen({str(product)!r}, "w").write("x")\n')
     return Stage(str(tmp_path / name), name, [str(script)], str(product), needs=needs)
 
 
-MEET = """
-open(f'{here}/there-{os.getpid()}', 'w').close()
-while sum(name.startswith('there-') for name in os.listdir(here)) < 2:  # until both run
-    time.sleep(0.01)
-"""
+MEET = "open(f'{{here}}/gate', '{mode}').close()  # a FIFO: the reader and the writer wait for each other"
 
 
 def test_jobs_run_at_a_time_and_wait_for_what_they_need(tmp_path, capsys) -> None:
-    first, second = stage(tmp_path, 'first', MEET), stage(tmp_path, 'second', MEET)
+    os.mkfifo(tmp_path / 'gate')
+    first, second = (stage(tmp_path, name, MEET.format(mode=mode)) for name, mode in (('first', 'r'), ('second', 'w')))
     student = stage(tmp_path, 'student', "assert os.path.exists(f'{here}/first.out')", needs=(first,))
     wrong = stage(tmp_path, 'wrong', "print('error: expected a, found b.'); raise SystemExit(2)")
     lost = stage(tmp_path, 'lost', '', needs=(wrong,))
@@ -184,16 +180,17 @@ def test_jobs_run_at_a_time_and_wait_for_what_they_need(tmp_path, capsys) -> Non
 
 
 CHILD = """
-import os, signal, sys, time
+import os, signal, sys
 here, requeue = sys.argv[1], int(sys.argv[2])
 def end(number, frame):
     open(f'{here}/ended-{os.getpid()}', 'w').close()
     sys.exit(requeue if number == signal.SIGUSR1 else 128 + number)
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
     signal.signal(number, end)
-open(f'{here}/there-{os.getpid()}', 'w').close()
+with open(f'{here}/there', 'w') as there:
+    there.write('.')
 while True:
-    time.sleep(0.01)
+    signal.pause()
 """
 LIST = """
 import sys
@@ -214,6 +211,7 @@ def test_a_signal_reaches_all_jobs(tmp_path, number, status) -> None:
     """Both children end by themselves, and nothing new is started."""
     (tmp_path / 'child.py').write_text(CHILD)
     (tmp_path / 'list.py').write_text(LIST)
+    os.mkfifo(tmp_path / 'there')
     process = subprocess.Popen(
         [sys.executable, str(tmp_path / 'list.py'), str(tmp_path), str(REQUEUE)],
         stdout=subprocess.DEVNULL,
@@ -221,9 +219,9 @@ def test_a_signal_reaches_all_jobs(tmp_path, number, status) -> None:
         text=True,
         env={**os.environ, 'PYTHONPATH': str(REPO)},
     )
-    while len(list(tmp_path.glob('there-*'))) < 2:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.01)
+    there = os.open(tmp_path / 'there', os.O_RDWR)  # never at its end, whoever has closed it
+    assert os.read(there, 1) + os.read(there, 1) == b'..'
+    os.close(there)
     process.send_signal(number)
     _, errors = process.communicate()
     assert process.returncode == status, errors
