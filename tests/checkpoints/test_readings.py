@@ -9,6 +9,7 @@ import torch
 from hsakd_mm.checkpoints.export import export_backbone, extract_backbone
 from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting
 from hsakd_mm.checkpoints.pretrained import load_backbone
+from hsakd_mm.commands import export_backbone as command
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation import LinearProbe
 from hsakd_mm.models.backbones import TimmBackbone
@@ -153,9 +154,7 @@ def test_the_option_that_the_sentence_names_chooses(tmp_path, monkeypatch, capsy
     key, prefix = re.search(r"key='(teacher)' prefix='(\S+)'", str(error.value)).groups()
     words = command.replace('KEY', key).replace('PREFIX', prefix).replace('FILE', str(tmp_path / 'part')).split()[2:]
     monkeypatch.setattr('sys.argv', ['export_backbone.py', *words])
-    from tests.tools.commands import ROOT, module
-
-    module(ROOT / 'tools' / 'export_backbone.py').main()
+    command.main()
     assert 'input: not known' in capsys.readouterr().out
     backbone = TimmBackbone(**NETWORK)
     for file in ('part.pth', 'part.safetensors'):
