@@ -9,7 +9,6 @@ import torch
 from hsakd_mm.checkpoints.export import export_backbone, extract_backbone
 from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting
 from hsakd_mm.checkpoints.pretrained import load_backbone
-from hsakd_mm.commands import export_backbone as command
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation import LinearProbe
 from hsakd_mm.models.backbones import TimmBackbone
@@ -154,7 +153,9 @@ def test_the_option_that_the_sentence_names_chooses(tmp_path, monkeypatch, capsy
     key, prefix = re.search(r"key='(teacher)' prefix='(\S+)'", str(error.value)).groups()
     words = command.replace('KEY', key).replace('PREFIX', prefix).replace('FILE', str(tmp_path / 'part')).split()[2:]
     monkeypatch.setattr('sys.argv', ['export_backbone.py', *words])
-    command.main()
+    from hsakd_mm.commands import export_backbone as tool
+
+    tool.main()
     assert 'input: not known' in capsys.readouterr().out
     backbone = TimmBackbone(**NETWORK)
     for file in ('part.pth', 'part.safetensors'):
