@@ -70,6 +70,11 @@ class StudentMixin(nn.Module):
         self._teacher.module = teacher
         self._renormalise = _renormalisation(self.data_preprocessor, teacher.data_preprocessor)
 
+    @classmethod
+    def settings_for(cls, teacher: nn.Module) -> dict:
+        """Arguments of the constructor that follow from the teacher, for a caller that has it before the student."""
+        return {}
+
     def check_teacher(self, teacher: nn.Module) -> None:
         """Raise UserError if this teacher cannot teach this student."""
         if teacher.num_classes != self.num_classes:
