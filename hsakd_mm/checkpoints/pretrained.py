@@ -46,9 +46,7 @@ def load_backbone(
     return len(backbone.state_dict())
 
 
-def load_or_advise(
-    backbone: nn.Module, checkpoint: str, what: str, preprocessor: nn.Module | None, advice: str
-) -> int:
+def load_or_advise(backbone: nn.Module, checkpoint: str, what: str, preprocessor: nn.Module | None, advice: str) -> int:
     """:func:`load_backbone`; where only the classifier does not fit, the error ends with ``advice``."""
     try:
         return load_backbone(backbone, checkpoint, what, preprocessor)

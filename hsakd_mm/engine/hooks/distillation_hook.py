@@ -187,7 +187,7 @@ class DistillationHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         if self.ramp_up_epochs:
             epochs = runner.iter / len(runner.train_dataloader)
-            unwrapped(runner.model).distill_weight = min(1.0, epochs / self.ramp_up_epochs)
+            unwrapped(runner.model).ramp_up(epochs, self.ramp_up_epochs)
         if self.cached_crops:
             indices, crop = runner.train_loop.batch_indices(batch_idx), runner.train_loop.batch_crop(batch_idx)
             unwrapped(runner.model).targets.select(indices, crop)

@@ -257,7 +257,7 @@ class CRD(StudentMixin, Classifier):
             )
         if len(set(labels)) < 2:
             raise UserError(
-                'CRD contrasts images of different classes, and all to train on are of one class: add images of another.'
+                'CRD contrasts images of different classes, and all to train on are of one class: add another.'
             )
         self.contrast.negatives = NegativeSampler(torch.tensor(labels, device=self.contrast.drawn.device))
 
