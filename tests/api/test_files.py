@@ -58,8 +58,9 @@ def test_a_detector_loads_an_export(tmp_path) -> None:
     start = dict(type='hsakd_mm.StrictPretrained', checkpoint=done.pth)
     detector = backbones.ResNet(18, stem_channels=64, base_channels=8, init_cfg=start)
     detector.init_weights()
+    detector.eval()
     images = torch.rand(2, 3, 64, 96)
-    for ours, theirs in zip(student.backbone.forward_taps(images), detector.eval()(images), strict=True):
+    for ours, theirs in zip(student.backbone.forward_taps(images), detector(images), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
