@@ -19,6 +19,7 @@ from hsakd_mm.models.losses import kl_loss
 from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
 
+from .labels import check_labels
 from .plain import Classifier
 from .student import StudentMixin
 
@@ -190,6 +191,8 @@ class CRD(StudentMixin, Classifier):
         Others: As in :class:`Classifier`.
     """
 
+    takes_soft_labels = False  # negatives are images of other classes
+
     def __init__(
         self,
         *args,
@@ -266,6 +269,7 @@ class CRD(StudentMixin, Classifier):
     ):
         """As :meth:`BaseDistiller.forward`; ``'loss'`` also takes the images' ``indices: [B]``."""
         if mode == 'loss':
+            check_labels(self, labels)
             return self.loss(inputs, labels, indices)
         return super().forward(inputs, labels, mode)
 
