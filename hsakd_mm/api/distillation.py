@@ -59,7 +59,8 @@ class Distillation(ImageModule):
 
         Args:
             images (Tensor): ``[B, 3, H, W]``, RGB, uint8 in 0..255 or floating point in 0..1, not normalised.
-            labels (Tensor): Classes ``[B]``; None for a method that learns without.
+            labels (Tensor): Classes ``[B]``, or probabilities ``[B, N]`` where the method takes them; None for a method
+                that learns without.
             indices (Tensor): Of the images in the data set ``[B]``; for CRD only.
 
         Returns:

@@ -78,8 +78,8 @@ def check_images(images: Tensor, values: bool) -> None:
         raise UserError(f'{FORMAT} were expected, and they are from {low:.3g} to {high:.3g}: {cure}')
 
 
-def check_labels(labels: Tensor | None, images: Tensor, num_classes: int, values: bool) -> Tensor | None:
-    """Labels ``[B]`` as int64; where ``values`` is set, their range is checked.
+def check_labels(labels: Tensor | None, images: Tensor, num_classes: int, values: bool, soft: bool) -> Tensor | None:
+    """Labels ``[B]`` as int64, or, where ``soft``, probabilities ``[B, N]``; with ``values`` the classes are checked.
 
     Raises:
         UserError: They are no class numbers of these images.
@@ -89,11 +89,13 @@ def check_labels(labels: Tensor | None, images: Tensor, num_classes: int, values
     what = f'labels [{len(images)}], whole numbers from 0 to {num_classes - 1},'
     if not isinstance(labels, Tensor):
         raise UserError(f'{what} were expected, and there is a {type(labels).__name__}: make a tensor of them.')
+    if soft and labels.is_floating_point() and labels.shape == (len(images), num_classes):
+        return labels
     whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
     if labels.shape != images.shape[:1] or not whole:
         raise UserError(
             f'{what} were expected, and they are {labels.dtype} {list(labels.shape)}: give the number of the class of '
-            f'each image, without one-hot vectors or mixup.'
+            f'each image{soft * ", or probabilities [B, N]"}.'
         )
     if values:
         low, high = (int(value) for value in labels.aminmax())
@@ -143,7 +145,8 @@ class ImageModule(nn.Module):
         """``dict(inputs=, labels=, indices=)`` on the model's device: images normalised, all checked."""
         if not torch.compiler.is_compiling():
             check_images(images, not self._checked or _on_cpu(images))
-            labels = check_labels(labels, images, self.num_classes, not self._checked or _on_cpu(labels))
+            soft = self.model.takes_soft_labels
+            labels = check_labels(labels, images, self.num_classes, not self._checked or _on_cpu(labels), soft)
             if not self._checked:
                 self._check_devices()
             self._checked = True

@@ -61,6 +61,12 @@ def test_floating_point_and_uint8_images_are_the_same() -> None:
     assert torch.equal(student(images), student.backbone(by_hand))
 
 
+def test_probabilities_in_place_of_classes() -> None:
+    distillation, (images, labels) = api.distill(narrow(), narrow(), method='KD').eval(), pictures()
+    hard, soft = distillation(images, labels), distillation(images, torch.eye(10)[labels])
+    torch.testing.assert_close(soft['loss'], hard['loss'])
+
+
 def test_a_teacher_sees_images_in_its_own_normalisation() -> None:
     teacher, (images, labels) = narrow(mean=[10.0, 20.0, 30.0], std=[200.0] * 3).eval(), pictures()
     distillation = api.distill(narrow(), teacher, method='KD')

@@ -33,7 +33,7 @@ def classifier() -> api.Distillation:
         (IMAGES, LABELS + 3, r'from 0 to 9, were expected, and they are from 3 to 10: .*num_classes=11'),
         (IMAGES, LABELS - 1, 'they are from -1 to 6'),
         (IMAGES, LABELS[:5], r'they are torch.int64 \[5\]'),
-        (IMAGES, torch.eye(10)[LABELS], r'torch.float32 \[8, 10\]: .* without one-hot vectors'),
+        (IMAGES, torch.eye(9)[LABELS], r'torch.float32 \[8, 9\]: .* of each image, or probabilities \[B, N\]'),
         (IMAGES, LABELS.tolist(), 'there is a list: make a tensor'),
         (IMAGES, None, 'Classifier learns, and the batch has none'),
         (IMAGES[:1, :, :16, :16], LABELS[:1], 'a batch of at least two images was expected'),
@@ -122,6 +122,11 @@ def test_what_does_not_fit_together(build, said) -> None:
 def test_a_wrong_network(build, said) -> None:
     with pytest.raises(UserError, match=said):
         build()
+
+
+def test_a_method_of_one_class_an_image() -> None:
+    with pytest.raises(UserError, match=r'torch.float32 \[8, 10\]: give the number of the class of each image\.'):
+        api.distill(narrow(), narrow(), method='DKD')(IMAGES, torch.eye(10)[LABELS])
 
 
 def test_a_network_on_two_devices() -> None:
