@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from hsakd_mm.checkpoints.fetching import fetch
+from hsakd_mm.checkpoints.fetching import fetch, is_fetched
 from hsakd_mm.checkpoints.fitting import Reading, compare, misfit, require_finite
 from hsakd_mm.checkpoints.reading_files import read_file
 from hsakd_mm.checkpoints.readings import find_reading, state_dicts
@@ -27,8 +27,8 @@ def load_checkpoint(path: str) -> dict:
     """Read the checkpoint at ``path`` as ``dict(state_dict=..., meta=..., ...)``, on the CPU.
 
     Accepts mmengine's checkpoints, plain state dicts, state dicts under any other key, and
-    ``.safetensors``. Names such as ``torchvision://resnet34``, ``timm://resnet34.a1_in1k`` and
-    ``https://...`` are downloaded first. Only tensors and plain values are unpickled.
+    ``.safetensors``. Names such as ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``,
+    ``hf-hub:OWNER/NAME`` and ``https://...`` are downloaded first. Only tensors and plain values are unpickled.
 
     Returns:
         dict: The file's content. ``state_dict`` is the first state dict in it;
@@ -37,7 +37,7 @@ def load_checkpoint(path: str) -> dict:
     Raises:
         UserError: No such file, or not a checkpoint.
     """
-    content = fetch(path) if '://' in path else read_file(path)
+    content = fetch(path) if is_fetched(path) else read_file(path)
     found = state_dicts(content) if isinstance(content, Mapping) else {}
     if not found:
         there = f'its keys are {", ".join(map(str, list(content)[:6]))}' if isinstance(content, Mapping) else ''
