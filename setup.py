@@ -72,5 +72,6 @@ setup(
     include_package_data=False,
     install_requires=requirements('runtime'),
     extras_require={**EXTRAS, 'all': sorted({line for lines in EXTRAS.values() for line in lines})},
+    entry_points={'console_scripts': ['hsakd-mm = hsakd_mm.commands.main:main']},
     cmdclass={'build_py': BuildWithMim},
 )

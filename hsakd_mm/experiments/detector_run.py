@@ -22,7 +22,7 @@ from hsakd_mm.transfer.detector import check_fit, evaluated_split, fill_channels
 from .child import run_child, tool
 from .detector_metrics import final_metrics, setting, write_config
 from .first_losses import first_losses
-from .provenance import hash_of_config, provenance
+from .provenance import hash_of_config, provenance, typed_command
 from .run_record import fingerprint, read_record, read_row, require_same, write_record
 
 NEEDS = ('model', 'train_dataloader')  # required in a detection config
@@ -111,7 +111,7 @@ class DetectorRun:
             self.cfg, self.source, [*(set(self.flags) - {'--no-validate', '--overwrite'}), f'{gpus} x {self.nodes}']
         )
         record_detections(self.cfg, os.path.join(self.work_dir, 'detections.json'))
-        self.command = shlex.join(['python', f'tools/{os.path.basename(sys.argv[0])}', *sys.argv[1:]])
+        self.command = typed_command()
         self.parameters, self.frozen = 0, ''
         self.top1: float | None = None  # of the pretraining, in percent; set by the caller
         self.records_losses = False  # the first ones; set by the caller

@@ -5,7 +5,9 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import subprocess
+import sys
 
 import torch
 from mmengine.config import Config
@@ -42,6 +44,19 @@ def hash_of_config(cfg: Config, needed: dict | None = None) -> str:
     """
     text = json.dumps([cfg.to_dict(), needed or {}], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def typed_command() -> str:
+    """This process's command line, as it can be typed again."""
+    tool, *arguments = sys.argv
+    first = tool.split() if tool.startswith('hsakd-mm ') else ['python', _from_here(tool)]
+    return shlex.join([*first, *arguments])
+
+
+def _from_here(path: str) -> str:
+    """``tools/x.py`` of this checkout, as the README has it, wherever the command was given."""
+    inside = os.path.relpath(os.path.realpath(path), os.path.realpath(ROOT))
+    return path if inside.startswith(os.pardir) else inside
 
 
 def _cpu() -> str:

@@ -1,0 +1,78 @@
+"""Measure a checkpoint on its config's test set.
+
+Usage::
+
+    python tools/test.py CONFIG CHECKPOINT [--branches] [--out FILE.json]
+    bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [the same options]
+"""
+
+import argparse
+import json
+import os
+
+from mmengine.dist import is_main_process
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
+from hsakd_mm.commands.several_gpus import GPUS, start
+from hsakd_mm.engine.branches import report_branch_accuracy
+from hsakd_mm.engine.class_match import match_classes
+from hsakd_mm.engine.launch import prepare_launcher, user_errors
+from hsakd_mm.engine.named_config import config_path
+from hsakd_mm.engine.options import Options
+from hsakd_mm.engine.preflight import load_config, load_weights, prepare_work_dir
+from hsakd_mm.files import write_atomically
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Measure a checkpoint on the test set.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file; every weight has to fit')
+    parser.add_argument('--work-dir', help='for logs; default: work_dirs/<config>')
+    parser.add_argument('--out', metavar='FILE', help='write the metrics as JSON')
+    parser.add_argument('--branches', action='store_true', help='also report the accuracy of each branch')
+    parser.add_argument(
+        '--ignore-class-names',
+        action='store_true',
+        help="do not compare the names of the checkpoint's classes with those of the test data",
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=Options,
+        metavar='KEY=VALUE',
+        help='change the config: test_dataloader.batch_size=8',
+    )
+    parser.add_argument('--gpus', type=int, metavar='N', help=GPUS)
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    args.config = config_path(args.config)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+@user_errors()
+def main() -> None:
+    args = parse_args()
+    if args.gpus is not None:
+        start('test', args.gpus)
+    cfg = load_config(args.config, args.cfg_options, needs=('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
+    prepare_work_dir(cfg, args.work_dir, args.config)
+    if args.branches:
+        report_branch_accuracy(cfg)
+    checkpoint = load_checkpoint(args.checkpoint)
+    cfg.load_from, cfg.resume = None, False  # loaded below, where nothing may be left out
+    prepare_launcher(cfg, args.launcher)
+
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    load_weights(runner, checkpoint, args.checkpoint)
+    if not args.ignore_class_names:
+        dataset, switch = runner.test_dataloader.dataset, 'add --ignore-class-names'
+        if said := match_classes(runner.model, checkpoint, dataset, args.checkpoint, switch):
+            runner.logger.info(said)
+    metrics = {key: float(value) for key, value in runner.test().items()}  # logs them
+    if args.out and is_main_process():
+        content = dict(metrics=metrics, config=args.config, checkpoint=args.checkpoint, sha256=sha256(args.checkpoint))
+        write_atomically(args.out, lambda file: file.write(json.dumps(content, indent=2).encode()))

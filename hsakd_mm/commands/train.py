@@ -1,0 +1,135 @@
+"""Train: pretraining configs and MMDetection's alike; the config decides.
+
+Usage::
+
+    python tools/train.py CONFIG [--work-dir DIR] [--resume [FILE]] [--amp] [--auto-scale-lr]
+    bash tools/dist_train.sh CONFIG GPUS [the same options]
+"""
+
+import argparse
+import os
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from hsakd_mm.commands.several_gpus import GPUS, start
+from hsakd_mm.engine.branches import report_branch_accuracy
+from hsakd_mm.engine.exact import make_exact
+from hsakd_mm.engine.hooks.preemption_hook import listen
+from hsakd_mm.engine.hooks.progress_hook import report_progress
+from hsakd_mm.engine.initial_weights import check_backbones, start_from_weights
+from hsakd_mm.engine.launch import check_sync_bn, prepare_launcher, user_errors
+from hsakd_mm.engine.named_config import config_path
+from hsakd_mm.engine.optim import check_amp, use_amp
+from hsakd_mm.engine.options import Options
+from hsakd_mm.engine.preflight import (
+    check_disk,
+    check_same_checkpoint,
+    find_checkpoint_to_resume,
+    load_config,
+    load_weights,
+    prepare_work_dir,
+    warn_if_lr_is_not_scaled,
+)
+from hsakd_mm.engine.run_mark import RunMark
+from hsakd_mm.engine.training import train
+from hsakd_mm.engine.work_dir_lock import only_run
+from hsakd_mm.errors import UserError
+from hsakd_mm.processes import is_restart, ranks
+from hsakd_mm.transfer.detector import check_channels
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Train a model.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='for logs and checkpoints; default: work_dirs/<config>')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='FILE',
+        help='go on from this checkpoint; without FILE from the last one of the work directory, if there is any',
+    )
+    parser.add_argument(
+        '--overwrite', action='store_true', help="start from the beginning; an earlier run's files are moved aside"
+    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help='scale the learning rate with the number of images a step'
+    )
+    parser.add_argument('--no-validate', action='store_true', help='no validation while training')
+    parser.add_argument('--branches', action='store_true', help='also report the accuracy of each branch')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=Options,
+        metavar='KEY=VALUE',
+        help='change the config: optim_wrapper.optimizer.lr=0.1; a list is key="[a,b]" or key=a,b',
+    )
+    parser.add_argument('--gpus', type=int, metavar='N', help=GPUS)
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    args.config = config_path(args.config)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+@user_errors('interrupted: the same command with --resume goes on from the last checkpoint.')
+def main() -> None:
+    args = parse_args()
+    if args.gpus is not None:
+        start('train', args.gpus)
+    listen()
+    cfg = load_config(args.config, args.cfg_options, needs=('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
+    prepare_work_dir(cfg, args.work_dir, args.config)
+    overwrite = args.overwrite and not is_restart()  # which goes on with the run that did so
+    resume = RunMark(cfg.work_dir, overwrite).to_resume(args.resume)
+    with only_run(cfg.work_dir):
+        run(args, cfg, resume, overwrite)
+
+
+def run(args: argparse.Namespace, cfg: Config, resume: str | None, overwrite: bool) -> None:
+    if args.branches:
+        report_branch_accuracy(cfg)
+    if args.amp:
+        use_amp(cfg)
+    check_amp(cfg)
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise UserError(
+                '--auto-scale-lr needs the batch that the learning rate was chosen '
+                'for, and the config does not give it: set '
+                'auto_scale_lr.base_batch_size.'
+            )
+        cfg.auto_scale_lr.enable = True
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    checkpoint = find_checkpoint_to_resume(cfg, resume, overwrite)
+    if ranks()[0] == 0:
+        RunMark(cfg.work_dir, overwrite).begin()
+    make_exact(cfg)
+    prepare_launcher(cfg, args.launcher)
+    check_sync_bn(cfg)
+
+    if cfg.get('default_scope') == 'mmdet':
+        check_channels(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    for hook in runner.hooks:
+        if hasattr(hook, 'preflight'):
+            hook.preflight()
+    check_same_checkpoint(checkpoint)
+    if checkpoint is None:
+        check_backbones(runner)
+    if checkpoint is None and cfg.get('load_from') and cfg.get('default_scope') == 'hsakd_mm':
+        start_from_weights(runner, cfg.load_from)
+    if checkpoint is not None:
+        load_weights(runner, checkpoint, cfg.load_from, resumed=True)
+    if is_main_process():
+        warn_if_lr_is_not_scaled(cfg, runner.world_size)
+    del checkpoint  # the runner reads it again by itself
+    check_disk(runner)
+    report_progress(runner)
+    train(runner)
