@@ -1,6 +1,5 @@
 """Read checkpoints and load them strictly: a weight that is not loaded is an error, never a log line."""
 
-import hashlib
 import re
 from collections.abc import Collection, Mapping
 
@@ -12,15 +11,7 @@ from hsakd_mm.checkpoints.fitting import Reading, compare, misfit, require_finit
 from hsakd_mm.checkpoints.reading_files import read_file
 from hsakd_mm.checkpoints.readings import find_reading, state_dicts
 from hsakd_mm.errors import UserError
-
-
-def sha256(path: str) -> str:
-    """SHA-256 of a file, in hex."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+from hsakd_mm.files import sha256 as sha256  # where the rest of the package looks for it
 
 
 def load_checkpoint(path: str) -> dict:

@@ -104,6 +104,8 @@ def _fetched(name: str, folder: str) -> BackboneSource:
             metadata.update(backbone_type=scheme, model_name=model)
         if normalisation:
             metadata.update(normalisation=normalisation)
+        if revision := (content.get('meta') or {}).get('revision'):
+            metadata.update(revision=revision)
         write_backbone(weights, metadata, path)
     return BackboneSource(
         short, short, read_backbone(path), [f'{name} was downloaded, and is kept without its classifier in {path}.']
