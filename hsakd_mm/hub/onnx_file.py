@@ -80,7 +80,9 @@ def write_onnx(checkpoint: str, path: str, prefix: str = 'backbone.', with_head:
     backbone = _backbone(metadata, checkpoint)
     load_strict(backbone, weights, checkpoint, 'backbone')
     model = _Maps(backbone.eval(), with_head).eval()
-    return _write(model, _image(backbone), dict(metadata, with_head=with_head), path)
+    images = _images(backbone)
+    axes = AXES if _takes_other_sizes(backbone, images) else {0: AXES[0]}
+    return _write(model, images, axes, dict(metadata, with_head=with_head), path)
 
 
 def _backbone(metadata: Mapping, checkpoint: str) -> StagedBackbone:
@@ -88,7 +90,7 @@ def _backbone(metadata: Mapping, checkpoint: str) -> StagedBackbone:
     if kind not in backbones.__all__:  # a file names no code to run
         raise UserError(
             f'a backbone of hsakd_mm was expected in {checkpoint}, and it is {kind or "unknown"!r}: export it with the '
-            f'project that it is from.'
+            f'project that it is from, a detector of MMDetection with MMDeploy.'
         )
     arguments = {key: value for key, value in metadata['model_kwargs'].items() if key not in ('pretrained', 'with_cp')}
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
@@ -97,13 +99,24 @@ def _backbone(metadata: Mapping, checkpoint: str) -> StagedBackbone:
     return getattr(backbones, kind)(**arguments)
 
 
-def _image(backbone: StagedBackbone) -> Tensor:
+def _images(backbone: StagedBackbone) -> Tensor:
     """Two images in a size that the network takes, neither of whose numbers is one."""
     size = getattr(backbone, 'image_size', None) if getattr(backbone, 'intermediates', None) else backbone.trial_size
     return torch.linspace(-2, 2, 2 * 3 * size[0] * size[1]).sin().view(2, 3, *size)
 
 
-def _write(model: _Maps, images: Tensor, metadata: dict, path: str) -> OnnxFile:
+@torch.no_grad()
+def _takes_other_sizes(backbone: StagedBackbone, images: Tensor) -> bool:
+    """Whether the network takes images of another height and width, as most transformers do not."""
+    height, width = images.shape[2:]
+    try:
+        backbone.forward_intermediates(images.new_zeros(1, 3, height + 32, width + 64))
+    except (UserError, RuntimeError, AssertionError):
+        return False
+    return True
+
+
+def _write(model: _Maps, images: Tensor, named: dict, metadata: dict, path: str) -> OnnxFile:
     import onnx
 
     strides = model.backbone.strides
@@ -111,7 +124,7 @@ def _write(model: _Maps, images: Tensor, metadata: dict, path: str) -> OnnxFile:
     if len(set(strides)) < len(strides):
         names = [f'map{number}' for number in range(1, len(strides) + 1)]
     names += ['logits'] if model.logits else []
-    axes = dict.fromkeys(AXES, torch.export.Dim.AUTO)  # an axis that the network fixes becomes a number
+    axes = dict.fromkeys(named, torch.export.Dim.AUTO)  # an axis that the network fixes becomes a number
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter('ignore')
@@ -126,7 +139,7 @@ def _write(model: _Maps, images: Tensor, metadata: dict, path: str) -> OnnxFile:
             f'({cause}): use --timm-folder, or another network.'
         ) from error
     graph = program.model_proto
-    inputs = _name_axes(graph)
+    inputs = _name_axes(graph, named)
     entry = graph.metadata_props.add()
     entry.key, entry.value = METADATA, json.dumps(metadata, sort_keys=True)
     onnx.checker.check_model(graph)
@@ -134,10 +147,10 @@ def _write(model: _Maps, images: Tensor, metadata: dict, path: str) -> OnnxFile:
     return OnnxFile(path, sha256(path), inputs, names, _difference(model, images[:1], path))
 
 
-def _name_axes(graph) -> list:
+def _name_axes(graph, named: dict) -> list:
     """Give the axes that may change their names (torch calls them s34, ...); returns the shape of the images."""
     shape = graph.graph.input[0].type.tensor_type.shape.dim
-    renamed = {shape[axis].dim_param: name for axis, name in AXES.items() if shape[axis].dim_param}
+    renamed = {shape[axis].dim_param: name for axis, name in named.items() if shape[axis].dim_param}
     values = [*graph.graph.input, *graph.graph.output, *graph.graph.value_info]
     for dim in (dim for value in values for dim in value.type.tensor_type.shape.dim if dim.dim_param):
         dim.dim_param = re.sub(r'\w+', lambda word: renamed.get(word[0], word[0]), dim.dim_param)

@@ -25,10 +25,9 @@ def save(path, backbone: dict, method: str = 'HSAKD', steps=STEPS, **more):
         if buffer.is_floating_point() and buffer.dim() == 1:
             buffer.copy_(torch.rand_like(buffer) + 0.5)
     loader = dict(batch_size=4, dataset=dict(type='ImageFolder', data_root='data/mine', split='val', pipeline=steps))
+    preprocessor = dict(type='ImagePreprocessor', mean=MEAN, std=STD)
     cfg = dict(
-        model=dict(
-            type=method, data_preprocessor=dict(type='ImagePreprocessor', mean=MEAN, std=STD), backbone=backbone
-        ),
+        model=dict(type=method, data_preprocessor=preprocessor, backbone=backbone),
         train_dataloader=dict(batch_size=4, dataset=dict(type='ImageFolder', data_root='data/mine', split='train')),
         val_dataloader=loader,
         train_cfg=dict(max_epochs=7),
