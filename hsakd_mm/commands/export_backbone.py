@@ -11,7 +11,6 @@ import tempfile
 
 from hsakd_mm.checkpoints.export import Export, export_all, export_backbone, extract_backbone, networks_in
 from hsakd_mm.checkpoints.loading import load_checkpoint
-from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.errors import UserError
 from hsakd_mm.hub.onnx_file import write_onnx
 from hsakd_mm.hub.pushing import push_folder, require_repository, require_token
@@ -47,7 +46,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@user_errors()
 def main() -> None:
     args = parse_args()
     if args.timm_folder or args.push_to_hub or args.onnx:
