@@ -101,7 +101,9 @@ def _backbone(metadata: Mapping, checkpoint: str) -> StagedBackbone:
 
 def _images(backbone: StagedBackbone) -> Tensor:
     """Two images in a size that the network takes, neither of whose numbers is one."""
-    size = getattr(backbone, 'image_size', None) if getattr(backbone, 'intermediates', None) else backbone.trial_size
+    size = backbone.trial_size
+    if isinstance(backbone, backbones.TimmBackbone) and backbone.intermediates is not None:
+        size = backbone.image_size
     return torch.linspace(-2, 2, 2 * 3 * size[0] * size[1]).sin().view(2, 3, *size)
 
 

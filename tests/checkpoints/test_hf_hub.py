@@ -43,7 +43,7 @@ def test_another_projects_weights(repository, config) -> None:
         sha256=sha256(str(folder / 'pytorch_model.bin')),
     )  # fmt: skip
     files = ['model.safetensors', 'pytorch_model.bin', 'config.json']
-    assert asked == [('you/net', 'v2', file) for file in files]
+    assert asked[:3] == [('you/net', 'v2', file) for file in files]
 
 
 def test_without_a_config_nothing_is_said_of_the_images(repository) -> None:
