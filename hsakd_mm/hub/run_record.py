@@ -12,7 +12,7 @@ from hsakd_mm.engine.scalars import read_logs
 from hsakd_mm.files import read_json
 from hsakd_mm.registry import MODELS
 
-METRICS = ('top1', 'top5')  # how the names of the accuracies end that the log is searched for
+METRICS = ('top1', 'top5')  # behind 'accuracy/', of networks that teach each other 'accuracy/net2_'
 
 
 @dataclass
@@ -87,13 +87,12 @@ def run_record(checkpoint: str, content: Mapping, config: Mapping, metadata: Map
 
 def _accuracy(folder: str, epoch: int | None, network: str) -> dict:
     """What the run logged after this epoch; of a pair that taught each other what it logged of this network."""
+    wanted = [f'{network}_{metric}' if network else metric for metric in METRICS]
     found: dict = {}
     for lines in read_logs(folder):
         for line in lines:
             if 'lr' not in line and line.get('step') == epoch and epoch is not None:
-                found = {key: value for key, value in line.items() if key.rpartition('/')[2] in METRICS}
-    if network:
-        found = {key: value for key, value in found.items() if network in key}
+                found = {key: value for key, value in line.items() if key.rpartition('/')[2] in wanted}
     return {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import timm
 from timm.models import filter_pretrained_cfg
 from torch import nn
 
 from hsakd_mm.checkpoints.loading import load_strict
 from hsakd_mm.errors import UserError
+from hsakd_mm.models.backbones.timm_model import create_network
 
 # Of a backbone's config, what is no argument of timm's network, or changes only how it is trained.
 OURS = ('num_classes', 'pretrained', 'zero_init_last', 'with_cp')
@@ -90,7 +90,7 @@ def timm_network(
     arguments = timm_arguments(metadata['model_kwargs'])
     classes = metadata['model_kwargs'].get('num_classes', 1000)
     architecture = name.partition('.')[0]
-    net = timm.create_model(architecture, num_classes=classes, **arguments).eval()
+    net = create_network(dict(arguments, model_name=architecture, num_classes=classes)).eval()
     load_strict(net, weights, source, f"timm's {architecture}")
     pretrained_cfg = _describe(net, metadata['normalisation'], seen)
     labels = list(metadata.get('classes') or []) if with_head else []

@@ -14,6 +14,7 @@ from hsakd_mm.checkpoints.backbone_file import read_backbone
 from hsakd_mm.datasets.transforms.build import build_transforms
 from hsakd_mm.errors import UserError
 from hsakd_mm.hub.input_size import evaluated_input
+from hsakd_mm.hub.run_record import run_record
 from hsakd_mm.hub.timm_folder import write_timm_folder
 from tests.hub.trained import MEAN, NARROW, STD, STEPS, VIT, save, timm
 
@@ -153,6 +154,14 @@ def test_a_card_where_nothing_was_recorded(tmp_path) -> None:
         'not recorded', 'not recorded', 'not recorded', 'not recorded', 'not recorded; 4 images a step'
     ]  # fmt: skip
     assert 'Teacher' not in rows and 'license' not in card.split('---')[1]
+
+
+def test_the_accuracy_of_one_of_two_networks(tmp_path) -> None:
+    logs = tmp_path / '2026' / 'vis_data'
+    logs.mkdir(parents=True)
+    logs.joinpath('scalars.json').write_text(json.dumps({'accuracy/net1_top1': 1, 'accuracy/net2_top1': 2, 'step': 3}))
+    record = run_record(str(tmp_path / 'epoch_3.pth'), {}, {}, dict(network='net2', epoch=3))
+    assert record.accuracy == {'accuracy/net2_top1': 2.0}
 
 
 @pytest.mark.parametrize(
