@@ -90,13 +90,19 @@ def trained_backbone(
     Raises:
         UserError: The file is not a training checkpoint, or has no backbone under ``prefix``.
     """
-    return export_content(load_checkpoint(checkpoint), checkpoint, out, with_head, prefix)
+    return _backbone_of(load_checkpoint(checkpoint), checkpoint, with_head, prefix)
 
 
 def export_content(
     content: dict, checkpoint: str, out: str | None = None, with_head: bool = False, prefix: str = 'backbone.'
 ) -> Export:
     """:func:`export_backbone` of a checkpoint that is in memory; ``checkpoint`` names it."""
+    backbone, metadata = _backbone_of(content, checkpoint, with_head, prefix)
+    return _write(backbone, metadata, checkpoint, out)
+
+
+def _backbone_of(content: dict, checkpoint: str, with_head: bool, prefix: str) -> tuple[OrderedDict[str, Tensor], dict]:
+    """:func:`trained_backbone` of a checkpoint that is in memory."""
     if (content.get('meta') or {}).get('iter', 1) == 0:
         raise UserError(
             f'a trained network was expected in {checkpoint}, and it was saved before the first step: for random '

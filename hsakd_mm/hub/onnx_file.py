@@ -16,6 +16,7 @@ from hsakd_mm.checkpoints.loading import load_strict, sha256
 from hsakd_mm.checkpoints.reading_files import METADATA
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import write_atomically
+from hsakd_mm.hub.timm_network import SOURCES
 from hsakd_mm.models import backbones
 from hsakd_mm.models.backbones import StagedBackbone
 
@@ -92,7 +93,7 @@ def _backbone(metadata: Mapping, checkpoint: str) -> StagedBackbone:
             f'a backbone of hsakd_mm was expected in {checkpoint}, and it is {kind or "unknown"!r}: export it with the '
             f'project that it is from, a detector of MMDetection with MMDeploy.'
         )
-    arguments = {key: value for key, value in metadata['model_kwargs'].items() if key not in ('pretrained', 'with_cp')}
+    arguments = {key: value for key, value in metadata['model_kwargs'].items() if key not in (*SOURCES, 'with_cp')}
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
     if metadata.get('model_name'):
         arguments['model_name'] = metadata['model_name']

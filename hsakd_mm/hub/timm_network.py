@@ -11,7 +11,9 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.models.backbones.timm_model import create_network
 
 # Of a backbone's config, what is no argument of timm's network, or changes only how it is trained.
-OURS = ('num_classes', 'pretrained', 'zero_init_last', 'with_cp')
+OURS = ('num_classes', 'zero_init_last', 'with_cp')
+# What would have timm read other files than the checkpoint.
+SOURCES = ('pretrained', 'checkpoint_path', 'pretrained_cfg', 'pretrained_cfg_overlay', 'cache_dir')
 # Of timm's own description of a network, what is true of its own weights only.
 THEIRS = ('tag', 'license', 'description', 'origin_url', 'paper_name', 'paper_ids', 'notes', 'label_offset')
 THEIRS_INPUT = ('test_input_size', 'test_crop_pct', 'test_pool_size', 'min_input_size')
@@ -58,7 +60,9 @@ def timm_arguments(model_kwargs: Mapping) -> dict:
     return {
         key: value
         for key, value in model_kwargs.items()
-        if key not in OURS and key not in ('drop_rate', 'drop_block_rate') and not key.endswith('_drop_rate')
+        if key not in (*OURS, *SOURCES)
+        and key not in ('drop_rate', 'drop_block_rate')
+        and not key.endswith('_drop_rate')
         if key != 'drop_path_rate' and value is not None
     }
 
