@@ -29,7 +29,9 @@ class TensorboardVisBackend(OneRun, visualization.TensorboardVisBackend):
         self.remember(os.path.relpath(folder, self.work_dir))
         self._tensorboard = SummaryWriter(folder, purge_step=purge)
         if self.cfg is not None:
-            self._tensorboard.add_text('config', f'```python\n{self.cfg.pretty_text}\n```', self._runner.iter if self._runner else 0)
+            self._tensorboard.add_text(
+                'config', f'```python\n{self.cfg.pretty_text}\n```', self._runner.iter if self._runner else 0
+            )
 
     def add_scalars(self, scalar_dict: dict, step: int = 0, file_path: str | None = None, **kwargs) -> None:
         scalars, step = self.at_step(scalar_dict, step, file_path)
