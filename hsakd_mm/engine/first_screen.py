@@ -131,7 +131,8 @@ def _optimizer(runner: Runner) -> str:
 def _length(runner: Runner) -> str:
     steps = f'{runner.max_iters:,} steps'
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
-        steps = f'{runner.max_epochs:,} epoch{"s" * (runner.max_epochs > 1)} of {len(runner.train_dataloader):,} steps: {steps}'
+        epochs = f'{runner.max_epochs:,} epoch{"s" * (runner.max_epochs > 1)}'
+        steps = f'{epochs} of {len(runner.train_dataloader):,} steps: {steps}'
     if runner.val_loop is None:
         return f'{steps}; no validation'
     return steps
