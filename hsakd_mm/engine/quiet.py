@@ -96,7 +96,7 @@ def end_start(logger: MMLogger) -> None:
 def prints_into_log(logger: MMLogger) -> Iterator[None]:
     """While data sets are built: pycocotools prints what it does. It goes to the log file, and with ``--verbose``
     to the terminal as well."""
-    with contextlib.redirect_stdout(_IntoLog(logger)):  # type: ignore[type-var]
+    with contextlib.redirect_stdout(_IntoLog(logger)):
         yield
 
 
