@@ -32,7 +32,7 @@ from hsakd_mm.engine.preflight import (
     prepare_work_dir,
     warn_if_lr_is_not_scaled,
 )
-from hsakd_mm.engine.quiet import VERBOSE, build_runner
+from hsakd_mm.engine.quiet import VERBOSE, build_runner, prints_into_log
 from hsakd_mm.engine.run_mark import RunMark
 from hsakd_mm.engine.training import train
 from hsakd_mm.engine.work_dir_lock import only_run
@@ -121,9 +121,10 @@ def run(args: argparse.Namespace, cfg: Config, resume: str | None, overwrite: bo
     if cfg.get('default_scope') == 'mmdet':
         check_channels(cfg)
     runner = build_runner(cfg, args.verbose)
-    for hook in runner.hooks:
-        if hasattr(hook, 'preflight'):
-            hook.preflight()
+    with prints_into_log(runner.logger):
+        for hook in runner.hooks:
+            if hasattr(hook, 'preflight'):
+                hook.preflight()
     check_same_checkpoint(checkpoint)
     if checkpoint is None:
         check_backbones(runner)

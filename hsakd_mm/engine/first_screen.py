@@ -129,13 +129,15 @@ def _optimizer(runner: Runner) -> str:
 
 
 def _length(runner: Runner) -> str:
-    steps = f'{runner.max_iters:,} steps'
+    text = _number(runner.max_iters, 'step')
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
-        epochs = f'{runner.max_epochs:,} epoch{"s" * (runner.max_epochs > 1)}'
-        steps = f'{epochs} of {len(runner.train_dataloader):,} steps: {steps}'
-    if runner.val_loop is None:
-        return f'{steps}; no validation'
-    return steps
+        each = _number(len(runner.train_dataloader), 'step')
+        text = f'{_number(runner.max_epochs, "epoch")} of {each}: {text}'
+    return f'{text}; no validation' if runner.val_loop is None else text
+
+
+def _number(count: int, of: str) -> str:
+    return f'{count:,} {of}{"s" * (count != 1)}'
 
 
 def _device(runner: Runner) -> str:
@@ -147,8 +149,7 @@ def _device(runner: Runner) -> str:
     device = next(unwrapped(runner.model).parameters()).device
     name = torch.cuda.get_device_name(device) if device.type == 'cuda' else device.type.upper()
     if device.type == 'cpu':
-        threads = torch.get_num_threads()
-        name += f', {threads} thread{"s" * (threads > 1)}'
+        name += f', {_number(torch.get_num_threads(), "thread")}'
     ranks = get_world_size()
     return f'{f"{ranks} x " if ranks > 1 else ""}{name}, {precision}, seed {runner.seed}'
 

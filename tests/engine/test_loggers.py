@@ -137,6 +137,13 @@ def test_a_failed_training_is_no_finished_run(tmp_path):
     assert (run.info.run_name, run.info.status) == ('broken', 'FAILED')
 
 
+@needs['wandb']
+def test_nobody_has_logged_in(tmp_path):
+    online = dict(OPTIONS, WANDB_MODE='online', WANDB_API_KEY='', HOME=tmp_path)
+    done = python(TRAIN, TINY, '--wandb', '--work-dir', 'run', cwd=tmp_path, **online)
+    assert_sentence(done, 'a run of W&B was to begin', 'API key', 'WANDB_MODE=offline')
+
+
 @needs['tensorboard']
 def test_one_of_two_ranks_writes(tmp_path):
     done = bash('dist_train.sh', TINY, 2, '--work-dir', 'run', '--tensorboard', cwd=tmp_path, timeout=300)
