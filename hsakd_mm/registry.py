@@ -25,6 +25,7 @@ OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'engine')
 WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'transfer')
 DATA_SAMPLERS = _child('DATA_SAMPLERS', 'datasets')
 LOOPS = _child('LOOPS', 'engine')
+VISBACKENDS = _child('VISBACKENDS', 'engine')
 
 # Registries without any: if they had no child with a location, mmengine would warn at each look-up.
 EVALUATOR = _child('EVALUATOR', 'engine')
@@ -35,7 +36,6 @@ OPTIMIZERS = _child('OPTIMIZERS', 'engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'engine')
 PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'engine')
 RUNNERS = _child('RUNNERS', 'engine')
-VISBACKENDS = _child('VISBACKENDS', 'engine')
 VISUALIZERS = _child('VISUALIZERS', 'engine')
 
 

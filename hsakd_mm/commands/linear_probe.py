@@ -33,6 +33,7 @@ from hsakd_mm.engine.preflight import (
     prepare_work_dir,
     warn_if_lr_is_not_scaled,
 )
+from hsakd_mm.engine.quiet import VERBOSE, build_runner
 from hsakd_mm.engine.scalars import read_curve
 from hsakd_mm.engine.training import train as train_runner
 from hsakd_mm.errors import UserError
@@ -79,6 +80,7 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='change the config: train_dataloader.dataset.data_root=DIR',
     )
+    parser.add_argument('--verbose', action='store_true', help=VERBOSE)
     args = parser.parse_args()
     args.config = config_path(args.config)
     if args.knn is not None and args.resume:
@@ -101,7 +103,11 @@ def main() -> None:
         )
     prepare_work_dir(cfg, args.work_dir, args.config)
     cfg.model.checkpoint = find_checkpoint(args.checkpoint)
-    result = neighbours(cfg, args.knn) if args.knn is not None else train(cfg, args.resume, args.overwrite)
+    result = (
+        neighbours(cfg, args.knn, args.verbose)
+        if args.knn is not None
+        else train(cfg, args.resume, args.overwrite, args.verbose)
+    )
     out = args.out or os.path.join(cfg.work_dir, 'linear_probe.json' if args.knn is None else 'knn.json')
     result.update(
         config=args.config,
@@ -115,13 +121,13 @@ def main() -> None:
     print(f'{out}: ' + ', '.join(f'{name} {value:.2f} %' for name, value in result['metrics'].items()))
 
 
-def train(cfg: Config, resume: str | None, overwrite: bool = False) -> dict:
+def train(cfg: Config, resume: str | None, overwrite: bool = False, verbose: bool = False) -> dict:
     """Train the probe; its top-1 after the last epoch and of the best, which the paper reports."""
     checkpoint = find_checkpoint_to_resume(cfg, resume, overwrite)
     cfg.default_hooks.preemption = None  # a probe is short, and goes on by --resume
     make_exact(cfg)
     prepare_launcher(cfg, 'none')
-    runner = Runner.from_cfg(cfg)
+    runner = build_runner(cfg, verbose)
     if checkpoint is not None:
         runner.model.init_weights()
         require_same_backbone(runner.model, checkpoint['state_dict'], cfg.load_from)
@@ -137,7 +143,7 @@ def train(cfg: Config, resume: str | None, overwrite: bool = False) -> dict:
     )
 
 
-def neighbours(cfg: Config, k: int) -> dict:
+def neighbours(cfg: Config, k: int, verbose: bool = False) -> dict:
     """k-NN of the validation images among the training images, seen as the former are."""
     bank = copy.deepcopy(cfg.train_dataloader)
     if 'pipeline' not in bank.dataset:
@@ -150,7 +156,7 @@ def neighbours(cfg: Config, k: int) -> dict:
         drop_last=False, sampler=dict(type='DefaultSampler', shuffle=False), batch_size=cfg.val_dataloader.batch_size
     )
     cfg.train_dataloader = bank  # the Runner then checks and logs what is really used
-    runner = Runner.from_cfg(cfg)
+    runner = build_runner(cfg, verbose)
     runner.model.init_weights()
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     loaders = [Runner.build_dataloader(each, seed=runner.seed) for each in (bank, cfg.val_dataloader)]

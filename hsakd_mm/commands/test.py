@@ -11,8 +11,6 @@ import json
 import os
 
 from mmengine.dist import is_main_process
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.commands.several_gpus import GPUS, start
@@ -22,6 +20,7 @@ from hsakd_mm.engine.launch import prepare_launcher
 from hsakd_mm.engine.named_config import config_path
 from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config, load_weights, prepare_work_dir
+from hsakd_mm.engine.quiet import VERBOSE, build_runner, end_start, prints_into_log
 from hsakd_mm.files import write_atomically
 
 
@@ -44,6 +43,7 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='change the config: test_dataloader.batch_size=8',
     )
+    parser.add_argument('--verbose', action='store_true', help=VERBOSE)
     parser.add_argument('--gpus', type=int, metavar='N', help=GPUS)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
@@ -65,12 +65,17 @@ def main() -> None:
     cfg.load_from, cfg.resume = None, False  # loaded below, where nothing may be left out
     prepare_launcher(cfg, args.launcher)
 
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = build_runner(cfg, args.verbose)
     load_weights(runner, checkpoint, args.checkpoint)
+    with prints_into_log(runner.logger):
+        images = len(runner.test_loop.dataloader.dataset)
     if not args.ignore_class_names:
         dataset, switch = runner.test_dataloader.dataset, 'add --ignore-class-names'
         if said := match_classes(runner.model, checkpoint, dataset, args.checkpoint, switch):
             runner.logger.info(said)
+    log = os.path.relpath(runner.logger.log_file)
+    runner.logger.info(f'Testing {args.checkpoint} on {images:,} images, as in {args.config}; log: {log}')
+    end_start(runner.logger)
     metrics = {key: float(value) for key, value in runner.test().items()}  # logs them
     if args.out and is_main_process():
         content = dict(metrics=metrics, config=args.config, checkpoint=args.checkpoint, sha256=sha256(args.checkpoint))

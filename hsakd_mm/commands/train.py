@@ -11,8 +11,6 @@ import os
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from hsakd_mm.commands.several_gpus import GPUS, start
 from hsakd_mm.engine.branches import report_branch_accuracy
@@ -21,6 +19,7 @@ from hsakd_mm.engine.hooks.preemption_hook import listen
 from hsakd_mm.engine.hooks.progress_hook import report_progress
 from hsakd_mm.engine.initial_weights import check_backbones, start_from_weights
 from hsakd_mm.engine.launch import check_sync_bn, prepare_launcher
+from hsakd_mm.engine.loggers.run import add_logger_arguments, use_loggers
 from hsakd_mm.engine.named_config import config_path
 from hsakd_mm.engine.optim import check_amp, use_amp
 from hsakd_mm.engine.options import Options
@@ -33,6 +32,7 @@ from hsakd_mm.engine.preflight import (
     prepare_work_dir,
     warn_if_lr_is_not_scaled,
 )
+from hsakd_mm.engine.quiet import VERBOSE, build_runner, prints_into_log
 from hsakd_mm.engine.run_mark import RunMark
 from hsakd_mm.engine.training import train
 from hsakd_mm.engine.work_dir_lock import only_run
@@ -70,6 +70,8 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='change the config: optim_wrapper.optimizer.lr=0.1; a list is key="[a,b]" or key=a,b',
     )
+    add_logger_arguments(parser)
+    parser.add_argument('--verbose', action='store_true', help=VERBOSE)
     parser.add_argument('--gpus', type=int, metavar='N', help=GPUS)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
@@ -112,15 +114,17 @@ def run(args: argparse.Namespace, cfg: Config, resume: str | None, overwrite: bo
     if ranks()[0] == 0:
         RunMark(cfg.work_dir, overwrite).begin()
     make_exact(cfg)
+    use_loggers(cfg, args)
     prepare_launcher(cfg, args.launcher)
     check_sync_bn(cfg)
 
     if cfg.get('default_scope') == 'mmdet':
         check_channels(cfg)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    for hook in runner.hooks:
-        if hasattr(hook, 'preflight'):
-            hook.preflight()
+    runner = build_runner(cfg, args.verbose)
+    with prints_into_log(runner.logger):
+        for hook in runner.hooks:
+            if hasattr(hook, 'preflight'):
+                hook.preflight()
     check_same_checkpoint(checkpoint)
     if checkpoint is None:
         check_backbones(runner)

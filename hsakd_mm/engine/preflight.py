@@ -1,6 +1,7 @@
 """Checks before a run starts: config, work directory, checkpoint, disk."""
 
 import glob
+import logging
 import os
 import shutil
 import tempfile
@@ -10,6 +11,7 @@ from importlib.util import find_spec
 from mmengine.config import Config
 from mmengine.dist import all_gather_object
 from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
@@ -226,10 +228,10 @@ def warn_if_lr_is_not_scaled(cfg: Config, world_size: int) -> None:
     scale = cfg.get('auto_scale_lr') or {}
     base, batch = scale.get('base_batch_size'), cfg.train_dataloader.get('batch_size')
     if base and batch and not scale.get('enable') and base != world_size * batch:
-        print(
-            f'warning: lr is for {base} images a step and this run has {world_size * batch}: '
-            f'add --auto-scale-lr to scale it.',
-            flush=True,
+        print_log(
+            f'lr is for {base} images a step and this run has {world_size * batch}: add --auto-scale-lr to scale it.',
+            'current',
+            logging.WARNING,
         )
 
 

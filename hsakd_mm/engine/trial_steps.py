@@ -111,6 +111,8 @@ def _steps(cfg: Config) -> Iterator[Check]:
             torch.cuda.reset_peak_memory_stats()
         try:
             make_exact(cfg)  # as tools/train.py does
+            # A trial is no run of W&B or MLflow.
+            cfg.visualizer = dict(cfg.get('visualizer') or dict(type='Visualizer'), vis_backends=[])
             runner = Runner.from_cfg(cfg)
             for hook in runner.hooks:
                 if hasattr(hook, 'preflight'):

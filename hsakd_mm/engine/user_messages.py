@@ -19,7 +19,9 @@ from mmengine.registry import Registry
 
 from hsakd_mm.errors import UserError
 
-EXTRAS = dict(mmdet='det', mmcv='det', pycocotools='det', sklearn='demo')
+EXTRAS = dict(
+    mmdet='det', mmcv='det', pycocotools='det', sklearn='demo', tensorboard='loggers', wandb='loggers', mlflow='loggers'
+)
 
 
 def user_message(error: BaseException) -> str | None:

@@ -81,7 +81,7 @@ def _count(model: nn.Module, size: int, step: int, remembered: bool) -> list[flo
     hub.update_info('iter', step)
     try:
         try:  # shapes are all that counts
-            return _macs(_copied(model), size, 'meta', remembered)
+            return _macs(_without_weights(model), size, 'meta', remembered)
         except (NotImplementedError, RuntimeError):  # a step that looks at values
             return _macs(_copied(model), size, 'cpu', remembered)
     finally:
@@ -93,6 +93,34 @@ def _copied(model: nn.Module) -> nn.Module:
     if hasattr(model, 'teacher'):  # which copies of a student share
         copied._teacher = UnregisteredModule(copy.deepcopy(model.teacher))
     return copied
+
+
+def step_macs(model: nn.Module, size: int) -> float:
+    """Multiply-adds of one image in a step of a model with its teacher attached, which is not changed.
+
+    Only shapes are computed, and no weight is copied: a second or two, and no memory.
+
+    Raises:
+        NotImplementedError, RuntimeError: The step looks at values.
+    """
+    return _macs(_without_weights(model), size, 'meta', False)[0]
+
+
+def _without_weights(model: nn.Module) -> nn.Module:
+    """A copy on the meta device."""
+    bare = copy.deepcopy(model, _meta_tensors(model))
+    if hasattr(model, 'teacher'):
+        bare._teacher = UnregisteredModule(copy.deepcopy(model.teacher, _meta_tensors(model.teacher)))
+    return bare
+
+
+def _meta_tensors(model: nn.Module) -> dict:
+    """What ``deepcopy`` is to put in the place of a model's tensors."""
+    memo: dict = {}
+    for value in (*model.parameters(), *model.buffers()):
+        bare = torch.empty_like(value, device='meta')
+        memo[id(value)] = nn.Parameter(bare, value.requires_grad) if isinstance(value, nn.Parameter) else bare
+    return memo
 
 
 def _macs(model: nn.Module, size: int, device: str, remembered: bool) -> list[float]:

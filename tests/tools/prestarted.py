@@ -93,9 +93,14 @@ def serve(address: str, client: str) -> None:
     import pycocotools.mask  # noqa: F401
     import scipy.stats  # noqa: F401
     import sklearn.gaussian_process  # noqa: F401
-    import timm  # noqa: F401
     import torchvision  # noqa: F401
     from mmengine.config import Config
+
+    # timm imports it if it is there. It makes a temporary folder, which the first child to end would remove.
+    sys.modules['wandb'] = None  # type: ignore[assignment]
+    import timm  # noqa: F401
+
+    del sys.modules['wandb']
 
     leave_out_what_takes_long()
     Config._get_cfg_path('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', '')  # mmdet's metafiles are remembered

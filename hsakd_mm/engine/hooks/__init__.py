@@ -10,6 +10,7 @@ from .preemption_hook import PreemptionHook
 from .progress_hook import ProgressHook
 from .progressive_resize_hook import ProgressiveResizeHook
 from .run_identity_hook import RunIdentityHook
+from .start_hook import StartHook
 
 __all__ = [
     'BrokenImageHook',
@@ -24,4 +25,5 @@ __all__ = [
     'ProgressHook',
     'ProgressiveResizeHook',
     'RunIdentityHook',
+    'StartHook',
 ]
