@@ -13,7 +13,7 @@ root=$PWD
 venv=$root/.venv
 done_dir=$venv/.installed    # copies of the requirement files that were installed
 running=$venv/.installing    # exists while an installation is under way
-extras=(demo)
+extra=demo
 
 say() { echo "[set-up ${SECONDS}s] $*"; }
 fail() {
@@ -24,7 +24,7 @@ fail() {
 chosen=''
 while [ $# -gt 0 ]; do
     case $1 in
-        tests) extras=(demo tests) ;;
+        tests) extra=tests ;;
         --stack)
             chosen=${2:-none}
             shift
@@ -50,11 +50,20 @@ esac
 
 trap 'echo; say "interrupted: the same command starts anew"; exit 130' INT
 
+# A requirement file, and those that it names with -r.
+files_of() {
+    local word name
+    echo "requirements/$1.txt"
+    while read -r word name; do
+        if [ "$word" = -r ]; then files_of "${name%.txt}"; fi
+    done < "requirements/$1.txt"
+}
+
 # Requirement files and what builds the package; a change in one means an installation.
 watched() {
-    local extra
-    echo requirements/constraints-common.txt "$constraints" requirements/runtime.txt requirements/det.txt setup.py
-    for extra in "${extras[@]}"; do echo "requirements/$extra.txt"; done
+    echo requirements/constraints-common.txt "$constraints" setup.py
+    files_of runtime
+    files_of "$extra"
 }
 
 in_place() {
@@ -104,12 +113,11 @@ install() {
 
 # The lines of the requirement files. For pip, the forks have other names; for import, the same.
 wanted() {
-    local file forks=(-e '')
+    local forks=(-e '')
     [ "$stack" = onedl ] && forks=(-e 's/^mmengine.*/onedl-mmengine/' -e 's/^mmdet.*/onedl-mmdetection/'
         -e 's/^mmcv-lite.*/onedl-mmcv/')
-    for file in runtime det "${extras[@]}"; do
-        sed -E -e '/^(#|-r|$)/d' "${forks[@]}" "requirements/$file.txt"
-    done
+    # shellcheck disable=SC2046
+    sed -E -e '/^(#|-r|$)/d' "${forks[@]}" $(files_of runtime) $(files_of "$extra")
 }
 
 if in_place; then
