@@ -98,7 +98,7 @@ def test_a_stack_stays_until_another_is_named(stack, installed) -> None:
     said, asked = installed('tests', '--stack', stack)
     assert f'stack {stack}' in said
     assert asked[asked.index('-c') + 1] == f'requirements/{FILES[stack]}'
-    names = {re.split('[<>=;]', line)[0] for line in asked}
+    names = {re.split(r'[\[<>=;]', line)[0] for line in asked}
     for usual, fork in FORKS.items():
         assert (usual in names, fork in names) == ((False, True) if stack == 'onedl' else (True, False))
     assert names >= {'torch', 'timm', 'scikit-learn', 'pytest'} and not [
@@ -153,7 +153,7 @@ def test_each_stack_says_a_version_of_every_package(stack) -> None:
     known = {re.split('[<=]', pin)[0] for pin in pins}
     for name in ('runtime', 'tests'):  # with those of det and demo
         for line in lines_of(ROOT / 'requirements' / f'{name}.txt', '-r'):
-            package = re.split('[<>=;]', line)[0].strip()
+            package = re.split(r'[\[<>=;]', line)[0].strip()
             assert (FORKS.get(package, package) if stack == 'onedl' else package) in known, package
     assert (
         not {'mmengine', 'mmdet', 'mmcv', 'mmcv-lite'} & known if stack == 'onedl' else not set(FORKS.values()) & known
