@@ -1,4 +1,4 @@
-"""All patches of dependencies, with their reasons; written for mmengine 0.10.
+"""All patches of dependencies, with their reasons; written for mmengine 0.10 and its fork onedl-mmengine 0.10.
 
 * mmengine <= 0.10.x registers none of its classes with torch's ``weights_only`` unpickler, the
   default of ``torch.load`` since 2.6, so it cannot resume from its own checkpoints. The few classes
@@ -21,7 +21,8 @@
 * mmengine executes the text ``meta['config']`` of a checkpoint that it resumes from, and its inferencers that of
   ``meta['cfg']``: of these texts only assignments of plain values reach it (:mod:`hsakd_mm.literals`), and nothing of
   ``meta['config']``, which it only uses to refuse another number of GPUs. It reads checkpoints with torch's default,
-  which an environment variable changes to unpickling anything: ``weights_only`` is given.
+  which an environment variable changes to unpickling anything: ``weights_only`` is given. The fork onedl-mmengine
+  allows ``getattr`` while it reads, and unpickles anything where that is not enough: it does as mmengine does here.
   Files of safetensors can be read as well.
 * mmengine unpickles label files named ``.pkl``: only plain values are read (:mod:`hsakd_mm.plain_pickle`).
 * mmengine and mmcv look for mmcv's compiled operators with ``pkgutil.find_loader``, mmengine at every
@@ -172,7 +173,8 @@ class _TorchThatReadsWeights:
         return getattr(torch, name)
 
     @staticmethod
-    def load(file, map_location=None):
+    def load(file, map_location=None, weights_only=None):
+        """``torch.load`` of weights, whatever ``weights_only`` says."""
         return torch.load(file, map_location=map_location, weights_only=True)
 
 
@@ -186,6 +188,7 @@ def _texts_as_values(content):
 
 def _read_no_code() -> None:
     _checkpoint.torch = _hub.torch = _TorchThatReadsWeights()
+    _checkpoint._safe_torch_load = _TorchThatReadsWeights.load
     usual, from_file = _checkpoint.CheckpointLoader.load_checkpoint, _checkpoint.load_from_local
 
     def load_checkpoint(cls, filename, map_location=None, logger='current'):

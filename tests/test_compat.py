@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.fileio import LocalBackend
 from mmengine.optim import build_optim_wrapper
-from mmengine.runner import Runner, runner
+from mmengine.runner import Runner, checkpoint, runner
 
 import hsakd_mm.compat as compat
 from hsakd_mm.models.backbones import TimmBackbone
@@ -53,6 +53,8 @@ def test_a_checkpoint_still_cannot_run_code(tmp_path) -> None:
         torch.load(tmp_path / 'x.pth')
     with pytest.raises(pickle.UnpicklingError, match='not allowed'):
         compat._history_statistic(dict, 'get')
+    with pytest.raises(pickle.UnpicklingError):  # what onedl-mmengine calls, which then unpickled anything
+        checkpoint._safe_torch_load(tmp_path / 'x.pth', weights_only=False)
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch) -> None:

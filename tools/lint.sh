@@ -3,7 +3,7 @@
 # which, types. Needs the environment of: bash tools/setup_env.sh tests
 set -uo pipefail
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 status=0
 .venv/bin/ruff check --quiet . || status=1
 .venv/bin/ruff format --quiet --diff . || status=1

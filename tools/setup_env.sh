@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Set-up: makes .venv in the repository and installs the default stack into it, without a compiler.
+# Set-up: makes .venv in the repository and installs a stack of packages into it, without a compiler.
 #
-#   bash tools/setup_env.sh [tests]
+#   bash tools/setup_env.sh [tests] [--stack default|onedl|newest]
 #
+# docs/stacks.md says which stack is for whom. Without --stack, .venv keeps the one that it has.
 # A call where everything is in place takes a fraction of a second; one that was interrupted starts
 # anew; after a change of the requirements what changed is installed.
 set -euo pipefail
@@ -12,8 +13,7 @@ root=$PWD
 venv=$root/.venv
 done_dir=$venv/.installed    # copies of the requirement files that were installed
 running=$venv/.installing    # exists while an installation is under way
-extras=(demo)
-[ "${1:-}" = tests ] && extras=(demo tests)
+extra=demo
 
 say() { echo "[set-up ${SECONDS}s] $*"; }
 fail() {
@@ -21,18 +21,55 @@ fail() {
     exit 2
 }
 
+chosen=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        tests) extra=tests ;;
+        --stack)
+            chosen=${2:-none}
+            shift
+            ;;
+        --stack=*)
+            chosen=${1#*=}
+            chosen=${chosen:-none}
+            ;;
+        *) fail "it takes tests and --stack, and $1 is neither: bash tools/setup_env.sh [tests]" \
+            "[--stack default|onedl|newest]." ;;
+    esac
+    [ $# -eq 0 ] || shift
+done
+# The stack in .venv, also if its installation was interrupted, or if the forks were installed by hand.
+there=$(cat "$running" 2> /dev/null || cat "$done_dir/stack" 2> /dev/null || true)
+if compgen -G "$venv/lib/python*/site-packages/onedl_mmengine-*" > /dev/null; then there=${there:-onedl}; fi
+stack=${chosen:-${there:-default}}
+case $stack in
+    default) constraints=requirements/constraints.txt ;;
+    onedl | newest) constraints=requirements/constraints-$stack.txt ;;
+    *) fail "the stacks are default, onedl and newest (docs/stacks.md), and --stack is $stack: name one of them." ;;
+esac
+
 trap 'echo; say "interrupted: the same command starts anew"; exit 130' INT
+
+# A requirement file, and those that it names with -r.
+files_of() {
+    local word name
+    echo "requirements/$1.txt"
+    while read -r word name; do
+        if [ "$word" = -r ]; then files_of "${name%.txt}"; fi
+    done < "requirements/$1.txt"
+}
 
 # Requirement files and what builds the package; a change in one means an installation.
 watched() {
-    local extra
-    echo requirements/constraints.txt requirements/runtime.txt requirements/det.txt setup.py
-    for extra in "${extras[@]}"; do echo "requirements/$extra.txt"; done
+    echo requirements/constraints-common.txt "$constraints" setup.py
+    files_of runtime
+    files_of "$extra"
 }
 
 in_place() {
     local file
     [ ! -e "$running" ] && [ "$(cat "$done_dir/root" 2> /dev/null)" = "$root" ] || return 1
+    [ "$stack" = "${there:-default}" ] || return 1
     for file in $(watched); do
         cmp -s "$file" "$done_dir/$(basename "$file")" || return 1
     done
@@ -74,37 +111,51 @@ install() {
         while read -r _ what size; do echo "    ${what##*/} $size"; done
 }
 
+# The lines of the requirement files. For pip, the forks have other names; for import, the same.
+wanted() {
+    local forks=(-e '')
+    [ "$stack" = onedl ] && forks=(-e 's/^mmengine.*/onedl-mmengine/' -e 's/^mmdet.*/onedl-mmdetection/'
+        -e 's/^mmcv-lite.*/onedl-mmcv/')
+    # shellcheck disable=SC2046
+    sed -E -e '/^(#|-r|$)/d' "${forks[@]}" $(files_of runtime) $(files_of "$extra")
+}
+
 if in_place; then
     say ".venv is ready"
     exit 0
 fi
 
-# A virtual environment is tied to its place; one of the user's own making is kept if it works.
+other=$(cat "$done_dir/root" 2> /dev/null || echo "$root")
+if [ -L "$venv" ] && [ "$other" != "$root" ]; then
+    fail ".venv is a link to the environment of another checkout, $other, which stays as it is: remove the link first."
+fi
+[ "$stack" = "${there:-$stack}" ] || say ".venv has the stack $there, and $stack is wanted: making it anew"
+
+# A virtual environment is tied to its place and its stack; one of the user's own making is kept if it works.
 usable() {
-    [ ! -e "$running" ] && [ "$(cat "$done_dir/root" 2> /dev/null || echo "$root")" = "$root" ] &&
+    [ ! -e "$running" ] && [ "$other" = "$root" ] && [ "$stack" = "${there:-$stack}" ] &&
         "$venv/bin/python" -c 'import pip' 2> /dev/null
 }
 if ! usable; then
     python=$(find_python)
-    [ -e "$venv" ] && say ".venv is unfinished, broken or was moved: making it anew"
+    [ -e "$venv" ] && [ "$stack" = "${there:-$stack}" ] && say ".venv is unfinished, broken or was moved: making it anew"
     say "making .venv with $("$python" --version)"
     "$python" -m venv --clear "$venv" || fail "$python could not make .venv: see above."
 fi
-touch "$running"
+echo "$stack" > "$running"
 rm -rf "$done_dir"
 
-requirements=(-c requirements/constraints.txt -r requirements/runtime.txt)
-for extra in "${extras[@]}"; do requirements+=(-r "requirements/$extra.txt"); done
-say "installing torch, MMDetection and the rest: 5 GB, about a minute on a fast network"
-install "${requirements[@]}" || fail "pip could not install the packages (see above); check the" \
+mapfile -t requirements < <(wanted)
+say "installing torch, MMDetection and the rest, stack $stack: 5 GB, about a minute on a fast network"
+install -c "$constraints" "${requirements[@]}" || fail "pip could not install the packages (see above); check the" \
     "network and the disk space and run the same command again."
 
 # libGL, which opencv-python needs, is absent on slim images; the headless build does without.
 if ! "$venv/bin/python" -c 'import cv2' > /dev/null 2>&1; then
     say "opencv-python cannot be imported here: installing opencv-python-headless over it"
     version=$("$venv/bin/python" -m pip show opencv-python | sed -n 's/^Version: //p')
-    install --force-reinstall --no-deps "opencv-python-headless==$version" &&
-        "$venv/bin/python" -c 'import cv2' || fail "OpenCV cannot be imported: see above."
+    install --force-reinstall --no-deps "opencv-python-headless==$version"
+    "$venv/bin/python" -c 'import cv2' || fail "OpenCV cannot be imported: see above."
 fi
 
 say "installing hsakd_mm, editable"
@@ -121,5 +172,6 @@ mkdir -p "$done_dir"
 # shellcheck disable=SC2046
 cp $(watched) "$done_dir/"
 echo "$root" > "$done_dir/root"
+echo "$stack" > "$done_dir/stack"
 rm "$running"
 say "done: .venv is ready"

@@ -70,9 +70,10 @@ def read_file(path: str):
         # On exit the context forbids all of its globals, also those that were allowed before.
         allowed = torch.serialization.get_safe_globals()
         more = [each for each in HARMLESS if each not in allowed]
-        with torch.serialization.safe_globals(more), warnings.catch_warnings():
+        with torch.serialization.safe_globals(more), warnings.catch_warnings(), open(path, 'rb') as file:
             warnings.simplefilter('ignore')  # about what is not read in the end
-            return torch.load(path, map_location='cpu', weights_only=True)
+            # Not the path: torch 2.14 takes a file named .safetensors for one.
+            return torch.load(file, map_location='cpu', weights_only=True)
     except Exception as error:  # each format has its own ways to say "not mine"
         raise UserError(_explain(path, head, error)) from error
 

@@ -17,15 +17,17 @@ import torch
 from torch import distributed as dist
 
 OK, WARNING, MISSING = 'ok', 'warning', 'missing'
-# What the tests run with (requirements/constraints.txt); the first number is the oldest that may work.
+# The oldest that may work, then what the tests were run with (requirements/constraints*.txt, docs/stacks.md).
 KNOWN = dict(
-    torch=('2.6', '2.11.0'),
-    torchvision=('0.21', '0.26.0'),
+    torch=('2.6', '2.11.0', '2.14.1'),
+    torchvision=('0.21', '0.26.0', '0.29.1'),
     timm=('1.0', '1.0.31'),
-    mmengine=('0.10', '0.10.7'),
+    mmengine=('0.10', '0.10.7', '0.10.12'),
     safetensors=('0.4', '0.8.0'),
 )
-OPTIONAL = dict(mmdet=('3.3', '3.3.0'), pycocotools=('2.0', '2.0.11'))
+OPTIONAL = dict(mmdet=('3.3', '3.3.0', '3.5.1'), pycocotools=('2.0', '2.0.11'))
+# Other distributions that are imported by the same name.
+NAMES = dict(mmengine=('onedl-mmengine',), mmdet=('onedl-mmdetection',), mmcv=('mmcv-lite', 'onedl-mmcv'))
 SETUP = 'run bash tools/setup_env.sh'
 SHARED, FILES, FREE = 1 << 30, 4096, 5 << 30  # bytes of /dev/shm, open files, bytes of free disk that seldom lack
 
@@ -60,7 +62,8 @@ def check_versions() -> Iterator[Check]:
     yield Check(
         'python', OK if new_enough else MISSING, platform.python_version(), '' if new_enough else f'use 3.10+, {SETUP}'
     )
-    for name, (oldest, known) in {**KNOWN, **OPTIONAL}.items():
+    for name, (oldest, *tested) in {**KNOWN, **OPTIONAL}.items():
+        known = ' and '.join(tested)
         found = _version(name)
         if found is None:
             needed = name in KNOWN
@@ -68,17 +71,19 @@ def check_versions() -> Iterator[Check]:
             yield Check(name, MISSING if needed else WARNING, 'not installed', what)
         elif _numbers(found) < _numbers(oldest):
             yield Check(name, MISSING, f'{found}, and {oldest} or newer is needed', SETUP)
-        elif _numbers(found)[:2] != _numbers(known)[:2]:
+        elif _numbers(found)[:2] not in [_numbers(version)[:2] for version in tested]:
             yield Check(name, WARNING, f'{found}, tested with {known}', 'if something fails, install that one')
         else:
             yield Check(name, OK, f'{found} (tested with {known})')
 
 
 def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    for name in (package, *NAMES.get(package, ())):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
 
 
 def _numbers(version: str) -> list[int]:
@@ -88,7 +93,7 @@ def _numbers(version: str) -> list[int]:
 def check_operators() -> Check:
     """Whose operators a detector uses (:mod:`hsakd_mm.transfer.operators`)."""
     name = 'operators'
-    if _version('mmcv') is None and _version('mmcv-lite') is None:
+    if _version('mmcv') is None:
         return Check(name, WARNING, 'no mmcv', f'needed for detectors only; {SETUP}')
     if type(sys.modules.get('mmcv._ext')).__name__ == 'StandIn':
         return Check(

@@ -1,4 +1,6 @@
-"""``mmcv._ext`` implemented with torchvision's kernels, for mmcv-lite, which has no compiled operators.
+"""``mmcv._ext`` implemented with torchvision's kernels, for an mmcv without compiled operators.
+
+Such are mmcv-lite, and the fork onedl-mmcv as pip builds it by itself.
 
 mmdet imports ``mmcv.ops`` unconditionally, and mmcv-lite has all of that package except the
 compiled module. mmcv only asks whether each operator's name exists there, so a module of ours can
@@ -9,6 +11,7 @@ torch's own. Every other operator raises a UserError when it is called.
 
 import importlib.util
 import sys
+from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
@@ -24,6 +27,10 @@ BUILD_TIME = 'about 15 minutes on two idle CPU cores'  # measured: 837 s
 REMEDY = (
     'pip uninstall -y mmcv-lite && pip install ninja && pip install --no-build-isolation --no-cache-dir mmcv==2.1.0'
 )
+REMEDY_OF_FORK = (
+    'pip install ninja && pip install --force-reinstall --no-deps --no-build-isolation --no-cache-dir onedl-mmcv==2.3.6'
+)
+OLDER_TORCH = 'pip install torch==2.13.0 torchvision==0.28.0'  # neither mmcv compiles for torch 2.14 or newer
 
 
 class MissingOperator(UserError, NotImplementedError):
@@ -79,13 +86,23 @@ class StandIn(ModuleType):
         return _missing(name)
 
 
+def how_to_compile() -> str:
+    """The command that installs compiled operators in this environment."""
+    try:
+        metadata.version('onedl-mmcv')
+        command = REMEDY_OF_FORK
+    except metadata.PackageNotFoundError:
+        command = REMEDY
+    return f'{OLDER_TORCH} && {command}' if torch.__version__ >= (2, 14) else command
+
+
 def _missing(name: str, what: str = ''):
     def operator(*args, **kwargs):
         raise MissingOperator(
             f'the operator mmcv._ext.{name}{what} needs compiled mmcv, and the installed mmcv has '
             f'no compiled operators (hsakd_mm provides nms, average roi_align, '
             f'sigmoid_focal_loss and ms_deform_attn only): use a model without it, or install mmcv with a C++ compiler '
-            f'({BUILD_TIME}): {REMEDY}'
+            f'({BUILD_TIME}): {how_to_compile()}'
         )
 
     operator.__name__ = name

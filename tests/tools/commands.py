@@ -57,6 +57,13 @@ def bash(script: str, *args, cwd, **options) -> subprocess.CompletedProcess:
     return run('bash', ROOT / 'tools' / script, *args, cwd=cwd, **options)
 
 
+def make_command(folder: Path, name: str, text: str) -> None:
+    """A command ``name`` in ``folder``, of the Bash lines ``text``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(f'#!/bin/bash\n{text}\n')
+    (folder / name).chmod(0o755)
+
+
 def assert_sentence(done: subprocess.CompletedProcess, *words: str) -> None:
     """Ended with status 2 and exactly one ``error:`` line, which holds ``words``; no traceback."""
     everything = done.stdout + done.stderr

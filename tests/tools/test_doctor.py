@@ -129,3 +129,17 @@ def test_work_dir_without_permission(tmp_path) -> None:
 
 def test_tiny_config(examine) -> None:
     assert examine(TINY)[0] == 0
+
+
+def test_the_forks_are_found_by_what_they_are_imported_as(monkeypatch) -> None:
+    installed = {'onedl-mmengine': '0.10.12', 'onedl-mmdetection': '3.5.1', 'mmcv-lite': '2.1.0', 'torch': '2.14.1'}
+
+    def version(name: str) -> str:
+        if name not in installed:
+            raise doctor.metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(doctor.metadata, 'version', version)
+    checks = {check.name: check for check in doctor.check_versions()}
+    assert [checks[name].status for name in ('mmengine', 'mmdet', 'torch')] == [OK] * 3
+    assert checks['timm'].status == MISSING and doctor._version('mmcv') == '2.1.0'

@@ -1,16 +1,15 @@
-"""Shell scripts: usage, quoting, which Python, set-up; and what a wheel holds."""
+"""Shell scripts: usage, quoting, which Python; and what a wheel holds."""
 
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 import setuptools
 
-from tests.tools.commands import ROOT, assert_sentence, bash, python, run
+from tests.tools.commands import ROOT, bash, make_command, python, run
 
 EACH_METHOD = (
     'baselines/cifar100_r20 baselines/cifar100_kd_r56_r20 crd/cifar100_crd_r56_r20 css/cifar100_css_r56_r56 '
@@ -18,12 +17,6 @@ EACH_METHOD = (
     'hssakd/cifar100_r56_online okddip/cifar100_okddip_r32 rskd/cifar100_rskd_r20 sskd/cifar100_sskd_r56_r20'
 )
 SCRIPTS = ('dist_train.sh', 'dist_test.sh', 'slurm_train.sh')
-
-
-def make_command(folder: Path, name: str, text: str) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_text(f'#!/bin/bash\n{text}\n')
-    (folder / name).chmod(0o755)
 
 
 @pytest.mark.parametrize('script', SCRIPTS)
@@ -98,56 +91,6 @@ def test_which_python(tmp_path):
     assert answer()[0] == 'repository/.venv/bin'
     shutil.rmtree(tmp_path / 'repository' / '.venv')
     assert answer(PYTHONPATH='/other') == ['path', f'{tools.parent}:/other']
-
-
-@pytest.fixture
-def clone(tmp_path):
-    """What set-up reads of the repository, and a PATH that holds no Python."""
-    for name in ('requirements', 'tools'):
-        shutil.copytree(ROOT / name, tmp_path / 'clone' / name)
-    shutil.copy(ROOT / 'setup.py', tmp_path / 'clone')
-    commands = tmp_path / 'commands'
-    commands.mkdir()
-    for name in ('bash', 'basename', 'cat', 'cmp', 'dirname', 'rm'):
-        (commands / name).symlink_to(shutil.which(name))
-    return tmp_path / 'clone'
-
-
-def set_up(clone, **env):
-    env = {'PATH': str(clone.parent / 'commands'), 'PYTHON': '', **env}
-    return run('bash', 'tools/setup_env.sh', cwd=clone, **env)
-
-
-def test_set_up_without_a_python(clone):
-    assert_sentence(set_up(clone), 'Python 3.10 to 3.14 is needed')
-
-
-def test_set_up_with_a_python_that_is_too_old(clone):
-    make_command(clone.parent / 'commands', 'python3', 'exit 1')
-    assert_sentence(set_up(clone), 'Python 3.10 to 3.14 is needed')
-
-
-def test_set_up_with_a_python_without_venv(clone):
-    make_command(
-        clone.parent / 'commands', 'python3', 'case "$2" in *ensurepip*) exit 1;; *print*) echo python3.11;; esac'
-    )
-    assert_sentence(set_up(clone), 'python3.11-venv')
-    assert not (clone / '.venv').exists()
-
-
-def test_set_up_that_is_in_place_does_nothing(clone):
-    venv = clone / '.venv'
-    make_command(venv.parent, 'unused', '')
-    (venv / 'bin').mkdir(parents=True)
-    make_command(venv / 'bin', 'python', 'exit 0')
-    stamp = venv / '.installed'
-    shutil.copytree(clone / 'requirements', stamp)
-    shutil.copy(clone / 'setup.py', stamp)
-    (stamp / 'root').write_text(f'{clone}\n')
-    done = set_up(clone)
-    assert done.returncode == 0 and '.venv is ready' in done.stdout
-    (venv / '.installing').touch()  # as if interrupted: starts anew, for which it needs a Python
-    assert_sentence(set_up(clone), 'is needed')
 
 
 @pytest.fixture(scope='module')

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from hsakd_mm.datasets.boxes import coco_json, coco_read
+from hsakd_mm.datasets.boxes.checks import opencv_turns
 from hsakd_mm.errors import UserError
 from hsakd_mm.transfer import annotations as transfer_annotations
 from hsakd_mm.transfer.data_files import check_data
@@ -184,6 +185,9 @@ def test_a_size_without_the_orientation_is_another_size(tmp_path, kind) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     write_image(tmp_path / 'val' / '12.jpg', format=kind, exif=exif)
+    if not opencv_turns(kind):  # WEBP, before OpenCV 5
+        assert check_data(cfg) == []
+        return
     with pytest.raises(UserError, match='12.jpg: 80x40 is annotated, the image is loaded with 40x80'):
         check_data(cfg)
     if kind != 'TIFF':  # which OpenCV turns nevertheless

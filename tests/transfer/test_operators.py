@@ -10,7 +10,8 @@ import torchvision
 
 import hsakd_mm  # noqa: F401  puts the stand-in in place
 from hsakd_mm.errors import UserError
-from hsakd_mm.transfer.operators import BUILD_TIME, NAME, REMEDY, StandIn, provide_operators
+from hsakd_mm.transfer import operators
+from hsakd_mm.transfer.operators import BUILD_TIME, NAME, REMEDY, REMEDY_OF_FORK, StandIn, provide_operators
 from tests.conftest import REPO
 
 pytest.importorskip('mmcv', reason='mmcv is not installed')
@@ -121,7 +122,22 @@ def test_every_page_states_the_same_build_command_and_time() -> None:
     pages = [' '.join(page.read_text().split()) for page in [REPO / 'README.md', *REPO.glob('[!.]*/**/*.md')]]
     after = [text[:100] for page in pages for text in page.split('mmcv==')[1:]]
     assert after and all(BUILD_TIME in text for text in after)
-    assert sum(page.count(REMEDY) for page in pages) == len(after)
+    assert sum(page.count(REMEDY) + page.count(REMEDY_OF_FORK) for page in pages) == len(after)
+
+
+@pytest.mark.parametrize('fork', [False, True])
+@pytest.mark.parametrize('newest', [False, True])
+def test_the_command_is_that_of_the_stack(fork, newest, monkeypatch) -> None:
+    def version(name: str) -> str:
+        if not fork:
+            raise operators.metadata.PackageNotFoundError(name)
+        return '2.3.6'
+
+    monkeypatch.setattr(operators.metadata, 'version', version)
+    monkeypatch.setattr(torch, '__version__', torch.torch_version.TorchVersion('2.14.1' if newest else '2.13.0'))
+    command = operators.how_to_compile()
+    assert command.endswith(REMEDY_OF_FORK if fork else REMEDY)
+    assert command.startswith(operators.OLDER_TORCH) == newest
 
 
 def test_the_stand_in_is_a_module_that_reports_can_look_up() -> None:
