@@ -157,7 +157,7 @@ def _ours(root: str, folder: str, name: str) -> dict | None:
     if missing := [key for key in ORIGIN if content.get(key) is None] + (['top1 or AP'] if figure is None else []):
         raise UserError(
             f'{file} should say {", ".join(ORIGIN)} and top1 or AP of a run, and it lacks {", ".join(missing)}: take '
-            f'the result.json of its work directory.'
+            f'one of the runs in the report.json of a bench.'
         )
     return dict(figure=figure, file=file)
 

@@ -77,6 +77,13 @@ def test_the_index_names_every_page() -> None:
                 assert (REPO / method['Page']).is_file() and (REPO / method['Cost Of']).is_file()
 
 
+def test_the_index_says_who_refuses_mixed_images() -> None:
+    (said,) = re.findall(r'^  (`.*) refuse mixed images', (FOLDER / 'index.md').read_text(), re.MULTILINE)
+    described = {name for page in PAGES for name in switches(page)}
+    refuse = {name for name in described if not MODELS.get(name).takes_soft_labels}
+    assert set(re.findall(r'`(\w+)`', said)) == refuse
+
+
 @each(PAGES)
 def test_defaults(page) -> None:
     for name, rows in switches(page).items():
