@@ -31,7 +31,7 @@ def networks_of(model: Mapping, teacher: Mapping | None = None) -> str:
 
 def name_of(backbone: Mapping) -> str:
     """The name of a backbone by its config; the type of one that has none here."""
-    kind = backbone['type']
+    kind = backbone['type'].rpartition('.')[2]  # without its scope
     return _NAMES.get(kind, lambda of: kind)(backbone)
 
 

@@ -80,7 +80,7 @@ def _about(folder: dict) -> list[str]:
         lines.append(f'- {each["name"]}: {", ".join(links)}')
     for each in folder['benches']:
         results = ', '.join(f'[{link}](../{link})' for link in each['results'])
-        lines.append(f'- [{_stem(each["file"])}](../{each["file"]}): {f"results in {results}" if results else NOT_RUN}')
+        lines.append(f'- [{_stem(each["file"])}](../{each["file"]}): {f"results in {results}" if results else "no published results"}')
     return ['\n'.join(lines)] if lines else []
 
 
