@@ -5,6 +5,7 @@
 
 import os
 from collections.abc import Sequence
+from string import ascii_lowercase
 
 from .page import Table
 
@@ -16,8 +17,9 @@ INTRODUCTION = (
     'matrix products, forward and backward, with all its views, its branches, its peers and its teacher '
     '([training_cost.py](../hsakd_mm/evaluation/training_cost.py)); the cost is the same, relative to plain training '
     "of the same backbone. A teacher's own training is in none of them. Top-1 is in percent.",
-    'Published numbers are those of the metafile of each folder, with their source. Ours come from a JSON file of the '
-    'run, which names command, commit, seed and hardware. `python tools/publish.py` writes this page.',
+    'Published numbers are those of the metafile of each folder; their sources stand below each table, where S, T and '
+    r'T\* are columns of a source: a student without a teacher, a frozen and a jointly trained teacher. Ours come from a '
+    'JSON file of the run, which names command, commit, seed and hardware. `python tools/publish.py` writes this page.',
 )
 _NUMBERS = ('Parameters (M)', 'Multiply-adds (G)', 'Cost (×)', 'Published', 'Ours')
 
@@ -28,7 +30,7 @@ def page(content: dict) -> str:
     parts = ['# Model zoo', *INTRODUCTION]
     parts.append('Folders: ' + ', '.join(f'[{each["name"]}](#{_anchor(each["name"])})' for each in folders) + '.')
     for each in folders:
-        parts += [f'## {each["name"]}', *_about(each), _lines(*_columns(each))]
+        parts += [f'## {each["name"]}', *_about(each), _lines(*_columns(each)), *_notes(_sources(each))]
     return '\n\n'.join(parts) + '\n'
 
 
@@ -59,9 +61,9 @@ def methods(content: dict) -> Table:
                         method['Teacher'],
                         method['Learns'],
                         _costs(costs[method['Cost Of']])[2],
-                        f'[{_stem(method["Page"])}]({os.path.basename(method["Page"])})',
-                        f'[configs/{folder["name"]}](../../configs/{folder["name"]}/README.md)',
-                        f'[{paper["Title"]}]({paper["URL"]})' if paper else ABSENT,
+                        f'[page]({os.path.basename(method["Page"])})',
+                        f'[configs](../../configs/{folder["name"]}/README.md)',
+                        f'[paper]({paper["URL"]})' if paper else ABSENT,
                     ]
                 )
     heads = ('Method', 'Teacher', 'What the student learns', 'Cost (×)', 'Page', 'Configs', 'Paper')
@@ -79,14 +81,15 @@ def _about(folder: dict) -> list[str]:
             links.append(f'[{paper["Title"]}]({paper["URL"]})')
         lines.append(f'- {each["name"]}: {", ".join(links)}')
     for each in folder['benches']:
-        results = ', '.join(f'[{link}](../{link})' for link in each['results'])
-        lines.append(f'- [{_stem(each["file"])}](../{each["file"]}): {f"results in {results}" if results else "no published results"}')
+        links = [f'[{link}](../{link})' for link in each['results']]
+        said = f'results in {", ".join(links)}' if links else 'no published results'
+        lines.append(f'- [{_stem(each["file"])}](../{each["file"]}): {said}')
     return ['\n'.join(lines)] if lines else []
 
 
 def _columns(folder: dict) -> tuple[list, list]:
     """Heads and rows; what no config of the folder has is left out."""
-    heads = ['Config', 'Model', 'Network', 'Data', 'Epochs', *_NUMBERS, 'Published in']
+    heads, sources = ['Config', 'Model', 'Network', 'Data', 'Epochs', *_NUMBERS], _sources(folder)
     rows = []
     for row in folder['rows']:
         published, ours = row.get('published'), row.get('ours')
@@ -98,9 +101,8 @@ def _columns(folder: dict) -> tuple[list, list]:
                 row['data'],
                 row['length'],
                 *_costs(row),
-                f'{published["Top 1 Accuracy"]:.2f}' if published else ABSENT,
+                f'{published["Top 1 Accuracy"]:.2f} {_mark(sources, published)}' if published else ABSENT,
                 f'[{ours["figure"]:.2f}]({_below_docs(ours["file"])})' if ours else NOT_RUN,
-                published['Source'] if published else '',
             ]
         )
     in_bench = bool(folder['benches'])  # whose results are tables of their own
@@ -110,6 +112,20 @@ def _columns(folder: dict) -> tuple[list, list]:
         if any(row[place] not in ('', ABSENT) for row in rows) and not (head == 'Ours' and in_bench)
     ]
     return [heads[place] for place in kept], [[row[place] for place in kept] for row in rows]
+
+
+def _sources(folder: dict) -> list[str]:
+    """Where the published numbers of a folder are from, each once."""
+    return list(dict.fromkeys(row['published']['Source'] for row in folder['rows'] if 'published' in row))
+
+
+def _mark(sources: list, published: dict) -> str:
+    return f'({ascii_lowercase[sources.index(published["Source"])]})'
+
+
+def _notes(sources: list) -> list[str]:
+    notes = [f'({letter}) {source}' for letter, source in zip(ascii_lowercase, sources)]
+    return [f'Published: {"; ".join(notes)}.'.replace('T*', r'T\*')] if notes else []
 
 
 def _costs(row: dict) -> list[str]:

@@ -89,7 +89,11 @@ def test_only_what_changed_is_counted(small, monkeypatch) -> None:
     assert (
         '| [`cifar100_r20`](../configs/baselines/cifar100_r20.py) | Classifier | ResNet-20 | CIFAR-100 | 240 |' in page
     )
-    assert '| 69.62 | not run | winycg/HSAKD, slides p. 22, S |' in page and 'ResNet-56 → ResNet-20' in page
+    assert (
+        '| 69.62 (b) | not run |' in page
+        and '(b) winycg/HSAKD, slides p. 22, S.' in page
+        and 'ResNet-56 → ResNet-20' in page
+    )
 
     config = small / 'configs/baselines/cifar100_r20.py'
     config.write_text(config.read_text().replace('depth=20', 'depth=8'))
