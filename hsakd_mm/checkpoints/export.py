@@ -74,7 +74,13 @@ def export_backbone(
         UserError: The file is not a training checkpoint, has no backbone under ``prefix``, or
             ``out`` cannot be written; existing files are then unchanged.
     """
-    content = load_checkpoint(checkpoint)
+    return export_content(load_checkpoint(checkpoint), checkpoint, out, with_head, prefix)
+
+
+def export_content(
+    content: dict, checkpoint: str, out: str | None = None, with_head: bool = False, prefix: str = 'backbone.'
+) -> Export:
+    """:func:`export_backbone` of a checkpoint that is in memory; ``checkpoint`` names it."""
     if (content.get('meta') or {}).get('iter', 1) == 0:
         raise UserError(
             f'a trained network was expected in {checkpoint}, and it was saved before the first step: for random '
@@ -206,7 +212,7 @@ def _metadata(content: dict, source: str, with_head: bool, prefix: str) -> dict:
         classes=_plain(class_names(content)),
         epoch=(content.get('meta') or {}).get('epoch'),
         source=os.path.basename(source),
-        source_sha256=sha256(source),
+        source_sha256=sha256(source) if os.path.isfile(source) else None,
         with_head=with_head,
     )
 

@@ -68,6 +68,11 @@ class BaseDistiller(BaseModel):
         return self.backbones[0].num_classes
 
     @property
+    def counts_epochs(self) -> bool:
+        """Whether :meth:`loss` depends on the epoch, which mmengine's message hub counts."""
+        return False
+
+    @property
     def needs_labels(self) -> bool:
         """Whether :meth:`loss` reads the labels; without, they may be None."""
         return self.without_labels != ''
