@@ -18,9 +18,9 @@ INTRODUCTION = (
     '([training_cost.py](../hsakd_mm/evaluation/training_cost.py)); the cost is the same, relative to plain training '
     "of the same backbone. A teacher's own training is in none of them. Top-1 is in percent.",
     'Published numbers are those of the metafile of each folder; their sources stand below each table, where S, T and '
-    r'T\* are columns of a source: a student without a teacher, a frozen and a jointly trained teacher. Ours come '
-    'from a JSON file of the run, which names command, commit, seed and hardware. `python tools/publish.py` writes this '
-    'page.',
+    r'T\* are columns of a source: a student without a teacher, a frozen and a jointly trained teacher. '
+    'Ours come from a JSON file of the run, which names command, commit, seed and hardware. '
+    '`python tools/publish.py` writes this page.',
 )
 _NUMBERS = ('Parameters (M)', 'Multiply-adds (G)', 'Cost (×)', 'Published', 'Ours')
 
