@@ -54,7 +54,7 @@ def version() -> str:
     return scope['__version__']
 
 
-EXTRAS = {name: requirements(name) for name in ('det', 'demo', 'tests', 'docs')}
+EXTRAS = {name: requirements(name) for name in ('det', 'demo', 'tests', 'docs', 'onnx')}
 
 setup(
     name='hsakd_mm',

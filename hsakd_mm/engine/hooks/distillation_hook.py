@@ -1,5 +1,6 @@
 """Builds, loads, checks, freezes and attaches the teacher, which is never saved."""
 
+import os
 from typing import Any
 
 from mmengine.dist import get_world_size
@@ -36,7 +37,7 @@ class DistillationHook(Hook):
         checkpoint (str): Checkpoint or work directory of the teacher; of a work directory the best
             checkpoint is used, or the last if there is no best. For a teacher that is only a backbone,
             such as a ``Classifier``, also weights of a plain backbone: a file of torchvision or timm,
-            ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``.
+            ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``, ``hf-hub:OWNER/NAME``.
         ramp_up_epochs (float): Epochs over which the distillation weight grows linearly from 0 to 1;
             0 (the paper) means 1 from the start.
         check_classes (bool): Compare the names of the classes in the checkpoint with those of the training data, or
@@ -148,7 +149,7 @@ class DistillationHook(Hook):
             teacher = MODELS.build(cfg)
         load_trained(teacher, path, 'teacher')
         freeze_teacher(teacher, student, self.fold_bn)
-        digest = '' if '://' in path else f', SHA-256 {sha256(path)}'
+        digest = f', SHA-256 {sha256(path)}' if os.path.isfile(path) else ''
         logger.info(f'Teacher: {type(teacher).__name__} from {path}{digest}')
         return teacher
 

@@ -42,7 +42,7 @@ class HSAKDTeacher(BranchedClassifier):
     Args:
         frozen_backbone (bool): Train the branches only, and with ``new_head`` the classifier.
         checkpoint (str): The backbone's weights: a file (of a backbone, or of a training run), a
-            work directory, ``torchvision://resnet34`` or ``timm://resnet34.a1_in1k``. Required
+            work directory, ``torchvision://resnet34``, ``timm://resnet34.a1_in1k`` or ``hf-hub:OWNER/NAME``. Required
             for a frozen backbone. Loading is strict.
         new_head (bool): Of a frozen backbone load everything but the classifier, and train that.
         Others: As in :class:`BranchedClassifier`.
