@@ -18,6 +18,7 @@ from hsakd_mm.experiments.published_runs import check_runs, inside
 from hsakd_mm.models.distillers.plain import Classifier
 from hsakd_mm.reports.methods import write_method_report
 from hsakd_mm.reports.published import PAGES, REPORTS, differences, marked, paths_of, write_published
+from hsakd_mm.reports.zoo import ZOO
 from tests.conftest import REPO
 from tests.tools.commands import module
 
@@ -41,7 +42,7 @@ def test_runs_are_those_of_the_repository() -> None:
 
 
 def test_tables_with_numbers_stand_between_markers() -> None:
-    reports = {str(Path(path).with_suffix('.md')) for path in paths_of(str(REPO), REPORTS)}
+    reports = {str(Path(path).with_suffix('.md')) for path in [*paths_of(str(REPO), REPORTS), ZOO]}
     pages = {path for pattern in PAGES[:2] for path in paths_of(str(REPO), pattern)} - reports - set(NO_JSON)
     for path in sorted(pages):
         text = (REPO / path).read_text()

@@ -8,7 +8,8 @@ Usage::
     python tools/publish.py --outdated docs/demo 'why it cannot be renewed today'
 
 hsakd_mm/reports/published.py says how a page marks a table. ``--check`` compares tables with their JSON, configs with
-those of the runs, and the first losses with those of today's code.
+those of the runs, and the first losses with those of today's code. The model zoo, docs/zoo.md, is collected from the
+configs and their metafiles; costs are counted where a config's networks or method changed.
 """
 
 import argparse
@@ -21,6 +22,7 @@ sys.path.insert(0, ROOT)
 import hsakd_mm  # noqa: F401  patches mmengine and mmcv before they are used
 from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.errors import UserError
+from hsakd_mm.experiments.model_zoo import write_zoo, zoo_differences
 from hsakd_mm.experiments.publish import mark_outdated, publish
 from hsakd_mm.experiments.published_runs import check_runs
 from hsakd_mm.reports.published import differences, write_published
@@ -54,11 +56,12 @@ def main() -> None:
         print('\n'.join(publish(*paths, ROOT)))
     if args.outdated:
         print('\n'.join(mark_outdated(paths[0], args.outdated[1])))
+    write_zoo(ROOT)
     print('\n'.join(write_published(ROOT)) or 'All tables are as their JSON says.')
 
 
 def check() -> None:
-    found, runs = differences(ROOT), check_runs(ROOT)
+    found, runs = [*differences(ROOT), *zoo_differences(ROOT)], check_runs(ROOT)
     print('\n'.join(map(str, [*runs.skipped, *found, *runs.differences])))
     if found or runs.differences:
         sys.exit(1)

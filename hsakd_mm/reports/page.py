@@ -39,10 +39,17 @@ class Items:
 
 @dataclass
 class Table:
-    """The first column names the row, all others are numbers. Heads and names are plain text, other cells Markdown."""
+    """The first column names the row, all others are numbers. Heads and names are plain text, other cells Markdown.
+
+    Args:
+        heads (Sequence[str]): Of the columns.
+        rows (Sequence[Sequence[str]]): Of the table.
+        words (Sequence[str]): Heads of columns of words, which are aligned like names.
+    """
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
+    words: Sequence[str] = ()
 
 
 @dataclass
@@ -105,7 +112,7 @@ def to_markdown(title: str, blocks: Sequence) -> str:
 
 def table_to_markdown(table: Table) -> str:
     """The lines of a table, without the last one's end."""
-    rule = ['---', *['---:'] * (len(table.heads) - 1)]
+    rule = ['---', *('---' if head in table.words else '---:' for head in table.heads[1:])]
     named = [[escaped(name), *cells] for name, *cells in table.rows]
     lines = ([cell.replace('|', r'\|') for cell in line] for line in (map(escaped, table.heads), rule, *named))
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)

@@ -5,7 +5,8 @@
     <!-- end of table -->
 
 Paths count from the page's folder, as those of links do. ``columns`` and ``rows`` choose some, in this order; by
-default all are shown. A report beside its JSON (``report.md``, ``report.json``) is written whole.
+default all are shown. A report beside its JSON (``report.md``, ``report.json``) is written whole, and so is the model
+zoo (``docs/zoo.md``, ``docs/zoo.json``).
 
 A JSON whose numbers today's code cannot give again has the key ``outdated``, a sentence that says why; it stands below
 each table and at the top of the report.
@@ -15,14 +16,14 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from glob import glob
 
 from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import read_json, read_text, write_atomically
 
-from . import comparison_text, methods, speed_tables
+from . import comparison_text, methods, speed_tables, zoo
 from .comparison import Comparison
 from .comparison_runs import FailedRun
 from .page import Table, Text, table_to_markdown, to_markdown
@@ -80,6 +81,8 @@ KINDS: dict[str, Callable[..., Table]] = dict(
     busy=speed_tables.busy,
     guards=speed_tables.guards,
     coverage=speed_tables.coverage,
+    zoo=zoo.table,
+    zoo_methods=zoo.methods,
 )
 
 
@@ -95,6 +98,10 @@ def published(root: str) -> Iterator[tuple[str, str, str]]:
         text = report(read_json(root, path), os.path.dirname(path))
         found[page] = text
         yield page, read_text(os.path.join(root, page)) if os.path.exists(os.path.join(root, page)) else '', text
+    if content := read_json(root, zoo.ZOO):
+        page = f'{os.path.splitext(zoo.ZOO)[0]}.md'
+        found[page] = zoo.page(content)
+        yield page, read_text(os.path.join(root, page)) if os.path.exists(os.path.join(root, page)) else '', found[page]
     for path in dict.fromkeys(page for pattern in PAGES for page in paths_of(root, pattern)):
         if path not in found:
             text = read_text(os.path.join(root, path))
@@ -173,7 +180,7 @@ def chosen(table: Table, options: dict, where: str) -> Table:
         named = {row[0]: row for row in rows}
         rows = [named[name] for name in _listed(options['rows'], list(named), f'rows of {where}')]
     places = [list(table.heads).index(head) for head in heads]
-    return Table(heads, [[row[place] for place in places] for row in rows])
+    return replace(table, heads=heads, rows=[[row[place] for place in places] for row in rows])
 
 
 def _listed(text: str | None, known: Sequence[str], what: str) -> Sequence[str]:
