@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable, Sequence, Sized
+from typing import Any
 
 import torch
 from mmengine.registry import DefaultScope
@@ -26,7 +27,7 @@ def distill(
     *,
     method: str = 'HSAKD',
     amp: torch.dtype | None = None,
-    **settings,
+    **settings: Any,
 ) -> Distillation:
     """Have a student learn from a teacher by a method: a module to be trained in a plain loop.
 

@@ -1,6 +1,7 @@
 """Networks by name: a student, or a teacher with its weights."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
@@ -61,7 +62,7 @@ def build_network(
     new_head: bool = False,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    **arguments,
+    **arguments: Any,
 ) -> Network:
     """Build a network, random or with trained weights.
 
@@ -71,8 +72,9 @@ def build_network(
         weights (str): All weights are loaded strictly: a file (of weights, of ours or of another project), a work
             directory, or a name that is downloaded (``'timm://resnet34.a1_in1k'``, ``'torchvision://resnet34'``).
         new_head (bool): Load everything but the classifier, which stays random: for weights of other classes.
-        mean, std (Sequence[float]): Normalisation of the images, RGB, in units of 0..255. By default that which the
+        mean (Sequence[float]): Normalisation of the images, RGB, in units of 0..255. By default that which the
             weights were trained with, as far as the file says; else ImageNet's.
+        std (Sequence[float]): As ``mean``.
         **arguments: Of ``timm.create_model`` or of the backbone: ``drop_path_rate=0.1``, ``depth=20``.
 
     Raises:

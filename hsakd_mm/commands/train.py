@@ -37,6 +37,8 @@ from hsakd_mm.engine.run_mark import RunMark
 from hsakd_mm.engine.training import train
 from hsakd_mm.engine.work_dir_lock import only_run
 from hsakd_mm.errors import UserError
+from hsakd_mm.experiments.provenance import provenance, typed_command
+from hsakd_mm.files import write_json
 from hsakd_mm.processes import is_restart, ranks
 from hsakd_mm.transfer.detector import check_channels
 
@@ -134,6 +136,9 @@ def run(args: argparse.Namespace, cfg: Config, resume: str | None, overwrite: bo
         load_weights(runner, checkpoint, cfg.load_from, resumed=True)
     if is_main_process():
         warn_if_lr_is_not_scaled(cfg, runner.world_size)
+    if is_main_process() and checkpoint is None:  # a model card tells; a resumed run is the run that was started
+        origin = provenance(typed_command(), runner.seed)
+        write_json(os.path.join(cfg.work_dir, 'provenance.json'), origin)
     del checkpoint  # the runner reads it again by itself
     check_disk(runner)
     report_progress(runner)

@@ -97,7 +97,8 @@ def _accuracy(folder: str, epoch: int | None, network: str) -> dict:
 
 
 def _origin(folder: str) -> dict:
-    origin, stage = read_json(folder, 'origin.json'), read_json(folder, 'stage.json')
+    stage = read_json(folder, 'stage.json')
+    origin = {**read_json(folder, 'provenance.json'), **read_json(folder, 'origin.json')}  # of the run; of a bench's
     if stage.get('command'):  # that of this run; origin.json has the one of the whole bench
         origin['command'] = stage['command']
     return {key: value for key, value in origin.items() if value not in (None, '', 'unknown')}
