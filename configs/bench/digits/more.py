@@ -1,8 +1,7 @@
-# online.py, whose runs it shares, with the ablations, DML and a longer CSS, for five seeds.
+# online.py, whose runs it shares, with the ablations, DML and a longer CSS.
 #     python tools/benchmark.py configs/bench/digits/more.py
 _base_ = 'online.py'
 
-seeds = [0, 1, 2, 3, 4]
 runs = [
     *_base_.runs,
     dict(name='EMA-KD', config='ema_kd.py'),
