@@ -5,11 +5,14 @@ The methods are found, not listed: one config of each model type in each method'
 config says of the method stays; its networks become narrow ResNet-18s, its data the digits.
 """
 
+import copy
 import re
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from hsakd_mm.checkpoints.export import export_all
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
@@ -106,6 +109,46 @@ def test_a_last_batch_of_one_image_is_trained_or_refused(method, config, tmp_pat
         assert 'a batch of at least two images' in refusal and not saved
     else:
         assert runner.iter == 3 and saved
+
+
+class AsksWithProbabilities(Hook):
+    """The losses of the first step, by classes and by probabilities that say the same."""
+
+    priority = 'LOWEST'
+    refusal = ''
+
+    class Done(Exception):
+        pass
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        data = runner.model.data_preprocessor(data_batch, True)
+        before = copy.deepcopy(runner.model.state_dict())
+        self.hard = self._losses(runner.model, data)
+        runner.model.load_state_dict(before)  # BatchNorm's statistics have moved
+        try:
+            self.soft = self._losses(runner.model, {**data, 'labels': F.one_hot(data['labels'], 10).float()})
+        except UserError as error:
+            self.refusal = str(error)
+        raise self.Done
+
+    @staticmethod
+    def _losses(model, data: dict) -> dict:
+        torch.manual_seed(0)
+        return {name: value.detach() for name, value in model(**data, mode='loss').items()}
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_labels_as_probabilities_are_learnt_or_refused(method, config, tmp_path) -> None:
+    torch.set_num_threads(1)
+    runner = start(config(METHODS[method]), tmp_path / 'run')
+    asked = AsksWithProbabilities()
+    runner.register_hook(asked)
+    with pytest.raises(AsksWithProbabilities.Done):
+        runner.train()
+    if type(runner.model).takes_soft_labels:
+        torch.testing.assert_close(asked.soft, asked.hard)
+    else:
+        assert 'the images are mixed: leave model.data_preprocessor.batch_mix out' in asked.refusal
 
 
 @pytest.mark.parametrize('method', METHODS)

@@ -5,7 +5,8 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from hsakd_mm.commands.linear_probe import main
+from hsakd_mm.commands import linear_probe
+from hsakd_mm.commands.main import run
 
 if __name__ == '__main__':
-    main()
+    run(linear_probe)

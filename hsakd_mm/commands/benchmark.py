@@ -12,13 +12,14 @@ hsakd_mm/experiments/bench.py says what a bench file holds.
 
 import argparse
 
-from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.engine.named_config import config_path
 from hsakd_mm.engine.options import Options
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments.bench import Bench
 from hsakd_mm.experiments.provenance import typed_command
 from hsakd_mm.experiments.run_bench import run_bench
+
+INTERRUPTED = 'stopped: the same command continues.'
 
 
 class _Options(Options):
@@ -70,7 +71,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@user_errors('stopped: the same command continues.')
 def main() -> None:
     args = parse_args()
     if min(args.seeds or [0]) < 0:

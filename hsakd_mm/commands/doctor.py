@@ -14,7 +14,6 @@ import sys
 from dataclasses import asdict
 
 from hsakd_mm.engine.doctor import MISSING, WARNING, Check, check_machine
-from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.engine.trial_steps import check_config
@@ -32,7 +31,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@user_errors()
 def main() -> None:
     args = parse_args()
     cfg = None

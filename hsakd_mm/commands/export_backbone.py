@@ -8,7 +8,6 @@ import argparse
 
 from hsakd_mm.checkpoints.export import export_all, export_backbone, extract_backbone, networks_in
 from hsakd_mm.checkpoints.loading import load_checkpoint
-from hsakd_mm.engine.launch import user_errors
 
 # Of a backbone's config, those that are no arguments of timm's, or say how it is trained.
 OURS = ('num_classes', 'pretrained', 'zero_init_last', 'with_cp')
@@ -29,7 +28,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@user_errors()
 def main() -> None:
     args = parse_args()
     if args.key or (args.prefix and not networks_in(load_checkpoint(args.checkpoint)['state_dict'])):

@@ -22,7 +22,7 @@ from mmengine.runner import Runner
 from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.engine.exact import make_exact
-from hsakd_mm.engine.launch import prepare_launcher, user_errors
+from hsakd_mm.engine.launch import prepare_launcher
 from hsakd_mm.engine.named_config import config_path
 from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import (
@@ -39,6 +39,8 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.knn import TEMPERATURE, K, knn_accuracy
 from hsakd_mm.evaluation.linear_probe import LinearProbe
 from hsakd_mm.experiments.provenance import provenance, typed_command
+
+INTERRUPTED = 'interrupted: the same command with --resume goes on from the last checkpoint.'
 
 
 def parse_args() -> argparse.Namespace:
@@ -84,7 +86,6 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-@user_errors('interrupted: the same command with --resume goes on from the last checkpoint.')
 def main() -> None:
     args = parse_args()
     cfg = load_config(

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from types import ModuleType
 
 from hsakd_mm.version import __version__
 
@@ -32,7 +33,15 @@ def main() -> None:
         print(f'error: a command was expected ({known}), and got {name}: see hsakd-mm --help.', file=sys.stderr)
         raise SystemExit(2)
     sys.argv = [f'hsakd-mm {name}', *arguments]
-    importlib.import_module(f'hsakd_mm.commands.{COMMANDS[name][0]}').main()
+    run(importlib.import_module(f'hsakd_mm.commands.{COMMANDS[name][0]}'))
+
+
+def run(command: ModuleType) -> None:
+    """Run a command of this folder; a user's mistake ends it with one sentence, and Ctrl-C with how to go on."""
+    from hsakd_mm.engine.launch import user_errors
+
+    with user_errors(getattr(command, 'INTERRUPTED', 'interrupted.')):
+        command.main()
 
 
 def usage() -> str:

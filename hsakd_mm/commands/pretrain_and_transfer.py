@@ -8,7 +8,6 @@ tools/pretrain_and_transfer.sh says what the arguments are.
 import argparse
 import os
 
-from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.engine.named_config import config_path
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments.bench import Bench
@@ -16,6 +15,8 @@ from hsakd_mm.experiments.named_network import describe
 from hsakd_mm.experiments.own_images import write_bench
 from hsakd_mm.experiments.provenance import typed_command
 from hsakd_mm.experiments.run_bench import run_bench
+
+INTERRUPTED = 'stopped: the same command continues.'
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,7 +40,6 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-@user_errors('stopped: the same command continues.')
 def main() -> None:
     args = parse_args()
     args.detector = args.detector and config_path(args.detector)

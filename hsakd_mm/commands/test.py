@@ -18,7 +18,7 @@ from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.commands.several_gpus import GPUS, start
 from hsakd_mm.engine.branches import report_branch_accuracy
 from hsakd_mm.engine.class_match import match_classes
-from hsakd_mm.engine.launch import prepare_launcher, user_errors
+from hsakd_mm.engine.launch import prepare_launcher
 from hsakd_mm.engine.named_config import config_path
 from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config, load_weights, prepare_work_dir
@@ -53,7 +53,6 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-@user_errors()
 def main() -> None:
     args = parse_args()
     if args.gpus is not None:

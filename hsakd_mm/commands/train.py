@@ -20,7 +20,7 @@ from hsakd_mm.engine.exact import make_exact
 from hsakd_mm.engine.hooks.preemption_hook import listen
 from hsakd_mm.engine.hooks.progress_hook import report_progress
 from hsakd_mm.engine.initial_weights import check_backbones, start_from_weights
-from hsakd_mm.engine.launch import check_sync_bn, prepare_launcher, user_errors
+from hsakd_mm.engine.launch import check_sync_bn, prepare_launcher
 from hsakd_mm.engine.named_config import config_path
 from hsakd_mm.engine.optim import check_amp, use_amp
 from hsakd_mm.engine.options import Options
@@ -39,6 +39,8 @@ from hsakd_mm.engine.work_dir_lock import only_run
 from hsakd_mm.errors import UserError
 from hsakd_mm.processes import is_restart, ranks
 from hsakd_mm.transfer.detector import check_channels
+
+INTERRUPTED = 'interrupted: the same command with --resume goes on from the last checkpoint.'
 
 
 def parse_args() -> argparse.Namespace:
@@ -77,7 +79,6 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-@user_errors('interrupted: the same command with --resume goes on from the last checkpoint.')
 def main() -> None:
     args = parse_args()
     if args.gpus is not None:

@@ -9,7 +9,6 @@ tools/transfer_det.sh says what the arguments are.
 import argparse
 
 from hsakd_mm.checkpoints.source import newest_student
-from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.engine.named_config import config_path
 from hsakd_mm.engine.options import Options
 from hsakd_mm.errors import UserError
@@ -17,6 +16,8 @@ from hsakd_mm.experiments.detector_list import SEED, DetectorList, split_name
 from hsakd_mm.experiments.detector_run import DetectorRun
 
 COCO = 'hsakd_mm::transfer/faster-rcnn_r18_fpn_1x_coco.py'
+
+INTERRUPTED = 'interrupted: the same command, for one run with --resume, goes on from the last checkpoint.'
 
 
 def parse_args() -> argparse.Namespace:
@@ -76,7 +77,6 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-@user_errors('interrupted: the same command, for one run with --resume, goes on from the last checkpoint.')
 def main() -> None:
     args = parse_args()
     if not args.checkpoints:

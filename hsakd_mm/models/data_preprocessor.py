@@ -7,6 +7,8 @@ from mmengine.model import BaseDataPreprocessor
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
+from .mixing import BatchMix
+
 
 @MODELS.register_module()
 class ImagePreprocessor(BaseDataPreprocessor):
@@ -15,6 +17,9 @@ class ImagePreprocessor(BaseDataPreprocessor):
     Args:
         mean, std (Sequence[float]): Per channel, RGB, in units of 0..255.
         channels_last (bool): Emit images in NHWC memory order; faster convolutions on GPUs.
+        batch_mix (dict): Mix each training step's images, ``dict(type='MixUp', alpha=0.2, num_classes=10)``; see
+            :class:`~hsakd_mm.models.mixing.BatchMix`. Labels are then probabilities ``[B, N]``, which a method with
+            :attr:`~hsakd_mm.models.distillers.BaseDistiller.takes_soft_labels` learns from.
 
     Attributes:
         train_size (int, optional): Side in pixels to which square training images are scaled;
@@ -24,9 +29,10 @@ class ImagePreprocessor(BaseDataPreprocessor):
         UserError: ``mean`` or ``std`` has not three numbers, or one of ``std`` is not positive.
     """
 
-    def __init__(self, mean, std, channels_last: bool = False) -> None:
+    def __init__(self, mean, std, channels_last: bool = False, batch_mix: dict | None = None) -> None:
         super().__init__(non_blocking=True)
         self.channels_last = channels_last
+        self.batch_mix = None if batch_mix is None else BatchMix(**batch_mix)
         self.train_size: int | None = None
         if len(mean) != 3 or len(std) != 3 or not all(value > 0 for value in std):
             raise UserError(
@@ -48,6 +54,10 @@ class ImagePreprocessor(BaseDataPreprocessor):
         inputs = (data['inputs'].to(self.mean.dtype) - self.mean) / self.std
         if training and self.train_size and inputs.shape[2:] != (self.train_size,) * 2:
             inputs = F.interpolate(inputs, (self.train_size,) * 2, mode='bilinear', antialias=True)
+        mixed = {}
+        if training and self.batch_mix is not None:
+            inputs, labels = self.batch_mix(inputs, data.get('labels'))
+            mixed = dict(labels=labels) if labels is not None else {}
         if self.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return {**data, 'inputs': inputs}
+        return {**data, **mixed, 'inputs': inputs}

@@ -153,9 +153,9 @@ def test_the_option_that_the_sentence_names_chooses(tmp_path, monkeypatch, capsy
     key, prefix = re.search(r"key='(teacher)' prefix='(\S+)'", str(error.value)).groups()
     words = command.replace('KEY', key).replace('PREFIX', prefix).replace('FILE', str(tmp_path / 'part')).split()[2:]
     monkeypatch.setattr('sys.argv', ['export_backbone.py', *words])
-    from tests.tools.commands import ROOT, module
+    from hsakd_mm.commands import export_backbone as tool
 
-    module(ROOT / 'tools' / 'export_backbone.py').main()
+    tool.main()
     assert 'input: not known' in capsys.readouterr().out
     backbone = TimmBackbone(**NETWORK)
     for file in ('part.pth', 'part.safetensors'):

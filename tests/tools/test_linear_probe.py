@@ -1,7 +1,7 @@
 """tools/linear_probe.py, in this process: a probe, its continuation, its test, its neighbours."""
 
+import importlib
 import json
-import runpy
 import sys
 
 import pytest
@@ -43,18 +43,18 @@ def run(tool: str, *args: str) -> None:
     """The tool's ``main``, as from the command line, without its guard against errors."""
     argv, sys.argv = sys.argv, [tool, *args]
     try:
-        runpy.run_path(str(ROOT / 'tools' / tool))['main']()
+        importlib.import_module(f'hsakd_mm.commands.{tool}').main()
     finally:
         sys.argv = argv
 
 
 def test_probe_resume_and_test(place, capsys) -> None:
-    run('linear_probe.py', 'probe.py', 'a.pth', '--cfg-options', 'train_cfg.max_epochs=2')
+    run('linear_probe', 'probe.py', 'a.pth', '--cfg-options', 'train_cfg.max_epochs=2')
     first = json.loads((place / 'work_dirs/probe/linear_probe.json').read_text())
     assert first['epochs'] == 2 and first['checkpoint'] == 'a.pth' and first['seed'] == 0
     assert set(first) >= {'command', 'commit', 'hardware', 'checkpoint_sha256'}
 
-    run('linear_probe.py', 'probe.py', 'a.pth', '--resume', '--out', 'out/result.json')
+    run('linear_probe', 'probe.py', 'a.pth', '--resume', '--out', 'out/result.json')
     result = json.loads((place / 'out' / 'result.json').read_text())
     assert result['epochs'] == 3
     assert result['metrics']['top1_best'] >= max(result['metrics']['top1_last'], first['metrics']['top1_best'])
@@ -69,22 +69,22 @@ def test_probe_resume_and_test(place, capsys) -> None:
                 if not ('accuracy' in line and '"step": 3' in line)
             )
         )
-    run('linear_probe.py', 'probe.py', 'a.pth', '--resume')
+    run('linear_probe', 'probe.py', 'a.pth', '--resume')
     again = json.loads((place / 'work_dirs/probe/linear_probe.json').read_text())
     assert again['metrics']['top1_last'] == pytest.approx(result['metrics']['top1_last'])
 
     (place / 'a.pth').unlink()
-    run('test.py', 'probe.py', 'work_dirs/probe/epoch_3.pth', '--out', 'test.json')
+    run('test', 'probe.py', 'work_dirs/probe/epoch_3.pth', '--out', 'test.json')
     tested = json.loads((place / 'test.json').read_text())['metrics']
     assert tested['accuracy/top1'] == pytest.approx(result['metrics']['top1_last'])
 
     with pytest.raises(UserError, match='should stand on the backbone of b.pth'):
-        run('linear_probe.py', 'probe.py', 'b.pth', '--resume')
+        run('linear_probe', 'probe.py', 'b.pth', '--resume')
 
 
 def test_neighbours(place) -> None:
     """Both splits hold the same images: the nearest is the image itself."""
-    run('linear_probe.py', 'probe.py', 'a.pth', '--knn', '3')
+    run('linear_probe', 'probe.py', 'a.pth', '--knn', '3')
     result = json.loads((place / 'work_dirs/probe/knn.json').read_text())
     assert result['metrics'] == dict(top1=100, top5=100)
     assert (result['method'], result['k'], result['temperature']) == ('k-NN', 3, 0.07)
@@ -93,8 +93,8 @@ def test_neighbours(place) -> None:
 def test_mistakes(place) -> None:
     plain = str(ROOT / 'configs' / 'demo' / 'plain.py')
     with pytest.raises(UserError, match='LinearProbe was expected.*Classifier'):
-        run('linear_probe.py', plain, 'a.pth')
+        run('linear_probe', plain, 'a.pth')
     with pytest.raises(UserError, match='nowhere.pth'):
-        run('linear_probe.py', 'probe.py', 'nowhere.pth')
+        run('linear_probe', 'probe.py', 'nowhere.pth')
     with pytest.raises(SystemExit):
-        run('linear_probe.py', 'probe.py', 'a.pth', '--knn', '--resume')
+        run('linear_probe', 'probe.py', 'a.pth', '--knn', '--resume')

@@ -13,7 +13,7 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
 from .initial_backbones import load_initial_backbones
-from .labels import no_labels
+from .labels import check_labels
 
 
 class BaseDistiller(BaseModel):
@@ -29,9 +29,12 @@ class BaseDistiller(BaseModel):
     Attributes:
         without_labels (str | None): What has to be set for the method to learn without labels, as in
             'model.ce_weight=0'; '' if it never needs any, None if it always does.
+        takes_soft_labels (bool): Whether the method also learns from probabilities ``[B, N]`` in place of classes,
+            such as those of mixed images.
     """
 
     without_labels: ClassVar[str | None] = None
+    takes_soft_labels: ClassVar[bool] = False
 
     def __init__(
         self, data_preprocessor: dict | None = None, load_backbone_from: str | Sequence[str | None] | None = None
@@ -108,15 +111,14 @@ class BaseDistiller(BaseModel):
         Args:
             inputs (Tensor): Normalised images ``[B, 3, H, W]``.
             labels (Tensor): Classes ``[B]``, int64; None of images without. ``'loss'`` needs them, unless
-                :attr:`needs_labels` is False.
+                :attr:`needs_labels` is False, and takes probabilities ``[B, N]`` where :attr:`takes_soft_labels`.
             mode (str): ``'loss'`` -> dict of scalars, ``'predict'`` -> list of dicts,
                 ``'tensor'`` -> class logits.
             indices (Tensor): Indices of the images in the data set ``[B]``, if the data provides them;
                 used only by methods with a memory of images, such as CRD.
         """
         if mode == 'loss':
-            if labels is None and self.needs_labels:
-                raise no_labels(self)
+            check_labels(self, labels)
             return self.loss(inputs, labels)
         if mode == 'predict':
             return self.predict(inputs, labels)

@@ -17,6 +17,7 @@ from hsakd_mm.models.losses import kl_loss
 from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
 
+from .labels import check_labels
 from .plain import Classifier
 from .student import StudentMixin
 
@@ -188,6 +189,8 @@ class CRD(StudentMixin, Classifier):
         Others: As in :class:`Classifier`.
     """
 
+    takes_soft_labels = False  # negatives are images of other classes
+
     def __init__(
         self,
         *args,
@@ -259,6 +262,7 @@ class CRD(StudentMixin, Classifier):
     ):
         """As :meth:`BaseDistiller.forward`; ``'loss'`` also takes the images' ``indices: [B]``."""
         if mode == 'loss':
+            check_labels(self, labels)
             return self.loss(inputs, labels, indices)
         return super().forward(inputs, labels, mode)
 

@@ -45,6 +45,8 @@ class DKD(StudentMixin, Classifier):
 
     asks_with_targets = True
 
+    takes_soft_labels = False  # it tells the labelled class from the others
+
     def __init__(
         self, *args, temperature: float = 4.0, alpha: float = 1.0, beta: float = 8.0, ce_weight: float = 1.0, **kwargs
     ) -> None:

@@ -45,6 +45,8 @@ class DML(BaseDistiller):
         UserError: Fewer than two networks, or different numbers of classes.
     """
 
+    takes_soft_labels = True
+
     def __init__(
         self,
         nets: Sequence[dict],

@@ -42,6 +42,8 @@ class HSSAKDOnline(BranchedDistiller):
         UserError: Not two networks, or different numbers of classes.
     """
 
+    takes_soft_labels = True
+
     def __init__(self, nets: Sequence[dict], temperature: float = 3.0, branch_interval: int = 1, **kwargs) -> None:
         super().__init__(**kwargs)
         self.branch_interval = check_branch_interval(branch_interval)

@@ -19,6 +19,8 @@ class Classifier(BaseDistiller):
         data_preprocessor, load_backbone_from: As in :class:`BaseDistiller`.
     """
 
+    takes_soft_labels = True
+
     def __init__(self, backbone: dict, data_preprocessor: dict | None = None, **kwargs) -> None:
         super().__init__(data_preprocessor, **kwargs)
         self.backbone = MODELS.build(backbone)

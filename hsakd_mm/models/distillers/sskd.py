@@ -31,6 +31,8 @@ class SelfSupervisedClassifier(Classifier):
         As in :class:`Classifier`.
     """
 
+    takes_soft_labels = False  # a rotated image finds its own source, which a mixed one has not
+
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.pretext = Rotation()

@@ -68,7 +68,9 @@ class Rotation:
         return rows[:: len(self.turns)]
 
     def joint_labels(self, labels: Tensor) -> Tensor:
-        """``[B]`` -> ``[B·V]``, in the order of :meth:`expand`."""
+        """``[B]`` -> ``[B·V]``, in the order of :meth:`expand`; of probabilities :meth:`joint_targets`."""
+        if labels.ndim == 2:
+            return self.joint_targets(labels)
         return torch.stack([labels * self.num_views + turn for turn in self.turns], 1).flatten()
 
     def joint_targets(self, probabilities: Tensor) -> Tensor:
