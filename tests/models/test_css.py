@@ -76,7 +76,7 @@ def test_says_once_that_no_corner_is_masked(pixels, branches, mode, said, monkey
         model.net1(torch.randn(2, 3, pixels, pixels))
         model.net2(torch.randn(2, 3, pixels, pixels))
     assert len(lines) == said
-    assert all('2 x 2 before the last stage' in line and 'images of 32 x 32' in line for line in lines)
+    assert all('one is 2 x 2, too small' in line and 'images of 32 x 32' in line for line in lines)
 
 
 @pytest.mark.parametrize('backbone', FAMILIES, ids=lambda cfg: cfg.get('model_name', cfg['type']))

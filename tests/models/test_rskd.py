@@ -88,7 +88,7 @@ def test_in_training_the_same_weights_leave_nothing_to_learn(batch) -> None:
     torch.testing.assert_close(model.pseudo_teacher(batch[0])[1], model.backbone(batch[0]))
     for name, value in model.pseudo_teacher.network.named_buffers():  # the batch is not added to its statistics
         assert torch.equal(value, before[name]), name
-    taps, logits = make(batch_statistics=False).train().pseudo_teacher(batch[0])
+    _, logits = make(batch_statistics=False).train().pseudo_teacher(batch[0])
     assert torch.equal(logits, make().eval().backbone(batch[0]))
 
 

@@ -87,9 +87,9 @@ class CSSNet(nn.Module):
         if self.tails and tap.shape[2] < 4 and self.training and not self._is_told:
             self._is_told = True
             print_log(
-                f'CSS masks a corner of a map for each branch, and this one is {tap.shape[2]} x {tap.shape[3]} before the '
-                f'last stage, too small for it: with images of {images.shape[2]} x {images.shape[3]} its branches see the '
-                f'same. Use larger images, or a network that reduces them less.',
+                f'CSS masks a corner of a map for each branch, and before the last stage this one is {tap.shape[2]} x '
+                f'{tap.shape[3]}, too small for it: with images of {images.shape[2]} x {images.shape[3]} its branches '
+                f'see the same. Use larger images, or a network that reduces them less.',
                 'current',
                 logging.WARNING,
             )

@@ -164,10 +164,9 @@ def relative_gap(own: Tensor, theirs: Tensor) -> Tensor:
 class PseudoTeacher(nn.Module):
     """A copy of a network that is updated but not trained.
 
-    Everything in it is in eval mode but, while its owner is in train mode, BatchNorm: it normalises by the batch, as the
-    student's does. By its running statistics its logits were up to seven times as large as the student's on a
-    bench of 225 steps, since statistics lag behind weights that change fast, and the student learnt that gap
-    (configs/rskd/README.md).
+    Everything in it is in eval mode but BatchNorm, while its owner is in train mode: it normalises by the batch, as the
+    student's does. Statistics lag behind weights that change fast: by them its logits were seven times as large as
+    the student's at some steps of a short training, and that is what the student learnt (configs/rskd/README.md).
 
     Its weights are buffers: they are in ``state_dict`` and move with the owner, but are in no
     ``parameters()``, optimizer group or DDP bucket. Operations on a model's children (``train()``, the
@@ -241,8 +240,8 @@ class PseudoTeacher(nn.Module):
 class ResidualAdapter(nn.Sequential):
     """1x1 convolution and BatchNorm of features that are average-pooled to the size of the next stage.
 
-    A strided 1x1 convolution instead of the pooling would use a quarter of the positions. It starts as zero, as the head
-    r does: as random noise of unit size it would pull at the features before there is a gap to learn.
+    A strided 1x1 convolution instead of the pooling would use a quarter of the positions. It starts as zero, as the
+    head r does: as random noise of unit size it would pull at the features before there is a gap to learn.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
