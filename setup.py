@@ -54,7 +54,7 @@ def version() -> str:
     return scope['__version__']
 
 
-EXTRAS = {name: requirements(name) for name in ('det', 'demo', 'tests', 'docs')}
+EXTRAS = {name: requirements(name) for name in ('det', 'demo', 'tests', 'docs', 'onnx')}
 
 setup(
     name='hsakd_mm',
@@ -68,7 +68,7 @@ setup(
     python_requires='>=3.10',
     classifiers=[f'Programming Language :: Python :: 3.{minor}' for minor in range(10, 15)],
     packages=find_packages(include=['hsakd_mm', 'hsakd_mm.*']),
-    package_data={'hsakd_mm.reports': ['*.jinja']},
+    package_data={'hsakd_mm': ['py.typed'], 'hsakd_mm.reports': ['*.jinja']},
     include_package_data=False,
     install_requires=requirements('runtime'),
     extras_require={**EXTRAS, 'all': sorted({line for lines in EXTRAS.values() for line in lines})},

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from benchmarks.reference_step import AuxiliaryResNet, ReferenceStep, normalised
 from benchmarks.timing import Phases, timed
+from hsakd_mm.engine.frozen_teacher import freeze_teacher
 from hsakd_mm.engine.hooks import CompileHook
 from hsakd_mm.engine.optim import use_amp
 from hsakd_mm.errors import UserError
@@ -71,10 +72,9 @@ class Networks:
             self.teacher = MODELS.build(teacher_cfg)
             set_statistics(self.teacher, getattr(self.teacher, 'forward_branches', self.teacher.logits))
         else:
-            self.teacher = self._hook()._load_teacher(self.student, MMLogger.get_current_instance())
-
-    def _hook(self, fold_bn: bool = False):
-        return HOOKS.build({**self.hook_cfg, 'fold_bn': fold_bn})
+            self.teacher = HOOKS.build({**self.hook_cfg, 'fold_bn': False})._load_teacher(
+                self.student, MMLogger.get_current_instance()
+            )
 
     def ours(self, variant: str, device: str, phases: Phases) -> 'OurStep':
         precision, levers = parse(variant)
@@ -85,7 +85,7 @@ class Networks:
         if self.teacher is not None:
             teacher = copy.deepcopy(self.teacher)
             student._teacher = UnregisteredModule()  # copies of a student share their teacher
-            self._hook('fold_bn' in levers).freeze(teacher, student)
+            freeze_teacher(teacher, student, 'fold_bn' in levers)
             student.attach_teacher(teacher)
         if precision == 'amp':
             use_amp(cfg)

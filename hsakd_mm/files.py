@@ -1,5 +1,6 @@
 """Reading JSON, writing files atomically, and moving folders aside without deleting anything."""
 
+import hashlib
 import json
 import os
 import platform
@@ -54,6 +55,15 @@ def leftovers(folder: str) -> list[str]:
         for name, of in found
         if of and not (of[1] == platform.node() and int(of[2]) != os.getpid() and os.path.exists(f'/proc/{of[2]}'))
     ]
+
+
+def sha256(path: str) -> str:
+    """SHA-256 of a file, in hex."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def write_json(path: str, content: dict) -> None:

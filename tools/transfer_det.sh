@@ -7,7 +7,7 @@
 #                              [--cfg-options KEY=VALUE ...]
 #
 # CHECKPOINT: what tools/train.py wrote, a backbone file (.pth, .safetensors) of ours or of another project,
-# torchvision://NAME or timm://NAME (fetched, and kept as a file in the work directory), or "random".
+# torchvision://NAME, timm://NAME or hf-hub:OWNER/NAME (fetched, and kept as a file in the work directory), or "random".
 # "{seed}" in a path is the detector's seed, so that each starts from a pretraining of its own:
 # 'HSAKD=work_dirs/hsakd/seed{seed}/epoch_100.pth' --seeds 0 1 2.
 # What ends in .py is the config, a whole number the GPUs (without any: processes).

@@ -84,7 +84,7 @@ def read_backbone(path: str) -> BackboneFile:
         normalisation = {}
     if normalisation:
         metadata = {'normalisation': normalisation, **metadata}
-    digest = sha256(path) if os.path.isfile(path) else ''
+    digest = sha256(path) if os.path.isfile(path) else (content.get('meta') or {}).get('sha256', '')
     return BackboneFile(path, dict(state_dict), metadata, digest, content)
 
 

@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from hsakd_mm.checkpoints.class_names import class_names
 from hsakd_mm.checkpoints.fitting import require_finite
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
@@ -55,6 +57,23 @@ def export_backbone(
 ) -> Export:
     """Write the backbone of a training checkpoint as ``.pth`` and ``.safetensors``.
 
+    Args:
+        checkpoint, with_head, prefix: As in :func:`trained_backbone`.
+        out (str): Name of either file, with or without its extension;
+            ``<checkpoint>_backbone`` by default.
+
+    Raises:
+        UserError: As :func:`trained_backbone`, or ``out`` cannot be written; existing files are then unchanged.
+    """
+    backbone, metadata = trained_backbone(checkpoint, with_head, prefix)
+    return _write(backbone, metadata, checkpoint, out)
+
+
+def trained_backbone(
+    checkpoint: str, with_head: bool = False, prefix: str = 'backbone.'
+) -> tuple[OrderedDict[str, Tensor], dict]:
+    """The backbone in a training checkpoint, and its metadata.
+
     Keys are those of the backbone without ``prefix``; for a ResNet they are torchvision's. Tensors
     are contiguous float32 on the CPU (counters stay integers). The metadata contain
     ``normalisation`` (``mean``, ``std`` in units of 0..255, in the ``channel_order`` that the first
@@ -64,17 +83,26 @@ def export_backbone(
 
     Args:
         checkpoint (str): A checkpoint of tools/train.py, or of MMPretrain or MMDetection.
-        out (str): Name of either file, with or without its extension;
-            ``<checkpoint>_backbone`` by default.
         with_head (bool): Keep the classifier (``fc.*``).
         prefix (str): Prefix of the backbone's keys in the checkpoint, such as ``net2.backbone.``
             or in short ``net2``.
 
     Raises:
-        UserError: The file is not a training checkpoint, has no backbone under ``prefix``, or
-            ``out`` cannot be written; existing files are then unchanged.
+        UserError: The file is not a training checkpoint, or has no backbone under ``prefix``.
     """
-    content = load_checkpoint(checkpoint)
+    return _backbone_of(load_checkpoint(checkpoint), checkpoint, with_head, prefix)
+
+
+def export_content(
+    content: dict, checkpoint: str, out: str | None = None, with_head: bool = False, prefix: str = 'backbone.'
+) -> Export:
+    """:func:`export_backbone` of a checkpoint that is in memory; ``checkpoint`` names it."""
+    backbone, metadata = _backbone_of(content, checkpoint, with_head, prefix)
+    return _write(backbone, metadata, checkpoint, out)
+
+
+def _backbone_of(content: dict, checkpoint: str, with_head: bool, prefix: str) -> tuple[OrderedDict[str, Tensor], dict]:
+    """:func:`trained_backbone` of a checkpoint that is in memory."""
     if (content.get('meta') or {}).get('iter', 1) == 0:
         raise UserError(
             f'a trained network was expected in {checkpoint}, and it was saved before the first step: for random '
@@ -114,7 +142,8 @@ def export_backbone(
             )
         )
     require_finite(backbone, backbone, checkpoint, 'backbone')
-    return _write(backbone, _metadata(content, checkpoint, with_head, prefix), weights, prefix, checkpoint, out)
+    _keep_layer_versions(backbone, weights, prefix)
+    return backbone, _metadata(content, checkpoint, with_head, prefix)
 
 
 def extract_backbone(
@@ -159,19 +188,21 @@ def extract_backbone(
     if normalisation := trained_normalisation(content, checkpoint):
         metadata['normalisation'] = _plain(normalisation)
     require_finite(part, part, checkpoint, 'backbone')
-    return _write(part, metadata, weights, prefix, checkpoint, out)
+    _keep_layer_versions(part, weights, prefix)
+    return _write(part, metadata, checkpoint, out)
 
 
-def _write(
-    backbone: OrderedDict, metadata: dict, weights: Mapping, prefix: str, checkpoint: str, out: str | None
-) -> Export:
+def _keep_layer_versions(backbone: OrderedDict, weights: Mapping, prefix: str) -> None:
+    """Keep what torch itself stores with a state dict: the format version of each layer."""
     backbone._metadata = OrderedDict(  # type: ignore[attr-defined]
         (key.removeprefix(prefix), value)
         for key, value in (getattr(weights, '_metadata', None) or {}).items()
         if key.startswith(prefix)
-    )  # torch's own: format version of each layer
+    )
 
-    net = f'_{prefix.split(".")[0]}' if prefix.startswith('net') else ''
+
+def _write(backbone: OrderedDict, metadata: dict, checkpoint: str, out: str | None) -> Export:
+    net = f'_{metadata["network"]}' if metadata.get('network') else ''
     stem = _stem(out) if out else f'{os.path.splitext(checkpoint)[0]}{net}_backbone'
     pth, safetensors = (stem + ending for ending in FORMATS)
     if os.path.abspath(checkpoint) in map(os.path.abspath, (pth, safetensors)):
@@ -206,7 +237,7 @@ def _metadata(content: dict, source: str, with_head: bool, prefix: str) -> dict:
         classes=_plain(class_names(content)),
         epoch=(content.get('meta') or {}).get('epoch'),
         source=os.path.basename(source),
-        source_sha256=sha256(source),
+        source_sha256=sha256(source) if os.path.isfile(source) else None,
         with_head=with_head,
     )
 

@@ -1,7 +1,4 @@
-"""Weights known by name or address: ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``, ``https://...``.
-
-Of the Hugging Face hub those that timm can build: ``timm://hf-hub:owner/name``.
-"""
+"""Weights known by name: ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``, ``hf-hub:me/net``, ``https://...``."""
 
 import difflib
 import os
@@ -15,11 +12,15 @@ from mmengine.dist import is_main_process
 from mmengine.runner.checkpoint import get_torchvision_models
 from torch.hub import get_dir
 
+from hsakd_mm.checkpoints.hf_hub import address_of, advice_without_internet, is_hub_name, read_repository
 from hsakd_mm.checkpoints.reading_files import read_file
 from hsakd_mm.errors import UserError
 from hsakd_mm.processes import on_all_ranks
 
-HUB = 'hf-hub:'  # timm's own prefix
+
+def is_fetched(name: str) -> bool:
+    """Whether a word for a checkpoint is a name or an address to download, not a file or a folder."""
+    return '://' in str(name) or is_hub_name(name)
 
 
 def fetch(name: str) -> Mapping:
@@ -28,7 +29,7 @@ def fetch(name: str) -> Mapping:
     Rank 0 downloads, then all ranks read.
 
     Returns:
-        Mapping: A state dict; of timm's weights a checkpoint whose ``meta`` has ``normalisation``.
+        Mapping: A state dict; of timm's weights and the hub's a checkpoint whose ``meta`` has ``normalisation``.
 
     Raises:
         UserError: There are no such weights, they cannot be downloaded (the sentence says which file a
@@ -37,13 +38,15 @@ def fetch(name: str) -> Mapping:
     scheme, _, model = name.partition('://')
     load: Callable[[str], Mapping] = _from_url
     place = name
-    if scheme == 'torchvision':
+    if is_hub_name(name):
+        load = read_repository
+    elif scheme == 'torchvision':
         known = get_torchvision_models()
         if model not in known:
             raise _unknown(model, 'torchvision', known)
         place = known[model]
     elif scheme == 'timm':
-        if not model.startswith(HUB) and not timm.models.is_model_pretrained(model):
+        if not timm.models.is_model_pretrained(model):
             raise _unknown(model, 'timm', timm.list_pretrained())
         load, place = _from_timm, model
 
@@ -63,9 +66,8 @@ def fetch(name: str) -> Mapping:
 
 def _without_internet(scheme: str, place: str) -> tuple[str, str]:
     """Where weights come from, and what to copy to a machine that cannot fetch them."""
-    if scheme == 'timm' and place.startswith(HUB):
-        address = f'https://huggingface.co/{place.removeprefix(HUB).partition("@")[0]}'
-        return address, f'see that {address} is there, download its weights with another machine, and name that file'
+    if is_hub_name(place):
+        return address_of(place), advice_without_internet(place)
     config = timm.models.get_pretrained_cfg(place) if scheme == 'timm' else None
     if config and config.hf_hub_id:  # timm prefers it to an address
         repository = config.hf_hub_id.partition('@')[0]

@@ -1,34 +1,25 @@
 """Read checkpoints and load them strictly: a weight that is not loaded is an error, never a log line."""
 
-import hashlib
 import re
 from collections.abc import Collection, Mapping
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from hsakd_mm.checkpoints.fetching import fetch
+from hsakd_mm.checkpoints.fetching import fetch, is_fetched
 from hsakd_mm.checkpoints.fitting import Reading, compare, misfit, require_finite
 from hsakd_mm.checkpoints.reading_files import read_file
 from hsakd_mm.checkpoints.readings import find_reading, state_dicts
 from hsakd_mm.errors import UserError
-
-
-def sha256(path: str) -> str:
-    """SHA-256 of a file, in hex."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+from hsakd_mm.files import sha256 as sha256  # where the rest of the package looks for it
 
 
 def load_checkpoint(path: str) -> dict:
     """Read the checkpoint at ``path`` as ``dict(state_dict=..., meta=..., ...)``, on the CPU.
 
     Accepts mmengine's checkpoints, plain state dicts, state dicts under any other key, and
-    ``.safetensors``. Names such as ``torchvision://resnet34``, ``timm://resnet34.a1_in1k`` and
-    ``https://...`` are downloaded first. Only tensors and plain values are unpickled.
+    ``.safetensors``. Names such as ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``,
+    ``hf-hub:OWNER/NAME`` and ``https://...`` are downloaded first. Only tensors and plain values are unpickled.
 
     Returns:
         dict: The file's content. ``state_dict`` is the first state dict in it;
@@ -37,7 +28,7 @@ def load_checkpoint(path: str) -> dict:
     Raises:
         UserError: No such file, or not a checkpoint.
     """
-    content = fetch(path) if '://' in path else read_file(path)
+    content = fetch(path) if is_fetched(path) else read_file(path)
     found = state_dicts(content) if isinstance(content, Mapping) else {}
     if not found:
         there = f'its keys are {", ".join(map(str, list(content)[:6]))}' if isinstance(content, Mapping) else ''

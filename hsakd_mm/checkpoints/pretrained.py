@@ -46,6 +46,17 @@ def load_backbone(
     return len(backbone.state_dict())
 
 
+def load_or_advise(backbone: nn.Module, checkpoint: str, what: str, preprocessor: nn.Module | None, advice: str) -> int:
+    """:func:`load_backbone`; where only the classifier does not fit, the error ends with ``advice``."""
+    try:
+        return load_backbone(backbone, checkpoint, what, preprocessor)
+    except UserError as error:
+        if not only_head_misfits(backbone, checkpoint):
+            raise
+        # From None: of a chain of errors, the first one's sentence is shown.
+        raise UserError(f'{str(error).removesuffix(".")}; but for the classifier it fits: {advice}') from None
+
+
 def load_without_head(
     backbone: nn.Module, checkpoint: str, what: str = 'backbone', preprocessor: nn.Module | None = None
 ) -> str:

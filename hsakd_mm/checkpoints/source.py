@@ -7,6 +7,8 @@ import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from hsakd_mm.checkpoints.fetching import is_fetched
+from hsakd_mm.checkpoints.hf_hub import SCHEME
 from hsakd_mm.checkpoints.loading import backbone_weights, load_checkpoint
 from hsakd_mm.checkpoints.normalisation import trained_normalisation
 from hsakd_mm.checkpoints.readings import state_dicts
@@ -43,11 +45,11 @@ def resolve_source(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'tr
     """Turn ``checkpoint`` into a backbone file that StrictPretrained can load.
 
     The backbone of a training checkpoint (ours, or MMPretrain's or MMDetection's with its config) is
-    exported into the same folder. A file of weights is used as it is. A name with ``://`` is downloaded.
+    exported into the same folder. A file of weights is used as it is. A name or an address is downloaded.
 
     Args:
         checkpoint (str): Training checkpoint, file of weights of any project, ``torchvision://resnet18``,
-            ``timm://resnet18.a1_in1k``, an address, or ``random``.
+            ``timm://resnet18.a1_in1k``, ``hf-hub:OWNER/NAME``, an address, or ``random``.
         keep_in (str): Folder for downloaded weights.
 
     Raises:
@@ -56,7 +58,7 @@ def resolve_source(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'tr
     """
     if checkpoint == RANDOM:
         return BackboneSource(RANDOM, RANDOM)
-    if '://' in checkpoint:
+    if is_fetched(checkpoint):
         return _fetched(checkpoint, keep_in)
     content = load_checkpoint(checkpoint)
     notes = []
@@ -74,7 +76,7 @@ def resolve_source(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'tr
 
 def _fetched(name: str, folder: str) -> BackboneSource:
     """Download weights by name once, and keep them as a backbone file with a SHA-256."""
-    scheme, _, model = name.partition('://')
+    scheme, _, model = name.partition(':' if name.startswith(SCHEME) else '://')
     short = re.sub(
         r'[^\w.-]+',
         '_',
@@ -102,6 +104,8 @@ def _fetched(name: str, folder: str) -> BackboneSource:
             metadata.update(backbone_type=scheme, model_name=model)
         if normalisation:
             metadata.update(normalisation=normalisation)
+        if revision := (content.get('meta') or {}).get('revision'):
+            metadata.update(revision=revision)
         write_backbone(weights, metadata, path)
     return BackboneSource(
         short, short, read_backbone(path), [f'{name} was downloaded, and is kept without its classifier in {path}.']

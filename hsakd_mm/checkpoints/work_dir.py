@@ -5,6 +5,7 @@ import os
 import re
 from contextlib import suppress
 
+from hsakd_mm.checkpoints.fetching import is_fetched
 from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import name_aside
@@ -17,7 +18,7 @@ OWN = ('epoch_', 'iter_', 'best_', 'last_checkpoint')  # how the names of a run'
 def find_checkpoint(path: str) -> str:
     """The file itself, or the best, else the last checkpoint of a work directory.
 
-    Names with ``://``, which are downloaded later, are returned unchanged.
+    Names and addresses (:func:`~.fetching.is_fetched`), which are downloaded later, are returned unchanged.
 
     Raises:
         UserError: There is no such file and no checkpoint in such a folder.
@@ -27,7 +28,7 @@ def find_checkpoint(path: str) -> str:
             f'a checkpoint, as a file or a work directory, was expected, and it is {path!r}: name one (of a teacher as '
             f'default_hooks.distillation.checkpoint).'
         )
-    if os.path.isfile(path) or '://' in str(path):
+    if os.path.isfile(path) or is_fetched(path):
         return path
     best = sorted(glob.glob(os.path.join(path, 'best_*.pth')), key=os.path.getmtime)
     found = best[-1] if best else last_checkpoint(path)

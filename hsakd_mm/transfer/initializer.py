@@ -39,7 +39,7 @@ class StrictPretrained:
 
     Args:
         checkpoint (str): ``.pth`` or ``.safetensors`` file with torchvision's or timm's key names,
-            or ``torchvision://NAME`` or ``timm://NAME``. None, as in configs/transfer, is a
+            or ``torchvision://NAME``, ``timm://NAME`` or ``hf-hub:OWNER/NAME``. None, as in configs/transfer, is a
             placeholder that tools/transfer_det.sh replaces.
         key (str): Key of the state dict in the file, such as ``teacher`` or ``ema.model``; searched
             by default.

@@ -152,10 +152,11 @@ def test_in_a_project_with_its_own_scope(build, tmp_path) -> None:
     two_steps(build(name, cfg))
 
 
-def test_the_files_of_the_readme(build, workplace, tmp_path, monkeypatch) -> None:
+def test_the_foundation_teacher_of_the_page(build, workplace, tmp_path, monkeypatch) -> None:
     """The foundation teacher: the two files as they stand there, the second taught by the first."""
-    files = re.findall(r'^```python\n# hsakd/(\w+)\.py.*?\n(.*?)^```', (REPO / 'README.md').read_text(), re.M | re.S)
-    assert [name for name, _ in files] == ['my_teacher', 'my_student']
+    page = (REPO / 'docs/networks.md').read_text()
+    files = re.findall(r'^```python title="(dino_\w+)\.py"\n(.*?)^```', page, re.M | re.S)
+    assert [name for name, _ in files] == ['dino_teacher', 'dino_student']
     monkeypatch.setitem(SMALLER, 224, 56)  # a multiple of the ViT's patches
     for name, text in files:
         assert 'img_size=224' in text

@@ -11,7 +11,7 @@ from torch import nn
 
 from hsakd_mm.checkpoints.export import export_all
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
-from hsakd_mm.engine.hooks import DistillationHook
+from hsakd_mm.engine.frozen_teacher import freeze_teacher
 from hsakd_mm.engine.optim import use_amp
 from tests.engine.levers import assert_same_step, networks, step
 from tests.faults.exact import SignalAt, content, start, stop_and_resume
@@ -62,7 +62,7 @@ def test_exact_levers_leave_the_step_alone(levers, monkeypatch) -> None:
 def test_no_step_waits_for_the_gpu() -> None:
     student, teacher = networks()
     student.to('cuda').train()
-    DistillationHook({}, '').freeze(teacher, student)
+    freeze_teacher(teacher, student)
     student.attach_teacher(teacher)
     cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9))))
     use_amp(cfg)

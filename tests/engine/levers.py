@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from benchmarks.variants import set_statistics
-from hsakd_mm.engine.hooks import CompileHook, DistillationHook
+from hsakd_mm.engine.frozen_teacher import freeze_teacher
+from hsakd_mm.engine.hooks import CompileHook
 from hsakd_mm.models.distillers.hsakd import HSAKD, HSAKDTeacher
 
 BACKBONE = dict(type='CifarResNet', depth=8, num_classes=5, width=(8, 8, 16, 16))
@@ -31,7 +32,7 @@ def step(student: HSAKD, teacher: HSAKDTeacher, levers: set, device: str = 'cpu'
     student.data_preprocessor.channels_last = 'channels_last' in levers
     student.match_memory_format()
     student.to(device).train()
-    DistillationHook({}, '', fold_bn='fold_bn' in levers).freeze(teacher, student)
+    freeze_teacher(teacher, student, fold_bn='fold_bn' in levers)
     student.attach_teacher(teacher)
     if 'compile' in levers:
         CompileHook(fullgraph=True, backend=backend).compile(student)

@@ -1,23 +1,22 @@
 """Builds, loads, checks, freezes and attaches the teacher, which is never saved."""
 
+import os
 from typing import Any
 
-import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from torch import nn
 
 from hsakd_mm.checkpoints.class_names import class_names
-from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting, sha256
-from hsakd_mm.checkpoints.pretrained import check_normalisation, load_backbone
+from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.datasets.same_classes import classes_of, labelled_parts
 from hsakd_mm.engine.class_match import match_classes
+from hsakd_mm.engine.frozen_teacher import freeze_teacher, load_trained
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.teacher_check import measure_teacher
 from hsakd_mm.models.distillers.teacher_targets import TeacherTargets
-from hsakd_mm.models.folding import fold_teacher
 from hsakd_mm.models.unwrapped import unwrapped
 from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import HOOKS, MODELS
@@ -38,7 +37,7 @@ class DistillationHook(Hook):
         checkpoint (str): Checkpoint or work directory of the teacher; of a work directory the best
             checkpoint is used, or the last if there is no best. For a teacher that is only a backbone,
             such as a ``Classifier``, also weights of a plain backbone: a file of torchvision or timm,
-            ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``.
+            ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``, ``hf-hub:OWNER/NAME``.
         ramp_up_epochs (float): Epochs over which the distillation weight grows linearly from 0 to 1;
             0 (the paper) means 1 from the start.
         check_classes (bool): Compare the names of the classes in the checkpoint with those of the training data, or
@@ -148,25 +147,11 @@ class DistillationHook(Hook):
             cfg['data_preprocessor'] = student.data_preprocessor
         with DefaultScope.overwrite_default_scope(self.scope and self.scope.scope_name):
             teacher = MODELS.build(cfg)
-        if any(not key.startswith('backbone.') for key in teacher.state_dict()):  # branches, a head
-            content = load_checkpoint(path)
-            load_fitting(teacher, content, path, 'teacher')
-            check_normalisation(teacher.data_preprocessor, content, path)
-        else:
-            load_backbone(teacher.backbone, path, 'teacher', teacher.data_preprocessor)
-        self.freeze(teacher, student)
-        digest = '' if '://' in path else f', SHA-256 {sha256(path)}'
+        load_trained(teacher, path, 'teacher')
+        freeze_teacher(teacher, student, self.fold_bn)
+        digest = f', SHA-256 {sha256(path)}' if os.path.isfile(path) else ''
         logger.info(f'Teacher: {type(teacher).__name__} from {path}{digest}')
         return teacher
-
-    def freeze(self, teacher: nn.Module, student: nn.Module) -> None:
-        """Prepare a loaded teacher: frozen, in eval mode, on the student's device, in its memory format."""
-        teacher.requires_grad_(False).eval()
-        if self.fold_bn:
-            fold_teacher(teacher)  # still on the CPU, where float32 is never rounded to TF32
-        teacher.to(next(student.parameters()).device)
-        if getattr(student.data_preprocessor, 'channels_last', False):
-            teacher.to(memory_format=torch.channels_last)
 
     def _remember(self, student: nn.Module, runner) -> None:
         """Have the student remember its teacher's outputs, and the images augmented in a fixed number of ways."""
@@ -203,7 +188,7 @@ class DistillationHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         if self.ramp_up_epochs:
             epochs = runner.iter / len(runner.train_dataloader)
-            unwrapped(runner.model).distill_weight = min(1.0, epochs / self.ramp_up_epochs)
+            unwrapped(runner.model).ramp_up(epochs, self.ramp_up_epochs)
         if self.cached_crops:
             indices, crop = runner.train_loop.batch_indices(batch_idx), runner.train_loop.batch_crop(batch_idx)
             unwrapped(runner.model).targets.select(indices, crop)

@@ -22,9 +22,10 @@ class BaseDistiller(BaseModel):
     Args:
         data_preprocessor (dict): Usually :class:`~hsakd_mm.models.ImagePreprocessor`.
         load_backbone_from (str | Sequence): Weights that the backbone starts from, without the classifier: a
-            file, a work directory, ``torchvision://resnet34`` or ``timm://resnet34.a1_in1k``. Of several networks
-            each starts from it; a list has an entry for each, None for random weights. A resumed run does not
-            load it again. See :func:`~hsakd_mm.checkpoints.pretrained.load_without_head`.
+            file, a work directory, ``torchvision://resnet34``, ``timm://resnet34.a1_in1k`` or
+            ``hf-hub:OWNER/NAME``. Of several networks each starts from it; a list has an entry for each, None for
+            random weights. A resumed run does not load it again. See
+            :func:`~hsakd_mm.checkpoints.pretrained.load_without_head`.
 
     Attributes:
         without_labels (str | None): What has to be set for the method to learn without labels, as in
@@ -66,6 +67,11 @@ class BaseDistiller(BaseModel):
     @property
     def num_classes(self) -> int:
         return self.backbones[0].num_classes
+
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether :meth:`loss` depends on the epoch, which mmengine's message hub counts."""
+        return False
 
     @property
     def needs_labels(self) -> bool:

@@ -7,6 +7,8 @@ hold the embeddings of all training images.
 Follows the authors' code (HobbitLong/RepDistiller, ``crd/`` and ``dataset/cifar100.py``).
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
@@ -216,13 +218,17 @@ class CRD(StudentMixin, Classifier):
                 self.backbone.num_features, teacher_features, num_samples, dim, num_negatives, temperature, momentum
             )
 
+    @classmethod
+    def settings_for(cls, teacher: nn.Module) -> dict:
+        return dict(teacher_features=teacher.backbones[0].num_features)
+
     def check_teacher(self, teacher: nn.Module) -> None:
         super().check_teacher(teacher)
         width = teacher.backbones[0].num_features
         if width != self.teacher_features:
             raise UserError(
-                f'CRD embeds {self.teacher_features} features of the teacher, and this '
-                f'one has {width}: set model.teacher_features={width}.'
+                f'CRD embeds {self.teacher_features} features of the teacher, and this one has {width}: set '
+                f'model.teacher_features={width}.'
             )
 
     def attach_dataset(self, dataset) -> None:
@@ -234,28 +240,29 @@ class CRD(StudentMixin, Classifier):
         Raises:
             UserError: More images than rows, a single class, or an index shared by two images.
         """
-        if len(dataset) > self.num_samples:
-            raise UserError(
-                f'CRD remembers {self.num_samples} images, and there are '
-                f'{len(dataset)} to train on: set model.num_samples={len(dataset)}.'
-            )
         labels = []
         for index in range(len(dataset)):
             info = dataset.get_data_info(index)
             if info['sample_idx'] != index:
                 raise UserError(
-                    f'CRD identifies each image by its index, and image {index} of '
-                    f'{type(dataset).__name__} has the index {info["sample_idx"]}: '
-                    f'train on a single data set without repetition.'
+                    f'CRD identifies each image by its index, and image {index} of {type(dataset).__name__} has the '
+                    f'index {info["sample_idx"]}: train on a single data set without repetition.'
                 )
             labels.append(info['gt_label'])
+        self.attach_labels(labels)
+
+    def attach_labels(self, labels: Sequence[int]) -> None:
+        """:meth:`attach_dataset` from the classes alone: image i has class ``labels[i]``."""
+        if len(labels) > self.num_samples:
+            raise UserError(
+                f'CRD remembers {self.num_samples} images, and there are {len(labels)} to train on: set '
+                f'model.num_samples={len(labels)}.'
+            )
         if len(set(labels)) < 2:
             raise UserError(
-                'CRD contrasts images of different classes, and all to train on are of '
-                'one class: add images of another.'
+                'CRD contrasts images of different classes, and all to train on are of one class: add another.'
             )
-        labels = torch.tensor(labels, device=self.contrast.drawn.device)
-        self.contrast.negatives = NegativeSampler(labels)
+        self.contrast.negatives = NegativeSampler(torch.tensor(labels, device=self.contrast.drawn.device))
 
     def forward(
         self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor', indices: Tensor | None = None
@@ -269,8 +276,8 @@ class CRD(StudentMixin, Classifier):
     def loss(self, inputs: Tensor, labels: Tensor, indices: Tensor | None = None) -> dict:
         if indices is None:
             raise UserError(
-                'CRD needs the index of every image, and the batch has none: set '
-                'with_index=True on PackInputs in train_dataloader.dataset.pipeline.'
+                'CRD needs the index of every image, and the batch has none: set with_index=True on PackInputs in '
+                'train_dataloader.dataset.pipeline.'
             )
         if self.contrast.negatives is None:
             raise UserError(

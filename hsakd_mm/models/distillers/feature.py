@@ -56,6 +56,10 @@ class FeatureDistillation(StudentMixin, Classifier):
             parameter.requires_grad_(name in read)  # DDP would wait for the gradients of the others
         self.match_memory_format()
 
+    @classmethod
+    def settings_for(cls, teacher: nn.Module) -> dict:
+        return dict(teacher_features=teacher.backbones[0].channels[-1])
+
     def check_teacher(self, teacher: nn.Module) -> None:
         """Needs a backbone with ``teacher_features`` channels; its classes do not matter."""
         if not hasattr(teacher, 'backbone'):

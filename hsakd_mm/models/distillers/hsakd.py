@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
 
-from hsakd_mm.checkpoints.pretrained import load_backbone, load_without_head, only_head_misfits
+from hsakd_mm.checkpoints.pretrained import load_or_advise, load_without_head
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.branches.pairing import pair_by_stride
 from hsakd_mm.models.losses import kl_loss
@@ -42,7 +42,7 @@ class HSAKDTeacher(BranchedClassifier):
     Args:
         frozen_backbone (bool): Train the branches only, and with ``new_head`` the classifier.
         checkpoint (str): The backbone's weights: a file (of a backbone, or of a training run), a
-            work directory, ``torchvision://resnet34`` or ``timm://resnet34.a1_in1k``. Required
+            work directory, ``torchvision://resnet34``, ``timm://resnet34.a1_in1k`` or ``hf-hub:OWNER/NAME``. Required
             for a frozen backbone. Loading is strict.
         new_head (bool): Of a frozen backbone load everything but the classifier, and train that.
         Others: As in :class:`BranchedClassifier`.
@@ -98,14 +98,8 @@ class HSAKDTeacher(BranchedClassifier):
         if self.new_head:
             print_log(load_without_head(self.backbone, self.checkpoint, what, preprocessor), 'current')
             return
-        try:
-            count = load_backbone(self.backbone, self.checkpoint, what, preprocessor)
-            print_log(f'The {what} starts from {self.checkpoint}: {count} tensors.', 'current')
-        except UserError as error:
-            if not only_head_misfits(self.backbone, self.checkpoint):
-                raise
-            # From None: of a chain of errors, the first one's sentence is shown.
-            raise UserError(f'{str(error).removesuffix(".")}; but for the classifier it fits: {self._advice}') from None
+        count = load_or_advise(self.backbone, self.checkpoint, what, preprocessor, self._advice)
+        print_log(f'The {what} starts from {self.checkpoint}: {count} tensors.', 'current')
 
     @property
     def needs_labels(self) -> bool:

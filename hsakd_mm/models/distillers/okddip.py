@@ -84,6 +84,10 @@ class OKDDip(Classifier):
             self.query, self.key = (nn.Linear(width, max(1, width // reduction), bias=False) for _ in range(2))
         self.match_memory_format()
 
+    @property
+    def counts_epochs(self) -> bool:
+        return self.ramp_up_epochs > 0
+
     def ramp(self) -> float:
         """w of the runner's current epoch."""
         epoch = MessageHub.get_current_instance().get_info('epoch', 0)

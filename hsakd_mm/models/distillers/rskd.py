@@ -106,6 +106,10 @@ class RSKD(Classifier):
             self.adapters = _adapters(self.backbone) if intermediate else None
         self.match_memory_format()
 
+    @property
+    def counts_epochs(self) -> bool:
+        return self.ramp_up_epochs > 0 or self.kind == LAST_EPOCH
+
     def forward(
         self, inputs: Tensor, labels: Tensor | None = None, mode: str = 'tensor', indices: Tensor | None = None
     ):

@@ -64,11 +64,20 @@ class StudentMixin(nn.Module):
             )
         return self._teacher.module
 
+    def ramp_up(self, epochs: float, over: float) -> None:
+        """Set :attr:`distill_weight` after so many epochs: it grows linearly from 0 to 1 ``over`` epochs."""
+        self.distill_weight = min(1.0, epochs / over)
+
     def attach_teacher(self, teacher: nn.Module) -> None:
         """Attach a teacher that is loaded, frozen, in eval mode and on the device."""
         self.check_teacher(teacher)
         self._teacher.module = teacher
         self._renormalise = _renormalisation(self.data_preprocessor, teacher.data_preprocessor)
+
+    @classmethod
+    def settings_for(cls, teacher: nn.Module) -> dict:
+        """Arguments of the constructor that follow from the teacher, for a caller that has it before the student."""
+        return {}
 
     def check_teacher(self, teacher: nn.Module) -> None:
         """Raise UserError if this teacher cannot teach this student."""

@@ -1,0 +1,137 @@
+"""Every mistake with the library ends in one sentence that says what to do."""
+
+from itertools import count
+
+import pytest
+import timm
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from hsakd_mm import api
+from hsakd_mm.errors import UserError
+from tests.api.networks import branched_teacher, loader, narrow, pictures
+
+IMAGES, LABELS = pictures()
+
+
+def classifier() -> api.Distillation:
+    return api.distill(narrow(), method='Classifier')
+
+
+@pytest.mark.parametrize(
+    'images, labels, said',
+    [
+        (IMAGES.float(), LABELS, r'from 0 to 255: divide them by 255'),
+        (IMAGES / 127.5 - 1, LABELS, r'from -1 to 1: leave out Normalize\(\)'),
+        (IMAGES / 0.0, LABELS, 'and they are from nan to nan'),
+        (IMAGES.long(), LABELS, r'they are torch.int64: convert them with .to\(torch.uint8\)'),
+        (IMAGES[:, :1], LABELS, r'their shape is \[8, 1, 32, 32\]: images.expand'),
+        (IMAGES.permute(0, 2, 3, 1), LABELS, r'their shape is \[8, 32, 32, 3\]: .*permute'),
+        (IMAGES[0], LABELS[0], r'their shape is \[3, 32, 32\]: images.unsqueeze\(0\)'),
+        (IMAGES[:0], LABELS[:0], 'the batch is empty'),
+        (IMAGES.numpy(), LABELS, r'there is a ndarray: end the transforms with ToTensor'),
+        (IMAGES, LABELS + 3, r'from 0 to 9, were expected, and they are from 3 to 10: .*num_classes=11'),
+        (IMAGES, LABELS - 1, 'they are from -1 to 6'),
+        (IMAGES, LABELS[:5], r'they are torch.int64 \[5\]'),
+        (IMAGES, torch.eye(9)[LABELS], r'torch.float32 \[8, 9\]: .* of each image, or probabilities \[B, N\]'),
+        (IMAGES, LABELS.tolist(), 'there is a list: make a tensor'),
+        (IMAGES, None, 'Classifier learns, and the batch has none'),
+        (IMAGES[:1, :, :16, :16], LABELS[:1], 'a batch of at least two images was expected'),
+    ],
+)
+def test_a_wrong_batch(images, labels, said) -> None:
+    with pytest.raises(UserError, match=said):
+        classifier()(images, labels)
+
+
+def same() -> api.Distillation:
+    student = narrow()
+    return api.distill(student, student, method='KD')
+
+
+def frozen_student() -> api.Distillation:
+    teacher = narrow()
+    api.distill(narrow(), teacher, method='KD')
+    return api.distill(teacher, narrow(), method='KD')
+
+
+def twice() -> api.Distillation:
+    student = narrow()
+    return api.distill([student, student], method='DML')
+
+
+class Unlabelled(Dataset):
+    def __len__(self) -> int:
+        return 8
+
+
+def contrast(data) -> api.Distillation:
+    return api.distill(narrow(), narrow(), data, method='CRD', num_negatives=4)
+
+
+@pytest.mark.parametrize(
+    'build, said',
+    [
+        (lambda: api.distill(narrow(), method='HSAKID'), "it is 'HSAKID': choose one of CRD, .*HSAKD, "),
+        (lambda: api.distill(narrow()), 'HSAKD learns from a teacher, and there is none'),
+        (lambda: api.distill(narrow(), narrow()), 'HSAKD needs a teacher with branches, and Classifier has none'),
+        (lambda: api.distill(narrow(), narrow(), method='SSKD'), 'use one trained as SSKDTeacher'),
+        (lambda: api.distill(narrow(7), narrow(), method='KD'), 'teacher has 10 classes while the student has 7'),
+        (lambda: api.distill(narrow(), timm.create_model('resnet18')), 'it is a ResNet: give a network of build_net'),
+        (lambda: api.distill(timm.create_model('resnet18'), narrow()), 'and one is a ResNet: build_network'),
+        (lambda: api.distill('resnet18', narrow()), 'and one is a str'),
+        (lambda: api.distill(narrow(), narrow(), method='DML'), 'DML trains several networks.*give a list'),
+        (lambda: api.distill([narrow()] * 2, narrow(), method='KD'), 'KD trains one network'),
+        (lambda: api.distill([narrow(), narrow()], narrow(), method='DML'), 'DML has no teacher, and one is given'),
+        (lambda: api.distill([narrow(), narrow(7)], method='DML'), 'need the same number of classes'),
+        (lambda: api.distill([narrow(), narrow(mean=[9] * 3, std=[9] * 3)], method='DML'), 'normalised differently'),
+        (lambda: api.distill(narrow(), method='Classifier', tempo=1), "Classifier has no setting 'tempo': it has"),
+        (lambda: api.distill(narrow(), method='OKDDip'), 'the length of one is not known'),
+        (lambda: api.distill(narrow(), narrow(), count(), method='KD', ramp_up_epochs=3), 'the length of one'),
+        (lambda: next(iter(classifier())), 'a loader was expected, and there is none'),
+        (lambda: next(iter(api.distill(narrow(), None, [7], method='Classifier'))), 'and it is a int: take it apart'),
+        (lambda: next(iter(api.distill(narrow(), None, [{'x': 1}], method='Classifier'))), 'it is a dict of x'),
+        (same, 'both are one network'),
+        (frozen_student, r'this one is frozen, as one that has been a teacher: call requires_grad_\(True\)'),
+        (twice, 'one is given twice'),
+        (lambda: contrast(None), 'CRD remembers all training images, and they are not known'),
+        (lambda: contrast(DataLoader(Unlabelled())), 'an attribute targets'),
+        (lambda: contrast(loader())(IMAGES, LABELS), 'CRD needs the index of every image'),
+    ],
+)
+def test_what_does_not_fit_together(build, said) -> None:
+    with pytest.raises(UserError, match=said):
+        build()
+
+
+@pytest.mark.parametrize(
+    'build, said',
+    [
+        (lambda: api.build_network('resnet', 10), "timm .* has no model named 'resnet': did you mean resnet"),
+        (lambda: api.build_network(timm.create_model('resnet18'), 10), "a network's name was expected"),
+        (lambda: api.build_network('resnet18', 0), 'num_classes is a number of classes, at least 1, and it is 0'),
+        (lambda: api.build_network('resnet18', 10, colour=3), 'TimmBackbone passes its arguments on'),
+        (lambda: api.build_network('CifarResNet', 10), 'CifarResNet cannot be built .*depth'),
+        (lambda: narrow(mean=[0.5] * 3, std=[0.2] * 3), 'in units of 0..255.*multiply both by 255'),
+        (lambda: narrow(mean=[127.5] * 3), 'one is missing'),
+        (lambda: narrow(mean=[127.5], std=[127.5]), 'three numbers each'),
+        (lambda: narrow(weights='nowhere.pth'), 'there is none'),
+        (lambda: narrow(weights='timm://resnet18.mine'), "no weights named 'resnet18.mine'"),
+    ],
+)
+def test_a_wrong_network(build, said) -> None:
+    with pytest.raises(UserError, match=said):
+        build()
+
+
+def test_a_method_of_one_class_an_image() -> None:
+    with pytest.raises(UserError, match=r'torch.float32 \[8, 10\]: give the number of the class of each image\.'):
+        api.distill(narrow(), narrow(), method='DKD')(IMAGES, torch.eye(10)[LABELS])
+
+
+def test_a_network_on_two_devices() -> None:
+    student = narrow()
+    distillation = api.distill(student, branched_teacher())
+    student.to('meta')
+    with pytest.raises(UserError, match=r'are on cpu and meta: call \.to\(device\) of the distillation'):
+        distillation(IMAGES, LABELS)
