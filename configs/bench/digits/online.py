@@ -24,8 +24,8 @@ notes = [
     """No row has a teacher. The student is the quarter-width ResNet-18 of [the demo](../../../configs/demo/bench.py),
 which learns from ten digits of each class; top-1 is that of the last epoch, on 497 digits that no network is trained
 on. CSS's is the first of its two networks with its three branches.""",
-    """**RSKD, running statistics**: its pseudo-teacher normalises by its averaged BatchNorm statistics, as it did before
-this bench. Then, its adapters did not start as zero, as they do in both rows here.""",
+    """**RSKD, running statistics**: its pseudo-teacher normalises by its averaged BatchNorm statistics, as it did
+before this bench. Then, its adapters did not start as zero, as they do in both rows here.""",
     """What counts was decided before the runs: the order of the means over the five seeds, of RSKD's two rows and
 plain training and of CSS and plain training at equal epochs, and of CSS and plain training at equal cost; with its
 p.""",
