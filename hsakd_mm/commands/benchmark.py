@@ -83,6 +83,5 @@ def main() -> None:
         raise UserError(f'--no-pretraining starts with the detectors, and {args.bench} names none: leave it out.')
     if set(args.seeds) - set(bench.seeds) and not bench.detector:  # more of them, beside those of the file
         seeds = [*bench.seeds, *args.seeds]
-        args.bench = config_path(args.bench)
-    bench = Bench(args.bench, seeds, args.work_dir, args.cfg_options, args.words, args.smoke)
+        bench = Bench(args.bench, seeds, args.work_dir, args.cfg_options, args.words, args.smoke)
     run_bench(bench, typed_command(), args.only, args.seeds, not args.no_pretraining, args.jobs)

@@ -64,6 +64,21 @@ def test_a_map_less_than_four_high_keeps_its_corners() -> None:
     assert all(mask_corner(torch.ones(1, 1, 3, 3), branch).all() for branch in range(5))
 
 
+@pytest.mark.parametrize(
+    'pixels, branches, mode, said', [(32, 3, True, 2), (32, 1, True, 0), (32, 3, False, 0), (64, 3, True, 0)]
+)
+def test_says_once_that_no_corner_is_masked(pixels, branches, mode, said, monkeypatch) -> None:
+    """Of each network: before the last stage ResNet-18 has 2x2 cells of images of 32 pixels."""
+    lines: list = []
+    monkeypatch.setattr('hsakd_mm.models.distillers.css.print_log', lambda line, *args: lines.append(line))
+    model = pair(SMALL, SMALL, branches=branches).train(mode)
+    for _ in range(2):
+        model.net1(torch.randn(2, 3, pixels, pixels))
+        model.net2(torch.randn(2, 3, pixels, pixels))
+    assert len(lines) == said
+    assert all('one is 2 x 2, too small' in line and 'images of 32 x 32' in line for line in lines)
+
+
 @pytest.mark.parametrize('backbone', FAMILIES, ids=lambda cfg: cfg.get('model_name', cfg['type']))
 def test_on_any_staged_backbone(backbone, batch) -> None:
     """Both parts of it make the whole, and every weight of both networks learns."""

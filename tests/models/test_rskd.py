@@ -34,6 +34,8 @@ def differing(backbone: dict = SMALL, **kwargs) -> RSKD:
     model.pseudo_teacher.copy_from(Classifier(backbone).backbone)
     if model.residual_head is not None:
         torch.nn.init.normal_(model.residual_head.weight, std=0.1)
+    for adapter in model.adapters or ():
+        torch.nn.init.normal_(adapter[1].weight)
     return model.eval()
 
 
@@ -74,6 +76,20 @@ def test_the_same_network_leaves_nothing_to_learn(batch) -> None:
     assert losses['agreement'] == 1 and losses['loss_residual'].abs() < 1e-6
     losses['loss_residual'].backward()
     assert model.residual_head.weight.grad.abs().max() < 1e-6
+
+
+def test_in_training_the_same_weights_leave_nothing_to_learn(batch) -> None:
+    """By its statistics, which lag behind the weights, its logits differed by more than what there was to learn."""
+    model = make().train()
+    before = copy.deepcopy(dict(model.pseudo_teacher.network.named_buffers()))
+    losses = model(*batch, mode='loss')  # the first update copies the student's weights
+    assert losses['agreement'] == 1 and losses['loss_residual'].abs() < 1e-6
+    assert losses['loss_features'] < 1e-6  # the adapters start as zero, as the head does
+    torch.testing.assert_close(model.pseudo_teacher(batch[0])[1], model.backbone(batch[0]))
+    for name, value in model.pseudo_teacher.network.named_buffers():  # the batch is not added to its statistics
+        assert torch.equal(value, before[name]), name
+    _, logits = make(batch_statistics=False).train().pseudo_teacher(batch[0])
+    assert torch.equal(logits, make().eval().backbone(batch[0]))
 
 
 def test_the_residual_moves_the_features_and_not_the_classifier(batch) -> None:
@@ -146,11 +162,14 @@ def test_moves_with_the_model_but_is_not_trained_or_converted_with_it() -> None:
     model = make(OTHER)
     torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     model.train()
-    assert type(model.pseudo_teacher.network.bn1) is torch.nn.BatchNorm2d
-    assert not model.pseudo_teacher.network.bn1.training
+    norm = model.pseudo_teacher.network.bn1
+    assert type(norm) is torch.nn.BatchNorm2d
+    assert norm.training and not model.pseudo_teacher.network.layer1.training
+    assert not model.eval().pseudo_teacher.network.bn1.training
     model.double()
     assert all(value.dtype == torch.float64 for value in model.pseudo_teacher.buffers() if value.is_floating_point())
-    copied = copy.deepcopy(model)
+    copied = copy.deepcopy(model).train()
+    assert copied.pseudo_teacher.network.bn1.training and not norm.training
     assert copied.pseudo_teacher.network.conv1.weight is not model.pseudo_teacher.network.conv1.weight
 
 

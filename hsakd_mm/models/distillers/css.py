@@ -4,11 +4,13 @@ arXiv 2203.11660. Reference: ``train.py`` and ``resnet_css.py`` of PumpkinsLemon
 paper was not available: this file follows the code only.
 """
 
+import logging
 from collections.abc import Sequence
 from itertools import combinations
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from hsakd_mm.errors import UserError
@@ -56,6 +58,7 @@ class CSSNet(nn.Module):
         super().__init__()
         plain = MODELS.build(backbone)
         self.num_classes, self.fix_branch3 = plain.num_classes, fix_branch3
+        self._is_told = False
         joint = self.num_classes * branches
         with isolated_rng('branches'):
             self.backbone = MODELS.build(dict(backbone, num_classes=joint))
@@ -73,10 +76,23 @@ class CSSNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Joint logits ``[n, B, N·n]`` of ``images: [B, 3, H, W]``, in float32 or wider."""
         tap = self.backbone.forward_early(images)
+        self._tell_of_small(tap, images)
         seen = [mask_corner(tap, branch, self.fix_branch3) for branch in range(1 + len(self.tails))]
         own = self.backbone.forward_head(self.backbone.forward_last(seen[0], images))
         logits = torch.stack([own, *(tail(each) for tail, each in zip(self.tails, seen[1:]))])
         return to_float32(logits)
+
+    def _tell_of_small(self, tap: Tensor, images: Tensor) -> None:
+        """Say once that the branches see the same, where a quarter of the map's height is less than a cell."""
+        if self.tails and tap.shape[2] < 4 and self.training and not self._is_told:
+            self._is_told = True
+            print_log(
+                f'CSS masks a corner of a map for each branch, and before the last stage this one is {tap.shape[2]} x '
+                f'{tap.shape[3]}, too small for it: with images of {images.shape[2]} x {images.shape[3]} its branches '
+                f'see the same. Use larger images, or a network that reduces them less.',
+                'current',
+                logging.WARNING,
+            )
 
 
 @MODELS.register_module()

@@ -61,6 +61,8 @@ class RSKD(Classifier):
             counts an iteration-based loop as one epoch: set 0 there, and do not use ``'last_epoch'``.
         residual_head (bool): Train r.
         intermediate (bool): Train the a_l.
+        batch_statistics (bool): In training the pseudo-teacher normalises by the batch, as the student does, and not
+            by its averaged statistics.
 
     Raises:
         UserError: An unknown kind of pseudo-teacher, or a momentum outside [0, 1).
@@ -78,6 +80,7 @@ class RSKD(Classifier):
         ramp_up_epochs: float = 0.0,
         residual_head: bool = True,
         intermediate: bool = True,
+        batch_statistics: bool = True,
         **kwargs,
     ) -> None:
         super().__init__(backbone, data_preprocessor, **kwargs)
@@ -97,7 +100,7 @@ class RSKD(Classifier):
         self.ramp_up_epochs = ramp_up_epochs
         self.ramp = 1.0
         self._epoch = None
-        self.pseudo_teacher = PseudoTeacher(self.backbone, momentum)
+        self.pseudo_teacher = PseudoTeacher(self.backbone, momentum, batch_statistics)
         with isolated_rng():
             self.residual_head = _zero_linear(self.backbone) if residual_head else None
             self.adapters = _adapters(self.backbone) if intermediate else None
@@ -163,7 +166,11 @@ def relative_gap(own: Tensor, theirs: Tensor) -> Tensor:
 
 
 class PseudoTeacher(nn.Module):
-    """A copy of a network that is updated but not trained; always in eval mode.
+    """A copy of a network that is updated but not trained.
+
+    Everything in it is in eval mode but BatchNorm, while its owner is in train mode: it normalises by the batch, as the
+    student's does. Statistics lag behind weights that change fast: by them its logits were seven times as large as
+    the student's at some steps of a short training, and that is what the student learnt (configs/rskd/README.md).
 
     Its weights are buffers: they are in ``state_dict`` and move with the owner, but are in no
     ``parameters()``, optimizer group or DDP bucket. Operations on a model's children (``train()``, the
@@ -172,13 +179,24 @@ class PseudoTeacher(nn.Module):
     Args:
         backbone (StagedBackbone): The network to copy.
         momentum (float): See :meth:`update`.
+        batch_statistics (bool): ``False``: BatchNorm is always in eval mode too.
     """
 
-    def __init__(self, backbone: nn.Module, momentum: float) -> None:
+    def __init__(self, backbone: nn.Module, momentum: float, batch_statistics: bool = True) -> None:
         super().__init__()
         self.momentum = momentum
         self.network = _parameters_to_buffers(copy.deepcopy(backbone)).eval()
         self.register_buffer('updates', torch.zeros((), dtype=torch.long))
+        norms = [module for module in self.network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        self._by_the_batch = tuple(norms) if batch_statistics else ()  # a tuple registers no second names
+        for norm in norms:
+            norm.track_running_stats = False  # the statistics are averages of the student's: a batch changes nothing
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> 'PseudoTeacher':
+        for norm in self._by_the_batch:
+            norm.training = mode
+        return super().train(mode)
 
     def named_children(self):
         return iter(())
@@ -226,11 +244,13 @@ class PseudoTeacher(nn.Module):
 class ResidualAdapter(nn.Sequential):
     """1x1 convolution and BatchNorm of features that are average-pooled to the size of the next stage.
 
-    A strided 1x1 convolution instead of the pooling would use a quarter of the positions.
+    A strided 1x1 convolution instead of the pooling would use a quarter of the positions. It starts as zero, as the
+    head r does: as random noise of unit size it would pull at the features before there is a gap to learn.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
+        nn.init.zeros_(self[1].weight)
 
     def forward(self, tap: Tensor, size: tuple) -> Tensor:
         """``[B, C_l, H, W]`` to ``[B, C_{l+1}, *size]``."""
