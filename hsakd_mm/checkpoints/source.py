@@ -13,6 +13,7 @@ from hsakd_mm.checkpoints.loading import backbone_weights, load_checkpoint
 from hsakd_mm.checkpoints.normalisation import trained_normalisation
 from hsakd_mm.checkpoints.readings import state_dicts
 from hsakd_mm.checkpoints.training_config import has_config, training_config
+from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.errors import UserError
 
 from .backbone_file import FORMAT_VERSION, BackboneFile, is_head, plain_tensor, read_backbone, write_backbone
@@ -48,7 +49,7 @@ def resolve_source(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'tr
     exported into the same folder. A file of weights is used as it is. A name or an address is downloaded.
 
     Args:
-        checkpoint (str): Training checkpoint, file of weights of any project, ``torchvision://resnet18``,
+        checkpoint (str): Training checkpoint, work directory, file of weights of any project, ``torchvision://resnet18``,
             ``timm://resnet18.a1_in1k``, ``hf-hub:OWNER/NAME``, an address, or ``random``.
         keep_in (str): Folder for downloaded weights.
 
@@ -58,6 +59,8 @@ def resolve_source(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'tr
     """
     if checkpoint == RANDOM:
         return BackboneSource(RANDOM, RANDOM)
+    if os.path.isdir(checkpoint):
+        checkpoint = find_checkpoint(checkpoint)
     if is_fetched(checkpoint):
         return _fetched(checkpoint, keep_in)
     content = load_checkpoint(checkpoint)

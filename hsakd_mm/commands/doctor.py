@@ -14,6 +14,7 @@ import sys
 from dataclasses import asdict
 
 from hsakd_mm.engine.doctor import MISSING, WARNING, Check, check_machine
+from hsakd_mm.engine.named_config import config_path
 from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.engine.trial_steps import check_config
@@ -28,7 +29,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE', help='change the config, as for tools/train.py'
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.config = args.config and config_path(args.config)
+    return args
 
 
 def main() -> None:

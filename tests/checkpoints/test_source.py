@@ -52,6 +52,7 @@ def test_resolve(trained, tmp_path) -> None:
     torch.save(trained[1].state_dict(), tmp_path / 'other.pth')
     assert resolve_source(str(tmp_path / 'other.pth')).method == 'file'
     assert resolve_source('random').backbone is None
+    assert resolve_source(str(path.parent)).backbone.sha256 == source.backbone.sha256  # a work directory
 
 
 @pytest.mark.parametrize(

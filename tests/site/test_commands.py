@@ -43,7 +43,8 @@ def test_commands_parse(page, monkeypatch) -> None:
         arguments = [PLACEHOLDERS.get(word, word) for word in arguments]
         monkeypatch.setattr('sys.argv', [f'hsakd-mm {command}', *arguments])
         try:
-            importlib.import_module(f'hsakd_mm.commands.{COMMANDS[command][0]}').parse_args()
+            args = importlib.import_module(f'hsakd_mm.commands.{COMMANDS[command][0]}').parse_args()
+            assert '::' not in str(getattr(args, 'config', '')) or command == 'transfer', command
         except SystemExit as end:
             pytest.fail(f'{page.name}: hsakd-mm {command} {" ".join(arguments)} ended with {end.code}')
         for word in arguments:
