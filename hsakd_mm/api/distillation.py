@@ -111,6 +111,7 @@ class Distillation(ImageModule):
         if isinstance(self.teacher, BaseDistiller):
             self.teacher._apply(fn)
             self.teacher._set_device(next(self.teacher.parameters()).device)
+            self.model.attach_teacher(self.teacher)  # again: scale and shift of its images are plain tensors
         return self
 
 
