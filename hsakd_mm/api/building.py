@@ -16,6 +16,7 @@ from hsakd_mm.registry import MODELS
 from .distillation import Distillation, length_of
 from .images import ImageModule
 from .networks import GIVEN, Network, given
+from .plain_values import plain_settings
 
 OURS = {'backbone', 'nets', 'data_preprocessor', 'load_backbone_from', 'args', 'kwargs', 'self'}
 
@@ -45,11 +46,11 @@ def distill(
             are ``(images, labels, indices)`` and whose data set has ``targets``, as torchvision's).
         method (str): One of :func:`methods`.
         amp (torch.dtype): Forward passes run in ``torch.autocast`` with it, such as ``torch.bfloat16``.
-        **settings: Of the method's class, such as ``temperature=4.0``; and ``ramp_up_epochs`` of every
+        **settings: Of the method's class, such as ``temperature=4.0``, as plain values, which a file can hold; and ``ramp_up_epochs`` of every
             method with a teacher: what is learnt from it grows over these epochs from 0 to its weight.
 
     Raises:
-        UserError: Another method or setting than there is, no teacher where one is needed or the reverse, or networks
+        UserError: Another method or setting than there is, a setting that no file can hold, no teacher where one is needed or the reverse, or networks
             that do not fit together.
     """
     kind = find_method(method)
@@ -59,7 +60,7 @@ def distill(
     _check_networks(networks, kind, several)
     master = _teacher_model(teacher, networks, kind)
     ramp_up_epochs = settings.pop('ramp_up_epochs', 0.0) if issubclass(kind, StudentMixin) else 0.0
-    settings = _completed(settings, kind, master, loader)
+    settings = plain_settings(_completed(settings, kind, master, loader))
     frozen = not any(parameter.requires_grad for net in networks for parameter in net.backbone.parameters())
     normalisation = networks[0].model_config['data_preprocessor']
 

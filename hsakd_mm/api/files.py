@@ -19,6 +19,7 @@ from hsakd_mm.models.distillers.base import BaseDistiller
 from hsakd_mm.registry import MODELS, type_name
 
 from .distillation import Distillation
+from .images import ImageModule
 from .networks import GIVEN, Network, build_network, network_of
 
 SOURCE = 'hsakd_mm.api'  # named in an export's metadata, in place of a checkpoint
@@ -50,7 +51,7 @@ def export(network: Network, path: str, *, with_head: bool = False, classes: Seq
         raise UserError(f'a network of build_network() was expected, and it is a {type(network).__name__}: {cure}')
     config = {**network.model_config, 'type': network.method}
     weights = {f'backbone.{name}': value for name, value in network.backbone.state_dict().items()}
-    return export_content(_content(config, weights, classes or network.classes), SOURCE, str(path), with_head)
+    return export_content(_content(config, weights, classes, network), SOURCE, str(path), with_head)
 
 
 def save(trained: Network | Distillation, path: str, *, classes: Sequence[str] | None = None) -> None:
@@ -67,7 +68,7 @@ def save(trained: Network | Distillation, path: str, *, classes: Sequence[str] |
     Raises:
         UserError: A weight is NaN or infinite, or the file cannot be written.
     """
-    content = _content(trained.model_config, trained.model.state_dict(), classes or trained.classes)
+    content = _content(trained.model_config, trained.model.state_dict(), classes, trained)
     check_finite(content, str(path))
     write_atomically(str(path), lambda file: torch.save(content, file))
 
@@ -102,9 +103,10 @@ def load(path: str, num_classes: int | None = None) -> Network:
     return network
 
 
-def _content(config: dict, weights: Mapping, classes: Sequence[str] | None) -> dict:
+def _content(config: dict, weights: Mapping, classes: Sequence[str] | None, trained: ImageModule) -> dict:
     """A checkpoint as mmengine writes them."""
-    dataset = dict(classes=tuple(classes)) if classes else {}
+    names = trained.classes if classes is None else classes
+    dataset = dict(classes=tuple(map(str, names))) if names is not None and len(names) else {}
     meta = dict(cfg=f"model = {config!r}\ndefault_scope = 'hsakd_mm'\n", dataset_meta=dataset)
     return dict(meta=meta, state_dict=weights)
 

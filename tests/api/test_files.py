@@ -1,5 +1,6 @@
 """Files of the library: read by timm, MMDetection, the commands, and itself."""
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -23,6 +24,18 @@ def trained(**arguments) -> api.Network:
         if buffer.is_floating_point():
             buffer.copy_(torch.rand_like(buffer) + 0.5)
     return student.eval()
+
+
+def test_settings_of_numpy_and_torch_are_written_as_numbers(tmp_path) -> None:
+    scalars = dict(mean=np.array([10.0, 20.0, 30.0]), std=torch.tensor([40.0, 50.0, 60.0]))
+    student = trained(**scalars, drop_path_rate=np.float64(0.1), block_args=dict(attn_layer=None))
+    teacher = narrow(np.int64(10))
+    distillation = api.distill(student, teacher, method='KD', temperature=np.float32(3), kd_weight=torch.tensor(0.5))
+    api.save(distillation, tmp_path / 'student.pth', classes=np.arange(10).astype(str))
+    found = api.load(tmp_path / 'student.pth').eval()
+    assert torch.equal(found(IMAGES), student.eval()(IMAGES)) and found.classes == tuple('0123456789')
+    assert (found.mean, found.std) == ([10, 20, 30], [40, 50, 60])
+    assert (found.model.temperature, found.model.kd_weight) == (3, 0.5)
 
 
 @pytest.mark.parametrize('ending', ['pth', 'safetensors'])
