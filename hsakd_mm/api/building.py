@@ -9,6 +9,7 @@ from mmengine.registry import DefaultScope
 
 from hsakd_mm.engine.frozen_teacher import freeze_teacher
 from hsakd_mm.errors import UserError
+from hsakd_mm.evaluation.linear_probe import LinearProbe
 from hsakd_mm.models.distillers.base import BaseDistiller
 from hsakd_mm.models.distillers.student import StudentMixin
 from hsakd_mm.registry import MODELS
@@ -73,7 +74,10 @@ def distill(
         data_preprocessor=networks[0].model.data_preprocessor,
     )
     with DefaultScope.overwrite_default_scope('hsakd_mm'):
-        model = MODELS.build(config)
+        try:
+            model = MODELS.build(config)
+        except TypeError as error:
+            raise UserError(f'{method} cannot be built ({error}): correct the settings.') from error
     if frozen and not getattr(model, 'frozen_backbone', 'checkpoint' in known):  # those train a part beside it
         raise UserError(
             f'{method} trains a network, and this one is frozen, as one that has been a teacher: call '
@@ -105,12 +109,16 @@ def distill(
 
 
 def methods() -> list[str]:
-    """The names of all methods, those of your own that are registered included."""
+    """The names of all methods, those of your own that are registered included.
+
+    The probe of a trained backbone, which is none, is ``hsakd-mm linear-probe``.
+    """
     MODELS.import_from_location()
     return sorted(
         name
         for name, kind in MODELS.module_dict.items()
         if isinstance(kind, type) and issubclass(kind, BaseDistiller) and not inspect.isabstract(kind)
+        if kind is not LinearProbe
     )
 
 
@@ -141,6 +149,11 @@ def _settings_of(kind: type) -> set[str]:
 
 
 def _check_networks(networks: list, kind: type[BaseDistiller], several: bool) -> None:
+    if not networks:
+        raise UserError(
+            f'{"several networks were" if several else "a network was"} expected to be trained by {kind.__name__}, and '
+            f'the list is empty: build {"each" if several else "it"} by build_network(name, num_classes).'
+        )
     for network in networks:
         if not isinstance(network, Network):
             raise UserError(

@@ -20,7 +20,7 @@ from hsakd_mm.registry import MODELS, type_name
 
 from .distillation import Distillation
 from .images import ImageModule
-from .networks import GIVEN, Network, build_network, network_of
+from .networks import CURE, GIVEN, Network, build_network, network_of
 
 SOURCE = 'hsakd_mm.api'  # named in an export's metadata, in place of a checkpoint
 # Of a backbone's config, what would have timm read other files than the one that is loaded.
@@ -88,7 +88,7 @@ def load(path: str, num_classes: int | None = None) -> Network:
     Raises:
         UserError: No such file, or it does not say which network it holds; several networks; weights that do not fit.
     """
-    path = find_checkpoint(str(path))
+    path = find_checkpoint(str(path), CURE)
     content = load_checkpoint(path)
     if not has_config(content):
         return _exported(path, num_classes)
@@ -149,10 +149,12 @@ def _checked(config, path: str) -> dict:
             f'one network was expected in {path}, and it holds several that taught each other: export them by '
             f'hsakd-mm export {path}, and load one of the files.'
         )
+    config = {name: value for name, value in config.items() if name != 'load_backbone_from'}
+    if isinstance(normalisation := config.get('data_preprocessor'), Mapping):  # how images are mixed is that run's
+        config['data_preprocessor'] = {name: value for name, value in normalisation.items() if name != 'batch_mix'}
     for part in _parts(config):
         if _kind(part) is None:
             raise UserError(f'{path} is made with {part["type"]!r}, which is not registered here: import it first.')
-    config = {name: value for name, value in config.items() if name != 'load_backbone_from'}
     if config.get('checkpoint') is not None:
         config['checkpoint'] = GIVEN
     config['backbone'] = {name: value for name, value in config['backbone'].items() if name not in SOURCES}

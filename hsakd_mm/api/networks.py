@@ -22,6 +22,7 @@ from .images import ImageModule
 from .plain_values import plain_settings
 
 GIVEN = '(the given network)'  # in place of a method's `checkpoint`: its weights are in the network already
+CURE = 'name a file of weights, or the folder of a training, its work directory.'  # of a path where there is none
 
 
 class Network(ImageModule):
@@ -90,7 +91,7 @@ def build_network(
     backbone = backbone_config(name, num_classes, arguments)
     content: Mapping = {}
     if weights is not None:
-        content = load_checkpoint(weights := find_checkpoint(weights))
+        content = load_checkpoint(weights := find_checkpoint(weights, CURE))
     normalisation = _normalisation(mean, std, content, weights)
     network = network_of(dict(type='Classifier', backbone=backbone, data_preprocessor=normalisation))
     if weights is not None:

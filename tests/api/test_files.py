@@ -124,6 +124,16 @@ def test_a_checkpoint_of_a_run(tmp_path) -> None:
         api.load(tmp_path / 'run')
 
 
+def test_a_checkpoint_of_a_run_with_mixed_images(config, run) -> None:  # noqa: F811
+    mix = dict(type='MixUp', alpha=0.4, num_classes=10)
+    trained = run(config('plain', **{'model.data_preprocessor.batch_mix': mix}))
+    assert trained.model.data_preprocessor.batch_mix is not None
+    network = api.load(trained.work_dir)
+    assert network.model.data_preprocessor.batch_mix is None
+    assert torch.equal(network.backbone.conv1.weight, trained.model.backbone.conv1.weight)
+    api.distill(narrow(), network, method='KD')(IMAGES, LABELS)
+
+
 EVIL = "model = dict(type='os.system', command='touch {}', backbone=dict())"
 NESTED = "model = dict(type='Classifier', backbone=dict(type='subprocess.run', args=['touch', '{}']))"
 OTHERS = "model = dict(type='ImageClassifier', backbone=dict(type='ResNet'))"
