@@ -47,12 +47,13 @@ def distill(
             are ``(images, labels, indices)`` and whose data set has ``targets``, as torchvision's).
         method (str): One of :func:`methods`.
         amp (torch.dtype): Forward passes run in ``torch.autocast`` with it, such as ``torch.bfloat16``.
-        **settings: Of the method's class, such as ``temperature=4.0``, as plain values, which a file can hold; and ``ramp_up_epochs`` of every
-            method with a teacher: what is learnt from it grows over these epochs from 0 to its weight.
+        **settings: Of the method's class, such as ``temperature=4.0``, as plain values, which a file can hold; and
+            ``ramp_up_epochs`` of every method with a teacher: what is learnt from it grows over these epochs from 0
+            to its weight.
 
     Raises:
-        UserError: Another method or setting than there is, a setting that no file can hold, no teacher where one is needed or the reverse, or networks
-            that do not fit together.
+        UserError: Another method or setting than there is, a setting that no file can hold, no teacher where one is
+            needed or the reverse, or networks that do not fit together.
     """
     kind = find_method(method)
     networks: list[Network] = list(student) if isinstance(student, Sequence) else [student]

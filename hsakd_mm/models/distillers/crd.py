@@ -38,9 +38,8 @@ class NegativeSampler:
         self.fewest = len(labels) - int(counts.max())
         self.most = len(labels) - int(counts[counts > 0].min())
         # Sorted by class, images of class c are contiguous; its negatives are all outside that range.
-        self.order = labels.argsort(stable=True)
-        self.counts = counts.to(labels.device)
-        self.starts = self.counts.cumsum(0) - self.counts
+        self.total, order, counts = len(labels), labels.argsort(stable=True), counts.to(labels.device)
+        self.tables = order, counts, counts.cumsum(0) - counts
 
     def draw(self, labels: Tensor, number: int, generator: torch.Generator) -> Tensor:
         """Indices ``[B, number]`` of images of classes other than ``labels: [B]``.
@@ -48,12 +47,10 @@ class NegativeSampler:
         Each row is sampled uniformly and without replacement; if there are fewer than ``number`` such
         images, with replacement, as in the reference code.
         """
-        if self.order.device != labels.device:  # the model was moved; the tables are no buffers of it
-            self.order, self.counts, self.starts = (
-                table.to(labels.device) for table in (self.order, self.counts, self.starts)
-            )
-        total, size = len(self.order), (len(labels), number)
-        there = (total - self.counts[labels])[:, None]
+        # No buffers: they are left behind where the model is moved.
+        self.tables = order, counts, starts = tuple(table.to(labels.device) for table in self.tables)
+        total, size = self.total, (len(labels), number)
+        there = (total - counts[labels])[:, None]
         options = dict(device=labels.device, generator=generator)
         if number > self.fewest:
             places = torch.randint(2**62, size, **options) % there
@@ -62,8 +59,8 @@ class NegativeSampler:
             keys.masked_fill_(torch.arange(total, device=labels.device) >= there, -1)
             distinct = keys.topk(number, sorted=False).indices
             places = torch.where(there < number, places, distinct) if number > self.fewest else distinct
-        start, count = self.starts[labels][:, None], self.counts[labels][:, None]
-        return self.order[places + count * (places >= start)]
+        start, count = starts[labels][:, None], counts[labels][:, None]
+        return order[places + count * (places >= start)]
 
 
 class ContrastiveLoss(nn.Module):
@@ -112,8 +109,7 @@ class ContrastiveLoss(nn.Module):
         self.embed_teacher = nn.Linear(teacher_features, dim)
         bound = (3 / dim) ** 0.5
         for side in ('student', 'teacher'):
-            bank = torch.empty(num_samples, dim).uniform_(-bound, bound)
-            self.register_buffer(f'bank_{side}', bank)
+            self.register_buffer(f'bank_{side}', torch.empty(num_samples, dim).uniform_(-bound, bound))
         self.register_buffer('normaliser', torch.full((2,), -1.0))  # Z of both sides; negative: not yet known
         # Run and step. Small numbers: SyncBuffersHook takes them through float32.
         self.register_buffer('drawn', torch.tensor([int(torch.randint(2**20, ())), 0]))
@@ -149,7 +145,7 @@ class ContrastiveLoss(nn.Module):
 
     @property
     def _count(self) -> int:
-        return len(self.negatives.order)
+        return self.negatives.total
 
     def _weights(self, vectors: Tensor, bank: Tensor, rows: Tensor) -> Tensor:
         """``exp(v·b / T)``, ``[B, 1 + K]``, with the image itself in column 0.
@@ -290,17 +286,15 @@ class CRD(StudentMixin, Classifier):
             )
         vector, logits = self.backbone.vector_and_logits(inputs)
         with torch.no_grad():
-            teacher_vector, teacher_logits = self.teacher.backbones[0].vector_and_logits(
-                self.normalize_for_teacher(inputs)
-            )
+            seen = self.normalize_for_teacher(inputs)
+            teacher_vector, teacher_logits = self.teacher.backbones[0].vector_and_logits(seen)
         contrast = self.contrast(vector, teacher_vector, labels, indices)
         losses = {
             'loss_ce': F.cross_entropy(logits, labels),
             'loss_crd': self.distill_weight * self.crd_weight * contrast,
         }
         if self.kd_weight:
-            losses['loss_kd'] = (
-                self.distill_weight * self.kd_weight * kl_loss(logits, teacher_logits, self.kd_temperature)
-            )
+            weight = self.distill_weight * self.kd_weight
+            losses['loss_kd'] = weight * kl_loss(logits, teacher_logits, self.kd_temperature)
         losses['agreement'] = self.agreement(logits, teacher_logits)
         return losses
