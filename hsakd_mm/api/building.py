@@ -9,6 +9,7 @@ from mmengine.registry import DefaultScope
 
 from hsakd_mm.engine.frozen_teacher import freeze_teacher
 from hsakd_mm.errors import UserError
+from hsakd_mm.evaluation.linear_probe import LinearProbe
 from hsakd_mm.models.distillers.base import BaseDistiller
 from hsakd_mm.models.distillers.student import StudentMixin
 from hsakd_mm.registry import MODELS
@@ -16,6 +17,7 @@ from hsakd_mm.registry import MODELS
 from .distillation import Distillation, length_of
 from .images import ImageModule
 from .networks import GIVEN, Network, given
+from .plain_values import plain_settings
 
 OURS = {'backbone', 'nets', 'data_preprocessor', 'load_backbone_from', 'args', 'kwargs', 'self'}
 
@@ -45,11 +47,11 @@ def distill(
             are ``(images, labels, indices)`` and whose data set has ``targets``, as torchvision's).
         method (str): One of :func:`methods`.
         amp (torch.dtype): Forward passes run in ``torch.autocast`` with it, such as ``torch.bfloat16``.
-        **settings: Of the method's class, such as ``temperature=4.0``; and ``ramp_up_epochs`` of every
+        **settings: Of the method's class, such as ``temperature=4.0``, as plain values, which a file can hold; and ``ramp_up_epochs`` of every
             method with a teacher: what is learnt from it grows over these epochs from 0 to its weight.
 
     Raises:
-        UserError: Another method or setting than there is, no teacher where one is needed or the reverse, or networks
+        UserError: Another method or setting than there is, a setting that no file can hold, no teacher where one is needed or the reverse, or networks
             that do not fit together.
     """
     kind = find_method(method)
@@ -59,7 +61,7 @@ def distill(
     _check_networks(networks, kind, several)
     master = _teacher_model(teacher, networks, kind)
     ramp_up_epochs = settings.pop('ramp_up_epochs', 0.0) if issubclass(kind, StudentMixin) else 0.0
-    settings = _completed(settings, kind, master, loader)
+    settings = plain_settings(_completed(settings, kind, master, loader))
     frozen = not any(parameter.requires_grad for net in networks for parameter in net.backbone.parameters())
     normalisation = networks[0].model_config['data_preprocessor']
 
@@ -72,7 +74,10 @@ def distill(
         data_preprocessor=networks[0].model.data_preprocessor,
     )
     with DefaultScope.overwrite_default_scope('hsakd_mm'):
-        model = MODELS.build(config)
+        try:
+            model = MODELS.build(config)
+        except TypeError as error:
+            raise UserError(f'{method} cannot be built ({error}): correct the settings.') from error
     if frozen and not getattr(model, 'frozen_backbone', 'checkpoint' in known):  # those train a part beside it
         raise UserError(
             f'{method} trains a network, and this one is frozen, as one that has been a teacher: call '
@@ -104,12 +109,16 @@ def distill(
 
 
 def methods() -> list[str]:
-    """The names of all methods, those of your own that are registered included."""
+    """The names of all methods, those of your own that are registered included.
+
+    The probe of a trained backbone, which is none, is ``hsakd-mm linear-probe``.
+    """
     MODELS.import_from_location()
     return sorted(
         name
         for name, kind in MODELS.module_dict.items()
         if isinstance(kind, type) and issubclass(kind, BaseDistiller) and not inspect.isabstract(kind)
+        if kind is not LinearProbe
     )
 
 
@@ -140,6 +149,11 @@ def _settings_of(kind: type) -> set[str]:
 
 
 def _check_networks(networks: list, kind: type[BaseDistiller], several: bool) -> None:
+    if not networks:
+        raise UserError(
+            f'{"several networks were" if several else "a network was"} expected to be trained by {kind.__name__}, and '
+            f'the list is empty: build {"each" if several else "it"} by build_network(name, num_classes).'
+        )
     for network in networks:
         if not isinstance(network, Network):
             raise UserError(

@@ -67,8 +67,13 @@ class Distillation(ImageModule):
             dict[str, Tensor]: Scalars; ``loss`` has the gradient.
 
         Raises:
-            UserError: Images or labels are of another form, or a label is missing that the method needs.
+            UserError: Images or labels are of another form, or labels or indices are missing that the method needs.
         """
+        if indices is None and hasattr(self.model, 'attach_labels'):
+            raise UserError(
+                f'{type(self.model).__name__} needs the index of every image in the data set, and the batch has none: '
+                f'have the loader give (images, labels, indices), or give indices to the call.'
+            )
         batch = self.prepared(images, labels, indices)
         if self.teacher is not None and self.teacher.training:
             self.teacher.eval()
@@ -111,6 +116,7 @@ class Distillation(ImageModule):
         if isinstance(self.teacher, BaseDistiller):
             self.teacher._apply(fn)
             self.teacher._set_device(next(self.teacher.parameters()).device)
+            self.model.attach_teacher(self.teacher)  # again: scale and shift of its images are plain tensors
         return self
 
 

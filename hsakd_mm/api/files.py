@@ -19,7 +19,8 @@ from hsakd_mm.models.distillers.base import BaseDistiller
 from hsakd_mm.registry import MODELS, type_name
 
 from .distillation import Distillation
-from .networks import GIVEN, Network, build_network, network_of
+from .images import ImageModule
+from .networks import CURE, GIVEN, Network, build_network, network_of
 
 SOURCE = 'hsakd_mm.api'  # named in an export's metadata, in place of a checkpoint
 # Of a backbone's config, what would have timm read other files than the one that is loaded.
@@ -50,7 +51,7 @@ def export(network: Network, path: str, *, with_head: bool = False, classes: Seq
         raise UserError(f'a network of build_network() was expected, and it is a {type(network).__name__}: {cure}')
     config = {**network.model_config, 'type': network.method}
     weights = {f'backbone.{name}': value for name, value in network.backbone.state_dict().items()}
-    return export_content(_content(config, weights, classes or network.classes), SOURCE, str(path), with_head)
+    return export_content(_content(config, weights, classes, network), SOURCE, str(path), with_head)
 
 
 def save(trained: Network | Distillation, path: str, *, classes: Sequence[str] | None = None) -> None:
@@ -67,7 +68,7 @@ def save(trained: Network | Distillation, path: str, *, classes: Sequence[str] |
     Raises:
         UserError: A weight is NaN or infinite, or the file cannot be written.
     """
-    content = _content(trained.model_config, trained.model.state_dict(), classes or trained.classes)
+    content = _content(trained.model_config, trained.model.state_dict(), classes, trained)
     check_finite(content, str(path))
     write_atomically(str(path), lambda file: torch.save(content, file))
 
@@ -87,7 +88,7 @@ def load(path: str, num_classes: int | None = None) -> Network:
     Raises:
         UserError: No such file, or it does not say which network it holds; several networks; weights that do not fit.
     """
-    path = find_checkpoint(str(path))
+    path = find_checkpoint(str(path), CURE)
     content = load_checkpoint(path)
     if not has_config(content):
         return _exported(path, num_classes)
@@ -102,9 +103,10 @@ def load(path: str, num_classes: int | None = None) -> Network:
     return network
 
 
-def _content(config: dict, weights: Mapping, classes: Sequence[str] | None) -> dict:
+def _content(config: dict, weights: Mapping, classes: Sequence[str] | None, trained: ImageModule) -> dict:
     """A checkpoint as mmengine writes them."""
-    dataset = dict(classes=tuple(classes)) if classes else {}
+    names = trained.classes if classes is None else classes
+    dataset = dict(classes=tuple(map(str, names))) if names is not None and len(names) else {}
     meta = dict(cfg=f"model = {config!r}\ndefault_scope = 'hsakd_mm'\n", dataset_meta=dataset)
     return dict(meta=meta, state_dict=weights)
 
@@ -147,10 +149,12 @@ def _checked(config, path: str) -> dict:
             f'one network was expected in {path}, and it holds several that taught each other: export them by '
             f'hsakd-mm export {path}, and load one of the files.'
         )
+    config = {name: value for name, value in config.items() if name != 'load_backbone_from'}
+    if isinstance(normalisation := config.get('data_preprocessor'), Mapping):  # how images are mixed is that run's
+        config['data_preprocessor'] = {name: value for name, value in normalisation.items() if name != 'batch_mix'}
     for part in _parts(config):
         if _kind(part) is None:
             raise UserError(f'{path} is made with {part["type"]!r}, which is not registered here: import it first.')
-    config = {name: value for name, value in config.items() if name != 'load_backbone_from'}
     if config.get('checkpoint') is not None:
         config['checkpoint'] = GIVEN
     config['backbone'] = {name: value for name, value in config['backbone'].items() if name not in SOURCES}

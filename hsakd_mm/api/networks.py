@@ -19,8 +19,10 @@ from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
 
 from .images import ImageModule
+from .plain_values import plain_settings
 
 GIVEN = '(the given network)'  # in place of a method's `checkpoint`: its weights are in the network already
+CURE = 'name a file of weights, or the folder of a training, its work directory.'  # of a path where there is none
 
 
 class Network(ImageModule):
@@ -75,7 +77,8 @@ def build_network(
         mean (Sequence[float]): Normalisation of the images, RGB, in units of 0..255. By default that which the
             weights were trained with, as far as the file says; else ImageNet's.
         std (Sequence[float]): As ``mean``.
-        **arguments: Of ``timm.create_model`` or of the backbone: ``drop_path_rate=0.1``, ``depth=20``.
+        **arguments: Of ``timm.create_model`` or of the backbone: ``drop_path_rate=0.1``, ``depth=20``; plain values,
+            which a file can hold.
 
     Raises:
         UserError: No such network, argument or weights; they do not fit, were trained with another normalisation or on
@@ -88,7 +91,7 @@ def build_network(
     backbone = backbone_config(name, num_classes, arguments)
     content: Mapping = {}
     if weights is not None:
-        content = load_checkpoint(weights := find_checkpoint(weights))
+        content = load_checkpoint(weights := find_checkpoint(weights, CURE))
     normalisation = _normalisation(mean, std, content, weights)
     network = network_of(dict(type='Classifier', backbone=backbone, data_preprocessor=normalisation))
     if weights is not None:
@@ -113,6 +116,8 @@ def backbone_config(name: str, num_classes: int, arguments: dict) -> dict:
             f"a network's name was expected, as 'resnet18', and there is a {type(name).__name__}: networks are "
             f'built by name, and build_network(...).backbone.load_state_dict(...) takes the weights of a timm network.'
         )
+    num_classes = plain_settings(dict(num_classes=num_classes))['num_classes']
+    arguments = plain_settings(arguments)
     if not isinstance(num_classes, int) or num_classes < 1:
         raise UserError(f'num_classes is a number of classes, at least 1, and it is {num_classes!r}: count yours.')
     kind = MODELS.module_dict.get(name)
@@ -153,9 +158,24 @@ def _normalisation(mean, std, content: Mapping, weights: str | None) -> dict:
         known = trained_normalisation(content, str(weights)) if content else {}
         require_rgb(known, str(weights))
         mean, std = (known or IMAGENET)['mean'], (known or IMAGENET)['std']
-    elif max(std) <= 1:
-        raise UserError(
-            f'mean and std were expected in units of 0..255, as in std={IMAGENET["std"]}, and '
-            f'std is {list(std)}: multiply both by 255.'
-        )
+    else:
+        mean, std = (_three_numbers(value, name) for name, value in (('mean', mean), ('std', std)))
+        if max(std) <= 1:
+            raise UserError(
+                f'mean and std were expected in units of 0..255, as in std={IMAGENET["std"]}, and '
+                f'std is {std}: multiply both by 255.'
+            )
     return dict(type='ImagePreprocessor', mean=list(mean), std=list(std))
+
+
+def _three_numbers(value, name: str) -> list[float]:
+    try:
+        numbers = [float(each) for each in value]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != 3 or isinstance(value, str):
+        raise UserError(
+            f'mean and std were expected to have three numbers each, of red, green and blue in units of 0..255, and '
+            f'{name} is {value!r}: write it as in {name}={IMAGENET[name]}.'
+        )
+    return numbers

@@ -15,30 +15,33 @@ STEPS = ('epoch_*.pth', 'iter_*.pth')  # checkpoints that can be resumed
 OWN = ('epoch_', 'iter_', 'best_', 'last_checkpoint')  # how the names of a run's checkpoints begin
 
 
-def find_checkpoint(path: str) -> str:
+IN_A_RUN = (
+    'train it first, or name a file with --cfg-options (of a teacher default_hooks.distillation.checkpoint=FILE, of a '
+    'frozen backbone model.checkpoint=FILE, of a backbone to start from model.load_backbone_from=FILE).'
+)
+
+
+def find_checkpoint(path: str, cure: str = IN_A_RUN) -> str:
     """The file itself, or the best, else the last checkpoint of a work directory.
 
     Names and addresses (:func:`~.fetching.is_fetched`), which are downloaded later, are returned unchanged.
+
+    Args:
+        path (str): The file or folder.
+        cure (str): What to do where there is none, for the message.
 
     Raises:
         UserError: There is no such file and no checkpoint in such a folder.
     """
     if not isinstance(path, str | os.PathLike):
-        raise UserError(
-            f'a checkpoint, as a file or a work directory, was expected, and it is {path!r}: name one (of a teacher as '
-            f'default_hooks.distillation.checkpoint).'
-        )
+        there = 'name one (of a teacher as default_hooks.distillation.checkpoint).' if cure == IN_A_RUN else cure
+        raise UserError(f'a checkpoint, as a file or a work directory, was expected, and it is {path!r}: {there}')
     if os.path.isfile(path) or is_fetched(path):
         return path
     best = sorted(glob.glob(os.path.join(path, 'best_*.pth')), key=os.path.getmtime)
     found = best[-1] if best else last_checkpoint(path)
     if found is None:
-        raise UserError(
-            f'a checkpoint was expected at {path}, and there is none: train it first, '
-            f'or name a file with --cfg-options (of a teacher '
-            f'default_hooks.distillation.checkpoint=FILE, of a frozen backbone '
-            f'model.checkpoint=FILE, of a backbone to start from model.load_backbone_from=FILE).'
-        )
+        raise UserError(f'a checkpoint was expected at {path}, and there is none: {cure}')
     return found
 
 

@@ -54,6 +54,24 @@ def test_the_teacher_stays_in_eval_mode_and_follows() -> None:
     assert next(teacher.parameters()).dtype == torch.float64
 
 
+OTHER = dict(mean=[10.0, 20.0, 30.0], std=[200.0] * 3)
+
+
+@pytest.mark.parametrize('method', ['KD', 'CRD'])
+def test_all_that_a_method_computes_with_follows(method) -> None:
+    """Tensors that are neither parameters nor buffers too: from one normalisation to another, tables of the labels."""
+    settings = dict(num_negatives=4) if method == 'CRD' else {}
+    distillation = api.distill(narrow(), narrow(**OTHER), loader(), method=method, **settings)
+    images, labels = pictures()
+    distillation.to(torch.bfloat16)
+    assert {each.dtype for each in distillation.model._renormalise} == {torch.bfloat16}
+    assert distillation(images, labels, torch.arange(8))['loss'].isfinite()
+    distillation.to('meta')
+    assert all(each.is_meta for each in distillation.model._renormalise or ())
+    if method == 'CRD':
+        assert distillation.model.contrast.negatives.draw(labels.to('meta'), 4, None).is_meta
+
+
 def test_floating_point_and_uint8_images_are_the_same() -> None:
     student, (images, _) = narrow().eval(), pictures()
     torch.testing.assert_close(student(images / 255), student(images), rtol=1e-4, atol=1e-4)

@@ -1,5 +1,6 @@
 """Files of the library: read by timm, MMDetection, the commands, and itself."""
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -23,6 +24,18 @@ def trained(**arguments) -> api.Network:
         if buffer.is_floating_point():
             buffer.copy_(torch.rand_like(buffer) + 0.5)
     return student.eval()
+
+
+def test_settings_of_numpy_and_torch_are_written_as_numbers(tmp_path) -> None:
+    scalars = dict(mean=np.array([10.0, 20.0, 30.0]), std=torch.tensor([40.0, 50.0, 60.0]))
+    student = trained(**scalars, drop_path_rate=np.float64(0.1), block_args=dict(attn_layer=None))
+    teacher = narrow(np.int64(10))
+    distillation = api.distill(student, teacher, method='KD', temperature=np.float32(3), kd_weight=torch.tensor(0.5))
+    api.save(distillation, tmp_path / 'student.pth', classes=np.arange(10).astype(str))
+    found = api.load(tmp_path / 'student.pth').eval()
+    assert torch.equal(found(IMAGES), student.eval()(IMAGES)) and found.classes == tuple('0123456789')
+    assert (found.mean, found.std) == ([10, 20, 30], [40, 50, 60])
+    assert (found.model.temperature, found.model.kd_weight) == (3, 0.5)
 
 
 @pytest.mark.parametrize('ending', ['pth', 'safetensors'])
@@ -109,6 +122,16 @@ def test_a_checkpoint_of_a_run(tmp_path) -> None:
         narrow(weights=tmp_path / 'run', mean=[1.0] * 3, std=[2.0] * 3)
     with pytest.raises(UserError, match=r'missing: branches'):  # it has not all that its config says
         api.load(tmp_path / 'run')
+
+
+def test_a_checkpoint_of_a_run_with_mixed_images(config, run) -> None:  # noqa: F811
+    mix = dict(type='MixUp', alpha=0.4, num_classes=10)
+    trained = run(config('plain', **{'model.data_preprocessor.batch_mix': mix}))
+    assert trained.model.data_preprocessor.batch_mix is not None
+    network = api.load(trained.work_dir)
+    assert network.model.data_preprocessor.batch_mix is None
+    assert torch.equal(network.backbone.conv1.weight, trained.model.backbone.conv1.weight)
+    api.distill(narrow(), network, method='KD')(IMAGES, LABELS)
 
 
 EVIL = "model = dict(type='os.system', command='touch {}', backbone=dict())"

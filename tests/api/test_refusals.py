@@ -9,6 +9,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from hsakd_mm import api
 from hsakd_mm.errors import UserError
+from hsakd_mm.models.distillers.plain import Classifier
+from hsakd_mm.registry import MODELS
 from tests.api.networks import branched_teacher, loader, narrow, pictures
 
 IMAGES, LABELS = pictures()
@@ -65,6 +67,11 @@ class Unlabelled(Dataset):
         return 8
 
 
+class Needy(Classifier):
+    def __init__(self, backbone, wish, **kwargs) -> None:
+        super().__init__(backbone, **kwargs)
+
+
 def contrast(data) -> api.Distillation:
     return api.distill(narrow(), narrow(), data, method='CRD', num_negatives=4)
 
@@ -86,6 +93,10 @@ def contrast(data) -> api.Distillation:
         (lambda: api.distill([narrow(), narrow(7)], method='DML'), 'need the same number of classes'),
         (lambda: api.distill([narrow(), narrow(mean=[9] * 3, std=[9] * 3)], method='DML'), 'normalised differently'),
         (lambda: api.distill(narrow(), method='Classifier', tempo=1), "Classifier has no setting 'tempo': it has"),
+        (
+            lambda: api.distill(narrow(), narrow(), method='KD', temperature=count()),
+            'and temperature is a count: leave',
+        ),
         (lambda: api.distill(narrow(), method='OKDDip'), 'the length of one is not known'),
         (lambda: api.distill(narrow(), narrow(), count(), method='KD', ramp_up_epochs=3), 'the length of one'),
         (lambda: next(iter(classifier())), 'a loader was expected, and there is none'),
@@ -96,10 +107,18 @@ def contrast(data) -> api.Distillation:
         (twice, 'one is given twice'),
         (lambda: contrast(None), 'CRD remembers all training images, and they are not known'),
         (lambda: contrast(DataLoader(Unlabelled())), 'an attribute targets'),
-        (lambda: contrast(loader())(IMAGES, LABELS), 'CRD needs the index of every image'),
+        (
+            lambda: contrast(loader())(IMAGES, LABELS),
+            r'CRD needs the index .*: have the loader give \(images, labels, in',
+        ),
+        (lambda: api.distill([], narrow(), loader()), 'a network was expected to be trained by HSAKD, and the list is'),
+        (lambda: api.distill([], method='DML'), 'several networks were expected .* empty: build each by build_network'),
+        (lambda: api.distill(narrow(), method='LinearProbe'), "it is 'LinearProbe': choose one of"),
+        (lambda: api.distill(narrow(), method='Needy'), "Needy cannot be built .*'wish'.*: correct the settings"),
     ],
 )
-def test_what_does_not_fit_together(build, said) -> None:
+def test_what_does_not_fit_together(build, said, monkeypatch) -> None:
+    monkeypatch.setitem(MODELS.module_dict, 'Needy', Needy)
     with pytest.raises(UserError, match=said):
         build()
 
@@ -115,7 +134,13 @@ def test_what_does_not_fit_together(build, said) -> None:
         (lambda: narrow(mean=[0.5] * 3, std=[0.2] * 3), 'in units of 0..255.*multiply both by 255'),
         (lambda: narrow(mean=[127.5] * 3), 'one is missing'),
         (lambda: narrow(mean=[127.5], std=[127.5]), 'three numbers each'),
-        (lambda: narrow(weights='nowhere.pth'), 'there is none'),
+        (lambda: narrow(mean=5, std=3), 'three numbers each.* and mean is 5: write it as in mean='),
+        (lambda: narrow(mean='123', std='123'), "three numbers each.* and mean is '123'"),
+        (lambda: narrow(act_layer=torch.nn.SiLU), "act_layer is the class SiLU: .* act_layer='silu'"),
+        (lambda: narrow(block_args=dict(a=[1, count])), r'block_args.a\[1\] is the class count'),
+        (lambda: narrow(weights='nowhere.pth'), 'there is none: name a file of weights, or the folder of a training'),
+        (lambda: narrow(weights=5), 'and it is 5: name a file of weights'),
+        (lambda: api.load('/nowhere'), 'at /nowhere, and there is none: name a file of weights, or the folder'),
         (lambda: narrow(weights='timm://resnet18.mine'), "no weights named 'resnet18.mine'"),
     ],
 )

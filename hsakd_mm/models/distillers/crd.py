@@ -48,6 +48,10 @@ class NegativeSampler:
         Each row is sampled uniformly and without replacement; if there are fewer than ``number`` such
         images, with replacement, as in the reference code.
         """
+        if self.order.device != labels.device:  # the model was moved; the tables are no buffers of it
+            self.order, self.counts, self.starts = (
+                table.to(labels.device) for table in (self.order, self.counts, self.starts)
+            )
         total, size = len(self.order), (len(labels), number)
         there = (total - self.counts[labels])[:, None]
         options = dict(device=labels.device, generator=generator)
