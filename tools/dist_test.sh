@@ -8,6 +8,9 @@ if [ $# -lt 3 ]; then
         "bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of test.py]" >&2
     exit 2
 fi
+HSAKD_MM_COMMAND=$(printf ' %q' bash "tools/dist_test.sh" "$@")
+export HSAKD_MM_COMMAND=${HSAKD_MM_COMMAND# } # as typed: the workers' own line cannot be
+
 config=$1
 checkpoint=$2
 gpus=$3

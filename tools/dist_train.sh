@@ -12,6 +12,9 @@ if [ $# -lt 2 ]; then
         "bash tools/dist_train.sh CONFIG GPUS [options of train.py]" >&2
     exit 2
 fi
+HSAKD_MM_COMMAND=$(printf ' %q' bash "tools/dist_train.sh" "$@")
+export HSAKD_MM_COMMAND=${HSAKD_MM_COMMAND# } # as typed: the workers' own line cannot be
+
 config=$1
 gpus=$2
 shift 2

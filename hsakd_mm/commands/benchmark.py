@@ -2,7 +2,7 @@
 
 Usage::
 
-    python tools/benchmark.py configs/bench/cifar100_slice/bench.py
+    hsakd-mm benchmark configs/bench/cifar100_slice/bench.py
     python tools/benchmark.py configs/bench/vehicles/cpu.py [--only NAME ...] [--seeds 0 1 2]
 
 Called again, it continues where it stopped and skips what is done; it can be interrupted at any time. The tables are in

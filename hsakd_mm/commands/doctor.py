@@ -2,7 +2,7 @@
 
 Usage::
 
-    python tools/doctor.py [CONFIG] [--work-dir DIR] [--json FILE]
+    hsakd-mm doctor [CONFIG] [--work-dir DIR] [--json FILE]
 
 One line a check. Exit status: 0; 2 if something is missing without which a run fails. Warnings do not count.
 """

@@ -2,7 +2,7 @@
 
 Usage::
 
-    python tools/linear_probe.py CONFIG CHECKPOINT [--resume [FILE]] [--out FILE.json]
+    hsakd-mm linear-probe CONFIG CHECKPOINT [--resume [FILE]] [--out FILE.json]
     python tools/linear_probe.py CONFIG CHECKPOINT --knn [K] [--out FILE.json]
 
 On several GPUs a probe trains as any config does, with its checkpoint in the config::

@@ -4,6 +4,7 @@ import os
 import sys
 
 from hsakd_mm.engine import torchrun
+from hsakd_mm.experiments.provenance import ROOT, TYPED, typed_command
 
 GPUS = (
     'in so many processes, a GPU each; without GPUs on the CPU. Several nodes: NNODES, NODE_RANK, MASTER_ADDR and PORT '
@@ -21,6 +22,9 @@ def start(command: str, gpus: int) -> None:
     ]
     options = [word for option, name, default in environment for word in (option, os.environ.get(name, default))]
     processes = ['--nproc-per-node', str(gpus)]
+    os.environ[TYPED] = typed_command()
+    # The workers' interpreter finds this package, wherever it lies and whatever is installed.
+    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [ROOT, os.environ.get('PYTHONPATH')]))
     torchrun.main(
         [*options, *processes, '-m', 'hsakd_mm', command, *_without_gpus(sys.argv[1:]), '--launcher', 'pytorch']
     )
@@ -32,8 +36,8 @@ def _without_gpus(arguments: list[str]) -> list[str]:
     for word in arguments:
         if skip:
             skip = False
-        elif len(word) > 3 and '--gpus'.startswith(word):
-            skip = True
-        elif not word.startswith('--gpus='):
+        elif len(name := word.partition('=')[0]) > 2 and '--gpus'.startswith(name):
+            skip = name == word
+        else:
             kept.append(word)
     return kept

@@ -2,7 +2,7 @@
 
 Usage::
 
-    python tools/test.py CONFIG CHECKPOINT [--branches] [--out FILE.json]
+    hsakd-mm test CONFIG CHECKPOINT [--branches] [--out FILE.json]
     bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [the same options]
 """
 

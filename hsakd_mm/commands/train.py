@@ -2,7 +2,7 @@
 
 Usage::
 
-    python tools/train.py CONFIG [--work-dir DIR] [--resume [FILE]] [--amp] [--auto-scale-lr]
+    hsakd-mm train CONFIG [--work-dir DIR] [--resume [FILE]] [--amp] [--auto-scale-lr]
     bash tools/dist_train.sh CONFIG GPUS [the same options]
 """
 

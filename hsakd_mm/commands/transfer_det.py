@@ -3,7 +3,7 @@
     python tools/transfer_det.py work_dirs/imagenet_r34_r18/epoch_100.pth
     python tools/transfer_det.py random plain=plain.pth HSAKD=hsakd.pth CONFIG.py --seeds 0 1 2
 
-tools/transfer_det.sh says what the arguments are.
+In a checkout: python tools/transfer_det.py; the comments of tools/transfer_det.sh say more on the arguments.
 """
 
 import argparse

@@ -7,6 +7,7 @@ but a few lines that say nothing new. ``--verbose`` shows all.
 """
 
 import contextlib
+import inspect
 import io
 import logging
 import os
@@ -69,7 +70,7 @@ def build_runner(cfg: Config, verbose: bool = False) -> Runner:
     kind = Runner
     if 'runner_type' in cfg:
         with RUNNERS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
-            kind = registry.get(cfg.runner_type)
+            kind = cfg.runner_type if inspect.isclass(cfg.runner_type) else registry.get(cfg.runner_type)
     if kind is None:
         return RUNNERS.build(cfg)  # says what it did not find
     if not verbose:

@@ -13,7 +13,8 @@ from itertools import islice
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
-from hsakd_mm.checkpoints.loading import sha256
+from hsakd_mm.checkpoints.hf_hub import is_hub_name
+from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.datasets.same_classes import classes_of
 from hsakd_mm.registry import type_name
@@ -161,7 +162,15 @@ def _weights(cfg: Config) -> Iterator[tuple]:
     for name, owner in places:
         if named := owner.get('checkpoint'):
             path = find_checkpoint(named)
-            yield name, sha256(path) if os.path.isfile(path) else str(path)
+            yield name, _identity(path)
+
+
+def _identity(path: str) -> str:
+    """SHA-256 of a file, also of one in a repository of the Hub, which may change under its name; else the name."""
+    if os.path.isfile(path):
+        return sha256(path)
+    meta = load_checkpoint(path).get('meta') or {} if is_hub_name(path) else {}
+    return meta.get('sha256') or str(path)
 
 
 def _may_change(runner) -> dict:

@@ -221,8 +221,8 @@ def _not_installed(error: BaseException) -> str | None:
 def how_to_install(package: str) -> str:
     """The sentence for a missing package of :data:`EXTRAS`."""
     return (
-        f'this needs {package}, which is not installed: run pip install -e '
-        f"'.[{EXTRAS[package]}]' in the checkout of hsakd_mm, or set everything up with bash tools/setup_env.sh."
+        f"this needs {package}, which is not installed: run pip install 'hsakd_mm[{EXTRAS[package]}]' (in a checkout "
+        f"pip install -e '.[{EXTRAS[package]}]', or bash tools/setup_env.sh)."
     )
 
 

@@ -12,6 +12,7 @@ import sys
 import torch
 from mmengine.config import Config
 
+TYPED = 'HSAKD_MM_COMMAND'  # set by what starts several processes of one run
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -47,7 +48,9 @@ def hash_of_config(cfg: Config, needed: dict | None = None) -> str:
 
 
 def typed_command() -> str:
-    """This process's command line, as it can be typed again."""
+    """This process's command line, as it can be typed again; of a launcher's worker, the launcher's."""
+    if TYPED in os.environ:
+        return os.environ[TYPED]
     tool, *arguments = sys.argv
     first = tool.split() if tool.startswith('hsakd-mm ') else ['python', _from_here(tool)]
     return shlex.join([*first, *arguments])

@@ -57,7 +57,8 @@ def run_record(checkpoint: str, content: Mapping, config: Mapping, metadata: Map
     """The record of a training checkpoint.
 
     Args:
-        checkpoint (str): Its file; ``origin.json``, ``stage.json`` and the logs are looked for in its folder.
+        checkpoint (str): Its file; ``provenance.json``, ``origin.json``, ``stage.json`` and the logs are
+            looked for in its folder.
         content (Mapping): What is in it.
         config (Mapping): The config in it.
         metadata (Mapping): Of :func:`~hsakd_mm.checkpoints.export.trained_backbone`.

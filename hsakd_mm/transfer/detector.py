@@ -172,7 +172,7 @@ def mmdet_models() -> Iterator[Registry]:
     except ImportError as error:
         raise UserError(
             f'detection needs mmdet and mmcv, and they cannot be imported ({error}): '
-            f"run pip install -e '.[det]' in the checkout of hsakd_mm, or bash tools/setup_env.sh."
+            f"run pip install 'hsakd_mm[det]' (in a checkout pip install -e '.[det]', or bash tools/setup_env.sh)."
         ) from error
     with DefaultScope.overwrite_default_scope('mmdet'):
         yield MODELS

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from hsakd_mm.commands import main as entry
+from hsakd_mm.commands.several_gpus import _without_gpus
 from hsakd_mm.engine.named_config import config_path
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments.provenance import typed_command
@@ -46,10 +47,18 @@ def test_two_processes_train_and_one_tests(tmp_path) -> None:
     done = hsakd_mm('train', TINY, '--gpus', '2', cwd=tmp_path, PORT=29731)
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'Distributed launcher: pytorch' in done.stdout + next(tmp_path.glob('work_dirs/*/*/*.log')).read_text()
+    origin = json.loads(next(tmp_path.glob('work_dirs/*/provenance.json')).read_text())
+    assert origin['command'] == f'hsakd-mm train {TINY} --gpus 2'
     checkpoint = next(tmp_path.glob('work_dirs/*/epoch_*.pth'))
     done = hsakd_mm('test', TINY, checkpoint, '--out', 'metrics.json', cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads((tmp_path / 'metrics.json').read_text())['checkpoint'] == str(checkpoint)
+
+
+@pytest.mark.parametrize('words', [['--gpus', '2'], ['--gpus=2'], ['--gp', '2'], ['--g=2']])
+def test_workers_are_not_told_how_many_they_are(words) -> None:
+    """In all forms that argparse takes; else each would start workers of its own."""
+    assert _without_gpus(['x.py', *words, '--amp', '--work-dir', 'g']) == ['x.py', '--amp', '--work-dir', 'g']
 
 
 def test_a_config_is_named_as_its_package_has_it(tmp_path, monkeypatch) -> None:

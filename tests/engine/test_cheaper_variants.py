@@ -166,11 +166,15 @@ def test_remembered_targets_are_the_teachers(batch) -> None:
     torch.testing.assert_close(two, student.loss(batch[0][[3, 0]], batch[1][[3, 0]]))
 
 
-@pytest.mark.parametrize('options', [{'model.branch_interval': 2}, {'model.type': 'SSKD'}])
+MIXED = {'model.data_preprocessor.batch_mix': dict(type='MixUp', num_classes=10)}
+
+
+@pytest.mark.parametrize('options', [{'model.branch_interval': 2}, {'model.type': 'SSKD'}, MIXED])
 def test_what_cannot_be_remembered_is_refused(options, augmented, tmp_path) -> None:  # noqa: F811
     cfg = augmented(METHODS['sskd/SSKD' if 'model.type' in options else 'hsakd/HSAKD'])
     cfg.merge_from_dict({**options, 'default_hooks.distillation.cached_crops': 2})
-    with pytest.raises(UserError, match='cached_crops needs KD, DKD, or HSAKD with branches in every step'):
+    said = 'and batch_mix mixes' if options is MIXED else 'needs KD, DKD, or HSAKD with branches in every step'
+    with pytest.raises(UserError, match=f'cached_crops .*{said}'):
         start(cfg, tmp_path / 'run').train()
 
 

@@ -141,7 +141,7 @@ def test_missing_package_names_the_extra(monkeypatch):
 def test_visualizer_backend_without_its_package(package, tmp_path, monkeypatch):
     kind, package = package.split()
     monkeypatch.setitem(sys.modules, package, None)  # also where it is installed
-    backend = VISBACKENDS.build(dict(type=f'{kind}VisBackend', save_dir=str(tmp_path)))
+    backend = VISBACKENDS.build(dict(type=f'mmengine.{kind}VisBackend', save_dir=str(tmp_path)))
     sentence = user_message(caught(lambda: backend.experiment))
     assert sentence.startswith(f'{kind}VisBackend needs a package') and 'run pip install ' in sentence
 

@@ -164,6 +164,11 @@ class DistillationHook(Hook):
                 f'project; here {type(student).__name__} runs in {get_world_size()}, in a '
                 f'{type(runner.train_loop).__name__}: set default_hooks.distillation.cached_crops=0.'
             )
+        if getattr(student.data_preprocessor, 'batch_mix', None) is not None:
+            raise UserError(
+                'cached_crops remembers what the teacher says of an image, and batch_mix mixes each with another one '
+                'in every step: set default_hooks.distillation.cached_crops=0, or leave batch_mix out.'
+            )
         sampler.crops = self.cached_crops
         student.targets = TeacherTargets(len(runner.train_dataloader.dataset), self.cached_crops)
 

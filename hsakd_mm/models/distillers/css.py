@@ -84,7 +84,7 @@ class CSSNet(nn.Module):
 
     def _tell_of_small(self, tap: Tensor, images: Tensor) -> None:
         """Say once that the branches see the same, where a quarter of the map's height is less than a cell."""
-        if self.tails and tap.shape[2] < 4 and self.training and not self._is_told:
+        if self.tails and tap.shape[2] < 4 and self.training and not (self._is_told or tap.is_meta):
             self._is_told = True
             print_log(
                 f'CSS masks a corner of a map for each branch, and before the last stage this one is {tap.shape[2]} x '
