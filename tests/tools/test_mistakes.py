@@ -123,7 +123,7 @@ def test_missing_package_names_the_extra(monkeypatch):
         ModuleNotFoundError("No module named 'mmdet'", name='mmdet.models'),
         KeyError('mmdet.FasterRCNN is not in the mmdet::model registry. Please'),
     ):
-        assert "'.[det]' in the checkout" in user_message(error)
+        assert "'hsakd_mm[det]'" in user_message(error)
 
 
 @pytest.mark.parametrize(
