@@ -12,6 +12,7 @@ hsakd_mm/experiments/bench.py says what a bench file holds.
 
 import argparse
 
+from hsakd_mm.commands.arguments import add_config_options
 from hsakd_mm.engine.named_config import config_path
 from hsakd_mm.engine.options import Options
 from hsakd_mm.errors import UserError
@@ -60,13 +61,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--smoke', action='store_true', help='one epoch on a few images: see that everything runs, in minutes'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=_Options,
-        metavar='KEY=VALUE',
-        help='change the config of every pretraining, as for tools/train.py',
-    )
+    add_config_options(parser, 'change the config of every pretraining, as for tools/train.py', action=_Options)
     parser.set_defaults(words=[])
     return parser.parse_args()
 

@@ -13,9 +13,9 @@ import os
 import sys
 from dataclasses import asdict
 
+from hsakd_mm.commands.arguments import add_config_options
 from hsakd_mm.engine.doctor import MISSING, WARNING, Check, check_machine
 from hsakd_mm.engine.named_config import config_path
-from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.engine.trial_steps import check_config
 from hsakd_mm.files import write_json
@@ -26,9 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', nargs='?', help='config file; without it the machine only')
     parser.add_argument('--work-dir', help='where the run would write; default: work_dirs/<config>')
     parser.add_argument('--json', metavar='FILE', help='write the checks as JSON')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE', help='change the config, as for tools/train.py'
-    )
+    add_config_options(parser, 'change the config, as for tools/train.py')
     args = parser.parse_args()
     args.config = args.config and config_path(args.config)
     return args

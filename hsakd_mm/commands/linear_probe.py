@@ -21,10 +21,10 @@ from mmengine.runner import Runner
 
 from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
+from hsakd_mm.commands.arguments import add_config_options, add_resume
 from hsakd_mm.engine.exact import make_exact
 from hsakd_mm.engine.launch import prepare_launcher
 from hsakd_mm.engine.named_config import config_path
-from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import (
     check_disk,
     find_checkpoint_to_resume,
@@ -59,27 +59,15 @@ def parse_args() -> argparse.Namespace:
         help=f'no training: let the K nearest training images vote (default: {K})',
     )
     parser.add_argument('--work-dir', help='for logs and checkpoints; default: work_dirs/<config>')
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='FILE',
-        help='go on from this checkpoint of the probe; without FILE from the last '
+    add_resume(
+        parser,
+        'go on from this checkpoint of the probe; without FILE from the last '
         'one of the work directory, if there is any',
-    )
-    parser.add_argument(
-        '--overwrite', action='store_true', help="start from the beginning; an earlier run's files are moved aside"
     )
     parser.add_argument(
         '--out', metavar='FILE', help='write the result as JSON; default: <work dir>/linear_probe.json, or knn.json'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=Options,
-        metavar='KEY=VALUE',
-        help='change the config: train_dataloader.dataset.data_root=DIR',
-    )
+    add_config_options(parser, 'change the config: train_dataloader.dataset.data_root=DIR')
     parser.add_argument('--verbose', action='store_true', help=VERBOSE)
     args = parser.parse_args()
     args.config = config_path(args.config)

@@ -13,12 +13,11 @@ import os
 from mmengine.dist import is_main_process
 
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
-from hsakd_mm.commands.several_gpus import GPUS, start
+from hsakd_mm.commands.arguments import add_config_options, add_processes, parse_worker
+from hsakd_mm.commands.several_gpus import start
 from hsakd_mm.engine.branches import report_branch_accuracy
 from hsakd_mm.engine.class_match import match_classes
 from hsakd_mm.engine.launch import prepare_launcher
-from hsakd_mm.engine.named_config import config_path
-from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config, load_weights, prepare_work_dir
 from hsakd_mm.engine.quiet import VERBOSE, build_runner, end_start, prints_into_log
 from hsakd_mm.files import write_atomically
@@ -36,21 +35,10 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help="do not compare the names of the checkpoint's classes with those of the test data",
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=Options,
-        metavar='KEY=VALUE',
-        help='change the config: test_dataloader.batch_size=8',
-    )
+    add_config_options(parser, 'change the config: test_dataloader.batch_size=8')
     parser.add_argument('--verbose', action='store_true', help=VERBOSE)
-    parser.add_argument('--gpus', type=int, metavar='N', help=GPUS)
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    args.config = config_path(args.config)
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    add_processes(parser)
+    return parse_worker(parser)
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ import os
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from hsakd_mm.commands.several_gpus import GPUS, start
+from hsakd_mm.commands.arguments import add_config_options, add_processes, add_recipe, add_resume, parse_worker
+from hsakd_mm.commands.several_gpus import start
 from hsakd_mm.engine.branches import report_branch_accuracy
 from hsakd_mm.engine.exact import make_exact
 from hsakd_mm.engine.hooks.preemption_hook import listen
@@ -20,9 +21,7 @@ from hsakd_mm.engine.hooks.progress_hook import report_progress
 from hsakd_mm.engine.initial_weights import check_backbones, start_from_weights
 from hsakd_mm.engine.launch import check_sync_bn, prepare_launcher
 from hsakd_mm.engine.loggers.run import add_logger_arguments, use_loggers
-from hsakd_mm.engine.named_config import config_path
 from hsakd_mm.engine.optim import check_amp, use_amp
-from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import (
     check_disk,
     check_same_checkpoint,
@@ -49,38 +48,16 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train a model.')
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='for logs and checkpoints; default: work_dirs/<config>')
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='FILE',
-        help='go on from this checkpoint; without FILE from the last one of the work directory, if there is any',
+    add_resume(
+        parser, 'go on from this checkpoint; without FILE from the last one of the work directory, if there is any'
     )
-    parser.add_argument(
-        '--overwrite', action='store_true', help="start from the beginning; an earlier run's files are moved aside"
-    )
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
-    parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale the learning rate with the number of images a step'
-    )
-    parser.add_argument('--no-validate', action='store_true', help='no validation while training')
+    add_recipe(parser, 'no validation while training')
     parser.add_argument('--branches', action='store_true', help='also report the accuracy of each branch')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=Options,
-        metavar='KEY=VALUE',
-        help='change the config: optim_wrapper.optimizer.lr=0.1; a list is key="[a,b]" or key=a,b',
-    )
+    add_config_options(parser, 'change the config: optim_wrapper.optimizer.lr=0.1; a list is key="[a,b]" or key=a,b')
     add_logger_arguments(parser)
     parser.add_argument('--verbose', action='store_true', help=VERBOSE)
-    parser.add_argument('--gpus', type=int, metavar='N', help=GPUS)
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    args.config = config_path(args.config)
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    add_processes(parser)
+    return parse_worker(parser)
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ In a checkout: python tools/transfer_det.py; the comments of tools/transfer_det.
 import argparse
 
 from hsakd_mm.checkpoints.source import newest_student
+from hsakd_mm.commands.arguments import add_config_options, add_recipe, add_resume
 from hsakd_mm.engine.named_config import config_path
-from hsakd_mm.engine.options import Options
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments.detector_list import SEED, DetectorList, split_name
 from hsakd_mm.experiments.detector_run import DetectorRun
@@ -41,24 +41,9 @@ def parse_args() -> argparse.Namespace:
     seeds.add_argument('--seed', type=int, help="default: the config's, else 0")
     seeds.add_argument('--seeds', type=int, nargs='+', metavar='N', help='train with each of them')
     parser.add_argument('--baseline', metavar='NAME', help='name of the list that the others are compared with')
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='FILE',
-        help='go on from the last checkpoint of the work directory, or from FILE; a list always goes on',
-    )
-    parser.add_argument(
-        '--overwrite', action='store_true', help="start from the beginning; an earlier run's files are moved aside"
-    )
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
-    parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale the learning rate with the number of images a step'
-    )
-    parser.add_argument('--no-validate', action='store_true', help='measure the last checkpoint only')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=Options, default={}, metavar='KEY=VALUE', help='change the config'
-    )
+    add_resume(parser, 'go on from the last checkpoint of the work directory, or from FILE; a list always goes on')
+    add_recipe(parser, 'measure the last checkpoint only')
+    add_config_options(parser, 'change the config', default={})
     args = parser.parse_intermixed_args()
     args.config, args.gpus, args.checkpoints = None, None, []
     for word in args.words:
