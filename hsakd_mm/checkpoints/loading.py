@@ -61,7 +61,7 @@ def refuse_several(state_dict: Mapping, source: str) -> None:
     if several and not any(key.startswith('backbone.') for key in state_dict):
         raise UserError(
             f'one backbone was expected in {source}, and it holds several that taught '
-            f'each other: export them with python tools/export_backbone.py {source}, '
+            f'each other: export them with hsakd-mm export {source}, '
             f'and name one of the files.'
         )
 

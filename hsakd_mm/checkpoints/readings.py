@@ -19,7 +19,7 @@ from hsakd_mm.errors import UserError
 # Names that torch's own wrappers put into keys, also in the middle.
 WRAPPERS = ('_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module')
 DEPTH = 3  # of mappings inside mappings that are searched for state dicts
-EXTRACT = 'python tools/export_backbone.py {source} --with-head --key KEY --prefix PREFIX --out FILE'
+EXTRACT = 'hsakd-mm export {source} --with-head --key KEY --prefix PREFIX --out FILE'
 
 
 @dataclass(frozen=True)

@@ -143,8 +143,7 @@ def newest_student(root: str = 'work_dirs') -> str:
     )
     raise UserError(
         f'without arguments the newest distilled student under {root} is transferred, '
-        f'and {looked}: train one (bash tools/dist_train.sh '
-        f'configs/hsakd/imagenet_r34_r18.py 8), or name a checkpoint.'
+        f'and {looked}: train one (hsakd-mm train hsakd_mm::hsakd/imagenet_r34_r18.py --gpus 8), or name a checkpoint.'
     )
 
 

@@ -32,7 +32,7 @@ def training_config(content: Mapping, source: str) -> dict:
         raise UserError(
             f'a training checkpoint was expected at {source}, and the file holds '
             f'weights without the config they were trained with: name a checkpoint '
-            f'that tools/train.py wrote.'
+            f'that hsakd-mm train wrote.'
         )
     try:
         return assigned_values(_text(content))

@@ -61,7 +61,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--smoke', action='store_true', help='one epoch on a few images: see that everything runs, in minutes'
     )
-    add_config_options(parser, 'change the config of every pretraining, as for tools/train.py', action=_Options)
+    add_config_options(parser, 'change the config of every pretraining, as for hsakd-mm train', action=_Options)
     parser.set_defaults(words=[])
     return parser.parse_args()
 

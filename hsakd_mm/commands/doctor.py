@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', nargs='?', help='config file; without it the machine only')
     parser.add_argument('--work-dir', help='where the run would write; default: work_dirs/<config>')
     parser.add_argument('--json', metavar='FILE', help='write the checks as JSON')
-    add_config_options(parser, 'change the config, as for tools/train.py')
+    add_config_options(parser, 'change the config, as for hsakd-mm train')
     args = parser.parse_args()
     args.config = args.config and config_path(args.config)
     return args

@@ -20,7 +20,7 @@ from hsakd_mm.hub.timm_network import timm_arguments
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or another project's with --key, --prefix")
+    parser.add_argument('checkpoint', help="checkpoint of hsakd-mm train, or another project's with --key, --prefix")
     parser.add_argument(
         '--out', metavar='FILE', help='output; .pth and .safetensors are written (default: CHECKPOINT_backbone)'
     )

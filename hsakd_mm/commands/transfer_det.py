@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
         'words',
         nargs='*',
         metavar='[NAME=]CHECKPOINT ... [CONFIG.py] [GPUS]',
-        help='checkpoints: what tools/train.py wrote, a backbone file (.pth, '
+        help='checkpoints: what hsakd-mm train wrote, a backbone file (.pth, '
         '.safetensors), torchvision://NAME, timm://NAME, hf-hub:OWNER/NAME, or "random" for no '
         'pretraining; {seed} in a path is the seed; default: the newest distilled '
         'student under work_dirs. What ends in .py is the detection config; '

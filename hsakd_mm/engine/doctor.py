@@ -28,7 +28,8 @@ KNOWN = dict(
 OPTIONAL = dict(mmdet=('3.3', '3.3.0', '3.5.1'), pycocotools=('2.0', '2.0.11'))
 # Other distributions that are imported by the same name.
 NAMES = dict(mmengine=('onedl-mmengine',), mmdet=('onedl-mmdetection',), mmcv=('mmcv-lite', 'onedl-mmcv'))
-SETUP = 'run bash tools/setup_env.sh'
+_IN_CHECKOUT = os.path.exists(os.path.join(os.path.dirname(__file__), '../../tools/setup_env.sh'))
+SETUP = 'run bash tools/setup_env.sh' if _IN_CHECKOUT else "run pip install --upgrade 'hsakd_mm[det]'"
 SHARED, FILES, FREE = 1 << 30, 4096, 5 << 30  # bytes of /dev/shm, open files, bytes of free disk that seldom lack
 
 

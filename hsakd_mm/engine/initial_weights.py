@@ -142,7 +142,7 @@ def how_to_start_from(cfg: Config, content: Mapping, path: str) -> str:
     """What starts a run of this config from a file of weights, for the message where it cannot be resumed."""
     model = cfg.get('model') or {}
     if cfg.get('default_scope', 'hsakd_mm') != 'hsakd_mm':
-        return f"to start a detector from this backbone use bash tools/transfer_det.sh {path} and the detector's config"
+        return f"to start a detector from this backbone use hsakd-mm transfer {path} and the detector's config"
     if 'nets' in model:
         return (
             f'to start each network of this config from it, without the classifier, leave --resume out, and use '

@@ -129,15 +129,14 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
     if launcher == 'pytorch' and not {'RANK', 'WORLD_SIZE', 'MASTER_ADDR'} <= set(os.environ):
         raise UserError(
             '--launcher pytorch expects to be started by torchrun, and was not: use '
-            'bash tools/dist_train.sh CONFIG GPUS, or leave --launcher out.'
+            'hsakd-mm train CONFIG --gpus GPUS, or leave --launcher out.'
         )
     if launcher == 'none':
         return
     gpus = torch.cuda.is_available()
     if launcher == 'mpi' and not gpus:
         raise UserError(
-            f'--launcher {launcher} needs GPUs, and torch finds none here: use '
-            f'bash tools/dist_train.sh CONFIG PROCESSES.'
+            f'--launcher {launcher} needs GPUs, and torch finds none here: use hsakd-mm train CONFIG --gpus PROCESSES.'
         )
     options = dict(cfg.get('env_cfg', {}).get('dist_cfg') or {})
     options = {'backend': 'nccl', 'timeout': TIMEOUT, **options}

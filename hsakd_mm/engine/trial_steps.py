@@ -153,7 +153,7 @@ def _said(error: Exception) -> tuple[str, str]:
     """What was found and what to do: our sentences have the cure after their last colon."""
     sentence = user_message(error)
     if sentence is None:
-        return f'{type(error).__name__}: {" ".join(str(error).split())[:200]}', 'see what tools/train.py says'
+        return f'{type(error).__name__}: {" ".join(str(error).split())[:200]}', 'see what hsakd-mm train says'
     found, _, cure = sentence.rpartition(': ')
     return (found, cure) if found else (sentence, '')
 

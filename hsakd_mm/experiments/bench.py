@@ -25,7 +25,8 @@ The file is Python, read by mmengine::
                         proportion. See :mod:`.equal_cost`.
 ``curve``               Of a run: the method that it is a point of, in a picture of accuracy against cost.
 ``measure='test'``      Top-1 is that of the last checkpoint on the test set; by default the last validation's.
-``detector``            ``config`` (beside the file) and ``seeds`` of the detector; see :mod:`.bench_detectors`.
+``detector``            ``config`` (beside the file), ``seeds``, ``folder`` and ``title`` of the detector; see
+                        :mod:`.bench_detectors`.
 ``prepare``             A tool that makes the data, as ``dict(title=..., command=[...], produces=FILE)``.
 ``work_dir``            By default ``work_dirs/<folder of the file>``.
 ``threads``             Threads of each run, for a bench that is to give the same digits on any number of cores.
@@ -52,6 +53,7 @@ from .stage import Stage
 
 SMOKE = '**Smoke run: one epoch on a few images. The numbers mean nothing.**'
 _KEYS = {'name', 'config', 'seeds', 'needs', 'metric', 'row', 'options', 'curve', 'cost_of'}
+_DETECTOR_KEYS = {'config', 'seeds', 'folder', 'title'}
 _FILE_KEYS = {
     *('runs', 'title', 'baseline', 'notes', 'work_dir', 'seeds', 'options', 'measure', 'prepare', 'detector'),
     *('threads', 'jobs', 'filename', 'custom_imports'),
@@ -214,6 +216,11 @@ def _check_keys(content: Config, file: str) -> None:
         if value is not None and not (isinstance(value, dict) and needed <= set(value)):
             wanted = ', '.join(f'{name}=...' for name in sorted(needed))
             raise UserError(f'{key} of {file} should be dict({wanted}), and is {value!r}.')
+    for key in set(content.get('detector') or ()) - _DETECTOR_KEYS:
+        raise UserError(
+            f'detector of {file} sets {key}, which it does not have{nearest(key, _DETECTOR_KEYS)}: it takes '
+            f'{", ".join(sorted(_DETECTOR_KEYS))}.'
+        )
 
 
 def smoke_options(cfg: Config, epochs: int = 1) -> dict:

@@ -4,7 +4,9 @@ A bench file that names a detector goes on to it from its table::
 
     detector = dict(config='detector.py', seeds=[0, 1, 2])
 
-``config``, a detection config, is looked for beside the file. Every row of the bench becomes a start of the detector,
+``config``, a detection config, is looked for beside the file. ``folder`` and ``title`` are for a second bench file on
+the same pretraining, with another detector: where in the work directory its runs go, by default ``detectors``, and the
+heading of its report. Every row of the bench becomes a start of the detector,
 and so does ``random``. Where the bench has one seed, all detectors of a row start from that pretraining; where it has
 several, the detector of a seed starts from the pretraining of the same seed, so that the spread of a row covers both.
 The comparison is that of :class:`~.detector_list.DetectorList`, as in ``tools/transfer_det.py``.
@@ -82,10 +84,10 @@ def plan_detectors(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] 
         {RANDOM: dict.fromkeys(seeds, RANDOM), **starts},
         config,
         seeds,
-        work_dir=os.path.join(bench.work_dir, 'detectors'),
+        work_dir=detector_folder(bench),
         options=_smoke(config) if bench.smoke else None,
     )
-    made.title, made.baseline, made.bench = bench.title, bench.baseline, bench.file
+    made.title, made.baseline, made.bench = bench.detector.get('title', bench.title), bench.baseline, bench.file
     next(run for run in made.runs if run.name == RANDOM).records_losses = True
     made.notes += [*bench.notes, *_data_notes(bench, made)]
     for run in made.runs:
@@ -143,6 +145,11 @@ def detector_seeds(bench: Bench, seeds: Sequence[int] = ()) -> list:
 def pretraining_seed(bench: Bench, seed: int) -> int:
     """The seed of the pretraining that the detector of this seed starts from."""
     return seed if len(bench.seeds) > 1 else bench.seeds[0]
+
+
+def detector_folder(bench: Bench) -> str:
+    """The work directory of the detectors."""
+    return os.path.join(bench.work_dir, bench.detector.get('folder', 'detectors'))
 
 
 def detector_config(bench: Bench) -> str:

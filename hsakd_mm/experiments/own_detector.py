@@ -67,7 +67,7 @@ def _backbone(student: Network, given: ConfigDict, name: str) -> dict:
         raise UserError(
             f'a detector whose neck takes several maps of its backbone was expected, as FPN does, and that of {name} '
             f'is {given_neck and given_neck.get("type")}: name another detector, or fine-tune it with '
-            f'tools/transfer_det.sh from the checkpoints.'
+            f'hsakd-mm transfer from the checkpoints.'
         )
     kind, width = str(given_neck['type']), given_neck['in_channels']
     count = len(width) if not isinstance(width, str) else len(given.backbone.get('out_indices', STRIDES))

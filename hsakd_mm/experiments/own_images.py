@@ -128,7 +128,7 @@ def write_bench(
             'sees each box as an image of its category. Epochs are equal, cost is not: "plain, same cost" is plain '
             'training for as many as cost, in multiply-adds, what HSAKD costs without its teacher.'
         ]
-    again = f'# Again, or changed: python tools/benchmark.py {os.path.join(out, "bench.py")}\n'
+    again = f'# Again, or changed: hsakd-mm benchmark {os.path.join(out, "bench.py")}\n'
     return _write(out, 'bench.py', head + again, own)
 
 
@@ -199,8 +199,8 @@ def _write(out: str, name: str, head: str, content: dict) -> str:
         mark, _, rest = read_text(path).partition('\n')
         if mark != _mark(rest):
             raise UserError(
-                f'{path} was changed after it was written, and would be written anew: run it with python '
-                f'tools/benchmark.py {os.path.join(out, "bench.py")}, or choose another --work-dir.'
+                f'{path} was changed after it was written, and would be written anew: run it with '
+                f'hsakd-mm benchmark {os.path.join(out, "bench.py")}, or choose another --work-dir.'
             )
     write_atomically(path, lambda file: file.write(f'{_mark(text)}\n{text}'.encode()))
     return path

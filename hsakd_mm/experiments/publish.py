@@ -16,7 +16,7 @@ from hsakd_mm.reports.methods import FRONT, OVERVIEW
 from hsakd_mm.reports.published import is_comparison
 
 from .bench import Bench
-from .bench_detectors import detector_config, detector_seeds
+from .bench_detectors import detector_config, detector_folder, detector_seeds
 from .detector_run import NEEDS
 from .provenance import hash_of_config
 
@@ -47,7 +47,7 @@ def publish(file: str, folder: str, root: str) -> list[str]:
     )
     reports = {folder: (bench.work_dir, methods)}
     if bench.detector:
-        source = os.path.join(bench.work_dir, 'detectors')
+        source = detector_folder(bench)
         detectors = _require(bench, source)
         if failed := detectors.get('failed'):
             raise UserError(

@@ -62,7 +62,7 @@ class StrictPretrained:
         if checkpoint is None:
             raise UserError(
                 'this detector needs a pretrained backbone, and its config names none: '
-                'run bash tools/transfer_det.sh CHECKPOINT CONFIG GPUS, or set '
+                'run hsakd-mm transfer CHECKPOINT CONFIG GPUS, or set '
                 'model.backbone.init_cfg.checkpoint.'
             )
         self.checkpoint = checkpoint

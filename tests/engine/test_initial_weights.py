@@ -120,7 +120,7 @@ def test_the_advice_starts_a_frozen_teacher(tmp_path, type_) -> None:
 def test_a_detector_and_an_online_pair(tmp_path, name) -> None:
     path = FILES[name](tmp_path)
     detector = Config(dict(default_scope='mmdet', work_dir=str(tmp_path), model=dict(type='FasterRCNN', backbone={})))
-    assert f'bash tools/transfer_det.sh {path} ' in advice(detector, path) and 'load_from' not in advice(detector, path)
+    assert f'hsakd-mm transfer {path} ' in advice(detector, path) and 'load_from' not in advice(detector, path)
     pair = plain_config(tmp_path, type='DML', nets=[dict(backbone=NETWORK)] * 2)
     assert 'leave --resume out' in advice(pair, path) and 'load_from' not in advice(pair, path)
     option, value = re.search(r'--cfg-options (\S+)=(\S+)\.$', advice(pair, path)).groups()

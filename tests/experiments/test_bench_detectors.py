@@ -87,6 +87,22 @@ def test_every_row_and_random_start_a_detector(digits, monkeypatch) -> None:
 
 
 @needs_mmdet
+def test_two_bench_files_with_different_detectors_share_their_pretraining(digits) -> None:
+    plan = Bench('digits/bench.py')
+    pretrain(plan)
+    text = BENCH.replace("config='detector.py'", "config='detector.py', folder='others', title='Others'")
+    assert text != BENCH
+    (digits / 'digits' / 'others.py').write_text(text)
+    first, second = plan_detectors(plan), plan_detectors(Bench('digits/others.py'))
+    assert (first.work_dir, second.work_dir) == ('work_dirs/digits/detectors', 'work_dirs/digits/others')
+    assert second.title == 'Others' and len(second.runs) == len(first.runs)
+
+    (digits / 'digits' / 'others.py').write_text(text.replace('folder=', 'foldr='))
+    with pytest.raises(UserError, match='detector of .*others.py sets foldr, .* folder'):
+        Bench('digits/others.py')
+
+
+@needs_mmdet
 def test_each_detector_starts_from_the_pretraining_of_its_seed(digits, refusal) -> None:
     file = digits / 'digits' / 'bench.py'
     file.write_text(BENCH.replace('seeds = [0]', 'seeds = [3, 4]'))

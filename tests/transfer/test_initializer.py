@@ -230,7 +230,7 @@ def test_the_hook_compares_the_normalisation(file, change, said) -> None:
 def test_the_configs_as_they_are_say_what_to_do() -> None:
     for name in ('faster-rcnn_r18_fpn_1x_coco', 'faster-rcnn_r18_fpn_voc0712'):
         cfg = Config.fromfile(REPO / 'configs' / 'transfer' / f'{name}.py')
-        with pytest.raises(UserError, match='bash tools/transfer_det.sh'):
+        with pytest.raises(UserError, match='hsakd-mm transfer'):
             MODELS.build(ConfigDict(cfg.model.backbone)).init_weights()
 
 
