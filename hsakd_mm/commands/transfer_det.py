@@ -8,8 +8,11 @@ In a checkout: python tools/transfer_det.py; the comments of tools/transfer_det.
 
 import argparse
 
+from mmengine.config import Config
+
 from hsakd_mm.checkpoints.source import newest_student
 from hsakd_mm.commands.arguments import add_config_options, add_recipe, add_resume
+from hsakd_mm.engine.loggers.run import LOGGERS, add_logger_arguments, use_loggers
 from hsakd_mm.engine.named_config import config_path
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments.detector_list import SEED, DetectorList, split_name
@@ -43,6 +46,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--baseline', metavar='NAME', help='name of the list that the others are compared with')
     add_resume(parser, 'go on from the last checkpoint of the work directory, or from FILE; a list always goes on')
     add_recipe(parser, 'measure the last checkpoint only')
+    add_logger_arguments(parser)
     add_config_options(parser, 'change the config', default={})
     args = parser.parse_intermixed_args()
     args.config, args.gpus, args.checkpoints = None, None, []
@@ -71,9 +75,10 @@ def main() -> None:
         args.config = COCO
         print(f'No config named: taking {args.config}')
     args.config = config_path(args.config)
+    use_loggers(Config(), args)  # a missing package is said before the first of the runs
     flags = [
         flag
-        for flag in ('--amp', '--auto-scale-lr', '--no-validate', '--overwrite')
+        for flag in ('--amp', '--auto-scale-lr', '--no-validate', '--overwrite', *LOGGERS)
         if getattr(args, flag.strip('-').replace('-', '_'))
     ]
     common = dict(

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from hsakd_mm.checkpoints.source import BackboneSource, resolve_source
 from hsakd_mm.checkpoints.work_dir import require_unused
+from hsakd_mm.engine.loggers.run import LOGGERS
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.engine.run_mark import RunMark
 from hsakd_mm.errors import UserError
@@ -26,6 +27,7 @@ from .provenance import hash_of_config, provenance, typed_command
 from .run_record import fingerprint, read_record, read_row, require_same, write_record
 
 NEEDS = ('model', 'train_dataloader')  # required in a detection config
+_SAME_RESULT = {'--no-validate', '--overwrite', *LOGGERS}  # flags that change no weight
 
 
 class DetectorRun:
@@ -43,8 +45,8 @@ class DetectorRun:
         seed (int): The config's by default, else 0.
         options (dict): ``--cfg-options``; they have the last word.
         name (str): The row's; what the checkpoint says of itself by default.
-        flags (list[str]): Of ``tools/train.py``: ``--amp``, ``--auto-scale-lr``,
-            ``--no-validate``.
+        flags (list[str]): Of ``tools/train.py``: ``--amp``, ``--auto-scale-lr``, ``--no-validate``, and
+            the loggers'.
         title (str): For a run of a list: its output goes to ``output.log``, and the terminal shows its progress under
             this title.
         cfg (Config): The content of ``config`` with ``options``, if it was read before (reading takes a second).
@@ -108,7 +110,7 @@ class DetectorRun:
         self.validates = evaluated_split(self.cfg) == 'val' and '--no-validate' not in self.flags
         # Taken before the work directory's path is written into the config.
         self.config_sha256 = fingerprint(
-            self.cfg, self.source, [*(set(self.flags) - {'--no-validate', '--overwrite'}), f'{gpus} x {self.nodes}']
+            self.cfg, self.source, [*(set(self.flags) - _SAME_RESULT), f'{gpus} x {self.nodes}']
         )
         record_detections(self.cfg, os.path.join(self.work_dir, 'detections.json'))
         self.command = typed_command()

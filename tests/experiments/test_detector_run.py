@@ -168,7 +168,8 @@ def test_from_checkpoint_to_report_and_again(demo_data, tmp_path, refusal) -> No
         'val_dataloader.num_workers=0',
         'val_dataloader.persistent_workers=False',
     ]
-    done = tool('student/epoch_3.pth', config, '--seed', '5', *options, cwd=tmp_path)
+    logger = ['--tensorboard'] if importlib.util.find_spec('tensorboard') else []
+    done = tool('student/epoch_3.pth', config, '--seed', '5', *logger, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     work_dir = tmp_path / 'work_dirs' / 'transfer' / 'student-epoch_3-faster_rcnn-seed5'
     backbone = resolve_source(str(tmp_path / 'student' / 'epoch_3_backbone.pth')).backbone
@@ -189,6 +190,7 @@ def test_from_checkpoint_to_report_and_again(demo_data, tmp_path, refusal) -> No
     assert len(found['images']) == 4 and found['truth'] and found['classes'] == list('0123456789')
     assert backbone.sha256 in (work_dir / 'report.md').read_text()
     assert (work_dir / 'epoch_1.pth').exists()
+    assert len(list(work_dir.rglob('events.out.*'))) == len(logger)
 
     # Another backbone cannot go on with that run.
     write_checkpoint(tmp_path / 'other' / 'epoch_3.pth', channels=(8, 16, 32, 64), hooks='')
@@ -203,7 +205,7 @@ def test_from_checkpoint_to_report_and_again(demo_data, tmp_path, refusal) -> No
         'transfer_det.py', 'student/epoch_3.pth', config, '--work-dir', work_dir, '--resume', *options
     )
 
-    # Stopped in its last validation: nothing is left to train, and the AP is measured.
+    # Stopped in its last validation: nothing is left to train, and the AP is measured; without the logger, the same run.
     (log,) = work_dir.glob('*/vis_data/scalars.json')
     log.write_text(''.join(line for line in log.open() if 'coco/' not in line))
     done = tool('student/epoch_3.pth', config, '--seed', '5', '--resume', *options, cwd=tmp_path)

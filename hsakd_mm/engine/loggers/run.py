@@ -16,6 +16,7 @@ from hsakd_mm.processes import REQUEUE, on_all_ranks
 from hsakd_mm.registry import type_name
 
 BACKENDS = (TensorboardVisBackend, WandbVisBackend, MLflowVisBackend)
+LOGGERS = tuple(f'--{backend.kind}' for backend in BACKENDS)
 
 
 def add_logger_arguments(parser: argparse.ArgumentParser) -> None:
