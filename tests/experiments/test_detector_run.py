@@ -205,7 +205,7 @@ def test_from_checkpoint_to_report_and_again(demo_data, tmp_path, refusal) -> No
         'transfer_det.py', 'student/epoch_3.pth', config, '--work-dir', work_dir, '--resume', *options
     )
 
-    # Stopped in its last validation: nothing is left to train, and the AP is measured; without the logger, the same run.
+    # Stopped in its last validation: nothing is left to train, and the AP is measured.
     (log,) = work_dir.glob('*/vis_data/scalars.json')
     log.write_text(''.join(line for line in log.open() if 'coco/' not in line))
     done = tool('student/epoch_3.pth', config, '--seed', '5', '--resume', *options, cwd=tmp_path)
