@@ -43,8 +43,8 @@ def test_stopped_before_a_validation(augmented, tmp_path, seen) -> None:  # noqa
 def test_two_processes_train_as_one(dtype, limit, augmented, tmp_path, seen) -> None:  # noqa: F811
     """HSAKD, twelve steps, the last batch of an epoch smaller, gradients accumulated over two steps.
 
-    What is left in float32 and not in float64 is due to the order of summation, which is another one in each kind of CPU
-    and each torch: 1.1e-4 is the most that was seen.
+    What is left in float32 and not in float64 is due to the order of summation, which each kind of CPU and each torch
+    has of its own: 1.1e-4 is the most that was seen.
     """
     cfg = augmented(METHODS['hsakd/HSAKD'])
     cfg.train_dataloader.update(batch_size=8, drop_last=False)
