@@ -60,11 +60,13 @@ def collect(root: str, known: dict, say: Callable = lambda line: None, count: bo
         UserError: A config or a result cannot be read, or a detector is to be counted and mmdet is not installed.
     """
     before = {(folder['name'], row['name']): row for folder in known.get('folders', ()) for row in folder['rows']}
+    before.update({('variants', row['name']): row for row in known.get('variants', ())})
     counter = _Counter(say, count)
-    folders = []
+    folders, variants = [], []
     for name in _folders(root):
         files = paths_of(root, f'configs/{name}/[!_]*.py')
         metafile = _metafile(root, name)
+        variants += _variants(root, metafile, before, counter)
         rows = [_row(root, name, path, metafile, before, counter) for path in files]
         folders.append(
             dict(
@@ -76,7 +78,7 @@ def collect(root: str, known: dict, say: Callable = lambda line: None, count: bo
                 rows=[row for row in rows if row],
             )
         )
-    return dict(command=PUBLISH, folders=folders)
+    return dict(command=PUBLISH, folders=folders, **(dict(variants=variants) if variants else {}))
 
 
 def _folders(root: str) -> list[str]:
@@ -133,6 +135,25 @@ def _row(root: str, folder: str, path: str, metafile: dict, before: dict, counte
     if ours := _ours(root, folder, name):
         row['ours'] = ours
     return row
+
+
+def _variants(root: str, metafile: dict, before: dict, counter: '_Counter') -> list[dict]:
+    """What the changes to a config that a metafile lists cost."""
+    return [
+        dict(
+            name=row['Name'],
+            config=given['Config'],
+            options=[f'{key}={value}' for key, value in row['Options'].items()],
+            **counter.counted(
+                load_config(os.path.join(root, given['Config']), dict(row['Options'])),
+                before.get(('variants', row['Name']), {}),
+                f'{given["Config"]}: {row["Name"]}',
+            ),
+        )
+        for collection in metafile.get('Collections', ())
+        if (given := collection.get('Variants'))
+        for row in given['Rows']
+    ]
 
 
 def _data_root(cfg: Config) -> str:

@@ -83,6 +83,7 @@ KINDS: dict[str, Callable[..., Table]] = dict(
     coverage=speed_tables.coverage,
     zoo=zoo.table,
     zoo_methods=zoo.methods,
+    zoo_variants=zoo.variants,
 )
 
 

@@ -46,6 +46,16 @@ def table(content: dict) -> Table:
     return Table(heads, rows, words=heads[:2])
 
 
+def variants(content: dict) -> Table:
+    """What the cheaper variants of a config cost, and how they are switched on."""
+    heads = ('Variant', 'Options', *_NUMBERS[1:3])
+    rows = [
+        [row['name'], '<br>'.join(f'`{each}`' for each in row['options']), *_costs(row)[1:]]
+        for row in content['variants']
+    ]
+    return Table(heads, rows, words=heads[:2])
+
+
 def methods(content: dict) -> Table:
     """One line for each method; its links count from ``docs/methods``."""
     costs = {

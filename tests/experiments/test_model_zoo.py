@@ -126,3 +126,11 @@ def test_names_of_networks() -> None:
     assert networks_of(dict(nets=pair)) == 'ResNet-110 (bottleneck), ResNet-56 (bottleneck)'
     assert networks_of(dict(nets=[dict(backbone=dict(type='VGG', depth=13))] * 2)) == '2 × VGG13'
     assert networks_of(dict(backbone=dict(type='ShuffleNetV1'))) == 'ShuffleNetV1'
+
+
+def test_variants_are_cheaper_than_their_config() -> None:
+    paper, *others = ZOO['variants']
+    row = listed()['hsakd/imagenet_r34_r18']
+    assert paper['options'] == [] and paper['macs'] == row['macs'] and paper['plain_macs'] == row['plain_macs']
+    costs = [each['macs'] for each in (paper, *others)]
+    assert costs == sorted(costs, reverse=True) and len(set(costs)) == len(costs)
