@@ -3,7 +3,8 @@
 #
 #   bash tools/transfer_det.sh [[NAME=]CHECKPOINT ...] [CONFIG.py] [GPUS] [--work-dir DIR]
 #                              [--seed N | --seeds N ...] [--baseline NAME] [--resume]
-#                              [--amp] [--auto-scale-lr] [--no-validate]
+#                              [--overwrite] [--amp] [--auto-scale-lr] [--no-validate]
+#                              [--tensorboard] [--wandb] [--mlflow]
 #                              [--cfg-options KEY=VALUE ...]
 #
 # CHECKPOINT: what tools/train.py wrote, a backbone file (.pth, .safetensors) of ours or of another project,

@@ -6,8 +6,8 @@ Usage::
     python tools/benchmark.py configs/bench/vehicles/cpu.py [--only NAME ...] [--seeds 0 1 2]
 
 Called again, it continues where it stopped and skips what is done; it can be interrupted at any time. The tables are in
-<work dir>/report.{md,html,json,png} and, where the bench names a detector, in <work dir>/detectors/.
-hsakd_mm/experiments/bench.py says what a bench file holds.
+<work dir>/report.{md,html,json,png} and, where the bench names a detector, in <work dir>/detectors/ or the folder that
+the file names. hsakd_mm/experiments/bench.py says what a bench file holds.
 """
 
 import argparse

@@ -29,7 +29,7 @@ OPTIONAL = dict(mmdet=('3.3', '3.3.0', '3.5.1'), pycocotools=('2.0', '2.0.11'))
 # Other distributions that are imported by the same name.
 NAMES = dict(mmengine=('onedl-mmengine',), mmdet=('onedl-mmdetection',), mmcv=('mmcv-lite', 'onedl-mmcv'))
 _IN_CHECKOUT = os.path.exists(os.path.join(os.path.dirname(__file__), '../../tools/setup_env.sh'))
-SETUP = 'run bash tools/setup_env.sh' if _IN_CHECKOUT else "run pip install --upgrade 'hsakd_mm[det]'"
+SETUP = 'run bash tools/setup_env.sh' if _IN_CHECKOUT else 'install a tested version of it by pip'
 SHARED, FILES, FREE = 1 << 30, 4096, 5 << 30  # bytes of /dev/shm, open files, bytes of free disk that seldom lack
 
 
@@ -61,7 +61,7 @@ def check_machine(work_dir: str = 'work_dirs') -> Iterator[Check]:
 def check_versions() -> Iterator[Check]:
     new_enough = sys.version_info >= (3, 10)
     yield Check(
-        'python', OK if new_enough else MISSING, platform.python_version(), '' if new_enough else f'use 3.10+, {SETUP}'
+        'python', OK if new_enough else MISSING, platform.python_version(), '' if new_enough else 'use 3.10 to 3.14'
     )
     for name, (oldest, *tested) in {**KNOWN, **OPTIONAL}.items():
         known = ' and '.join(tested)
@@ -126,7 +126,7 @@ def check_backend() -> Check:
     if not torch.cuda.is_available():
         return Check('NCCL', OK, 'not needed without GPUs; several processes talk by gloo')
     if not dist.is_nccl_available():
-        return Check('NCCL', MISSING, 'this torch has none', f'several GPUs need it: {SETUP}')
+        return Check('NCCL', MISSING, 'this torch has none', 'several GPUs need it: install a torch that has it')
     return Check('NCCL', OK, '.'.join(map(str, torch.cuda.nccl.version())))
 
 

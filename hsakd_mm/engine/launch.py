@@ -127,16 +127,14 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
     """
     cfg.launcher = launcher
     if launcher == 'pytorch' and not {'RANK', 'WORLD_SIZE', 'MASTER_ADDR'} <= set(os.environ):
-        raise UserError(
-            '--launcher pytorch expects to be started by torchrun, and was not: use '
-            'hsakd-mm train CONFIG --gpus GPUS, or leave --launcher out.'
-        )
+        raise UserError('--launcher pytorch expects to be started by torchrun, and was not: use --gpus N in its place.')
     if launcher == 'none':
         return
     gpus = torch.cuda.is_available()
     if launcher == 'mpi' and not gpus:
         raise UserError(
-            f'--launcher {launcher} needs GPUs, and torch finds none here: use hsakd-mm train CONFIG --gpus PROCESSES.'
+            f'--launcher {launcher} needs GPUs, and torch finds none here: use --gpus N in its place, which starts N '
+            f'processes on a CPU too.'
         )
     options = dict(cfg.get('env_cfg', {}).get('dist_cfg') or {})
     options = {'backend': 'nccl', 'timeout': TIMEOUT, **options}

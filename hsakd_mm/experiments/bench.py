@@ -216,10 +216,22 @@ def _check_keys(content: Config, file: str) -> None:
         if value is not None and not (isinstance(value, dict) and needed <= set(value)):
             wanted = ', '.join(f'{name}=...' for name in sorted(needed))
             raise UserError(f'{key} of {file} should be dict({wanted}), and is {value!r}.')
-    for key in set(content.get('detector') or ()) - _DETECTOR_KEYS:
+    _check_detector_keys(content, file)
+
+
+def _check_detector_keys(content: Config, file: str) -> None:
+    detector = content.get('detector') or {}
+    for key in set(detector) - _DETECTOR_KEYS:
         raise UserError(
             f'detector of {file} sets {key}, which it does not have{nearest(key, _DETECTOR_KEYS)}: it takes '
             f'{", ".join(sorted(_DETECTOR_KEYS))}.'
+        )
+    folder = detector.get('folder', 'detectors')
+    runs = [folder_name(str(run.get('name'))) for run in content.get('runs') or ()]
+    if folder in ('', '.', '..', *runs) or folder != os.path.basename(folder):
+        raise UserError(
+            f'folder of the detector in {file} should be a name in the work directory that is none of its runs, and '
+            f'it is {folder!r}: choose another.'
         )
 
 

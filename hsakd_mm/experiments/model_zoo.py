@@ -60,7 +60,7 @@ def collect(root: str, known: dict, say: Callable = lambda line: None, count: bo
         UserError: A config or a result cannot be read, or a detector is to be counted and mmdet is not installed.
     """
     before = {(folder['name'], row['name']): row for folder in known.get('folders', ()) for row in folder['rows']}
-    before.update({('variants', row['name']): row for row in known.get('variants', ())})
+    before.update({(row['config'], row['name']): row for row in known.get('variants', ())})
     counter = _Counter(say, count)
     folders, variants = [], []
     for name in _folders(root):
@@ -146,7 +146,7 @@ def _variants(root: str, metafile: dict, before: dict, counter: '_Counter') -> l
             options=[f'{key}={value}' for key, value in row['Options'].items()],
             **counter.counted(
                 load_config(os.path.join(root, given['Config']), dict(row['Options'])),
-                before.get(('variants', row['Name']), {}),
+                before.get((given['Config'], row['Name']), {}),
                 f'{given["Config"]}: {row["Name"]}',
             ),
         )

@@ -100,6 +100,10 @@ def test_two_bench_files_with_different_detectors_share_their_pretraining(digits
     (digits / 'digits' / 'others.py').write_text(text.replace('folder=', 'foldr='))
     with pytest.raises(UserError, match='detector of .*others.py sets foldr, .* folder'):
         Bench('digits/others.py')
+    for folder in ('', '../others', 'plain'):  # the work directory, outside of it, a run's
+        (digits / 'digits' / 'others.py').write_text(text.replace("folder='others'", f'folder={folder!r}'))
+        with pytest.raises(UserError, match='none of its runs'):
+            Bench('digits/others.py')
 
 
 @needs_mmdet

@@ -11,6 +11,8 @@ import torch
 from mmengine.config import Config
 
 from hsakd_mm.checkpoints.source import resolve_source
+from hsakd_mm.commands import transfer_det
+from hsakd_mm.engine.loggers import run as loggers
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments.child import run_child
 from hsakd_mm.experiments.child import tool as tool_path
@@ -227,6 +229,14 @@ def test_a_backbone_that_does_not_fit_stops_before_training(demo_data, tmp_path,
 
 
 @needs_mmdet
+def test_a_loggers_package_is_missed_before_anything_runs(monkeypatch) -> None:
+    """The mock stands for an environment without the package, which the tests' own has."""
+    monkeypatch.setattr(loggers, 'find_spec', lambda name: None)
+    monkeypatch.setattr(sys, 'argv', ['transfer', 'random', DEMO, '--seeds', '0', '1', '--wandb'])
+    with pytest.raises(UserError, match='wandb, which is not installed'):
+        transfer_det.main()
+
+
 def test_a_list_that_is_none(refusal) -> None:
     assert 'one config was expected, and there are two' in refusal('transfer_det.py', 'random', COCO, DEMO)
     assert 'one number of GPUs was expected' in refusal('transfer_det.py', 'random', COCO, 2, 3)

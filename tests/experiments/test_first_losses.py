@@ -32,7 +32,7 @@ def test_losses_leave_no_trace(demo_data, tmp_path, monkeypatch) -> None:
     assert DefaultScope.get_current_instance() is scope and MMLogger._instance_dict == logger
     assert torch.equal(torch.get_rng_state(), state)
     assert hash_of_config(run.cfg) == config and sorted(tmp_path.rglob('*')) == files
-    # Other kernels sum in another order, as on another kind of CPU.
+    # oneDNN is for float32: a part that is still computed in it, and differs from CPU to CPU, would show here.
     with torch.backends.mkldnn.flags(enabled=False):
         others = run.first_losses()
     assert others == pytest.approx(losses, rel=1e-7)

@@ -123,7 +123,7 @@ def test_option_without_a_value(capsys):
 
 def test_launcher_without_a_launcher(monkeypatch):
     monkeypatch.delenv('RANK', raising=False)
-    with pytest.raises(UserError, match='hsakd-mm train CONFIG --gpus'):
+    with pytest.raises(UserError, match='use --gpus N in its place'):
         prepare_launcher(load_config(str(TINY)), 'pytorch')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     monkeypatch.delenv('SLURM_JOB_ID', raising=False)
