@@ -5,7 +5,9 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
+from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.experiments.bench import Bench
+from hsakd_mm.experiments.first_losses import first_losses
 from hsakd_mm.experiments.provenance import hash_of_config
 from tests.conftest import REPO
 
@@ -46,3 +48,11 @@ def test_a_seed_draws_others(demo_data, tmp_path, monkeypatch) -> None:
         run.first_losses() for run in Bench(str(REPO / 'configs/demo/bench.py'), [0, 1]).runs if run.name == 'plain'
     ]
     assert losses[0] != losses[1]
+
+
+def test_a_frozen_teacher_whose_weights_another_run_makes(demo_data, tmp_path, monkeypatch) -> None:
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/demo').symlink_to(demo_data)
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config(str(REPO / 'configs/demo/teacher.py'), {'model.frozen_backbone': True})
+    assert not cfg.model.get('checkpoint') and len(first_losses(cfg, 0)) == 3
