@@ -22,10 +22,6 @@ RAMPS = ('model.ramp_up_epochs', 'default_hooks.distillation.ramp_up_epochs')
 _counted: dict = {}  # multiply-adds of an image, by what decides them: a bench asks for the same ones for each seed
 
 
-class NotCounted(UserError):
-    """The images that decide a run's length are not there to be counted."""
-
-
 def check_cost_of(entries: Mapping[str, dict], file: str) -> None:
     """Check that each ``cost_of`` of a bench file names another run, whose length can be found first.
 
@@ -176,7 +172,7 @@ def _count(dataset: dict) -> int:
         said = 'there are none'
     except Exception as error:  # data can be wrong in any way
         said = user_message(error) or f'{type(error).__name__}: {error}'
-    raise NotCounted(
+    raise UserError(
         f'a run with cost_of has other images than the run that it names, both were to be counted, and those of '
         f'{dataset.get("type")} in {dataset.get("data_root")} could not be ({said.rstrip(".")}): make the data before '
         f'the bench, or leave cost_of out.'

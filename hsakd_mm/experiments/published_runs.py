@@ -23,7 +23,6 @@ from hsakd_mm.transfer.mended import inner_datasets
 from .bench import Bench
 from .bench_detectors import detector_config
 from .detector_run import NEEDS, DetectorRun
-from .equal_cost import NotCounted
 from .first_losses import first_losses
 from .provenance import hash_of_config
 
@@ -62,9 +61,6 @@ def check_runs(root: str, losses: bool = True) -> Checked:
             try:
                 with inside(root):
                     same = report.compare_configs(Bench(os.path.join(root, content['bench'])))
-            except NotCounted as error:  # without its data a bench does not know how long its runs are
-                checked.skipped.append(f'{path}: its runs are not compared: {error}')
-                continue
             except UserError as error:
                 report.differs(f'its bench, {content["bench"]}, cannot be read: {error}')
                 continue

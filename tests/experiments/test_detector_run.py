@@ -237,6 +237,7 @@ def test_a_loggers_package_is_missed_before_anything_runs(monkeypatch) -> None:
         transfer_det.main()
 
 
+@needs_mmdet
 def test_a_list_that_is_none(refusal) -> None:
     assert 'one config was expected, and there are two' in refusal('transfer_det.py', 'random', COCO, DEMO)
     assert 'one number of GPUs was expected' in refusal('transfer_det.py', 'random', COCO, 2, 3)

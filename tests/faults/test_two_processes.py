@@ -39,12 +39,12 @@ def test_stopped_before_a_validation(augmented, tmp_path, seen) -> None:  # noqa
     seen(ROW, 'SIGTERM to one, counted by steps, before a validation', 'the same bits', TWO, 'rskd/RSKD')
 
 
-@pytest.mark.parametrize('dtype, limit', [(torch.float64, 1e-9), (torch.float32, 1e-3)])
+@pytest.mark.parametrize('dtype, limit', [(torch.float64, 1e-9), (torch.float32, 1e-4)])
 def test_two_processes_train_as_one(dtype, limit, augmented, tmp_path, seen) -> None:  # noqa: F811
     """HSAKD, twelve steps, the last batch of an epoch smaller, gradients accumulated over two steps.
 
     What is left in float32 and not in float64 is due to the order of summation, which each kind of CPU and each torch
-    has of its own: 1.1e-4 is the most that was seen.
+    has of its own.
     """
     cfg = augmented(METHODS['hsakd/HSAKD'])
     cfg.train_dataloader.update(batch_size=8, drop_last=False)

@@ -13,7 +13,7 @@ runs = [
     dict(name='plain', config='plain.py'),
     dict(name='plain, same cost', config='plain.py', cost_of='HSAKD'),
     dict(name='HSAKD', config='hsakd.py', needs=_teacher),
-    dict(name='HSAKD, no labels', config='hsakd_unlabelled.py', needs=_teacher, cost_of='HSAKD'),
+    dict(name='HSAKD, no labels', config='hsakd_unlabelled.py', needs=_teacher),
 ]
 detector = dict(
     config='detector_vehicles.py',
