@@ -149,7 +149,7 @@ def test_the_option_that_the_sentence_names_chooses(tmp_path, monkeypatch, capsy
     torch.save(dict(student=under('module.backbone.'), teacher=under('backbone.', OTHER)), path)
     with pytest.raises(UserError) as error:
         load_backbone(TimmBackbone(**NETWORK), str(path))
-    command = re.search(r'python tools/export_backbone\.py .+--out FILE', str(error.value))[0]
+    command = re.search(r'hsakd-mm export .+--out FILE', str(error.value))[0]
     key, prefix = re.search(r"key='(teacher)' prefix='(\S+)'", str(error.value)).groups()
     words = command.replace('KEY', key).replace('PREFIX', prefix).replace('FILE', str(tmp_path / 'part')).split()[2:]
     monkeypatch.setattr('sys.argv', ['export_backbone.py', *words])

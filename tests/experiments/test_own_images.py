@@ -102,9 +102,7 @@ def test_what_is_written_is_the_command_of_the_user(boxes, teacher) -> None:
     assert Config.fromfile(f'out/{word}/plain.py').train_cfg.max_epochs == 40
     with open(f'out/{word}/plain.py', 'a') as file:
         file.write('\ntrain_cfg = dict(max_epochs=7)\n')
-    with pytest.raises(
-        UserError, match='plain.py was changed after it was written.*benchmark.py out/test_vit/bench.py'
-    ):
+    with pytest.raises(UserError, match='plain.py was changed after it was written.*benchmark out/test_vit/bench.py'):
         write_bench(*networks, 'data', None, 64, 30, [0, 1], f'out/{word}', 'the command')
     assert Config.fromfile(f'out/{word}/plain.py').train_cfg.max_epochs == 7
 
