@@ -2,8 +2,8 @@
 
 Usage::
 
-    hsakd-mm benchmark configs/bench/cifar100_slice/bench.py
-    python tools/benchmark.py configs/bench/vehicles/cpu.py [--only NAME ...] [--seeds 0 1 2]
+    hsakd-mm benchmark configs/bench/front/few_labels.py
+    python tools/benchmark.py configs/bench/few_labels/vehicles.py [--only NAME ...] [--seeds 0 1 2]
 
 Called again, it continues where it stopped and skips what is done; it can be interrupted at any time. The tables are in
 <work dir>/report.{md,html,json,png} and, where the bench names a detector, in <work dir>/detectors/ or the folder that
@@ -33,7 +33,7 @@ class _Options(Options):
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train methods side by side, and detectors from their backbones.')
-    parser.add_argument('bench', help='bench file, such as configs/bench/vehicles/cpu.py')
+    parser.add_argument('bench', help='bench file, such as configs/bench/few_labels/vehicles.py')
     parser.add_argument(
         '--only',
         nargs='+',

@@ -123,7 +123,7 @@ def _use_random_weights(cfg: Config, folder: str) -> None:
     model, hook = cfg.model, cfg.default_hooks.get('distillation')
     if model.get('load_backbone_from'):
         model.load_backbone_from = None
-    if model.get('checkpoint') or model.get('frozen_backbone'):  # of a frozen one a bench may name them in needs
+    if model.get('checkpoint'):
         backbone = dict(model.backbone)
         model.checkpoint = _write_random(MODELS.build(backbone), cfg, os.path.join(folder, 'backbone.pth'))
     if hook:

@@ -117,7 +117,7 @@ class PretrainingRun:
 
     def first_losses(self) -> list[float]:
         """What a test compares with those of later code: see :mod:`.first_losses`."""
-        return first_losses(self.cfg, self.seed)
+        return first_losses(self.with_checkpoints(), self.seed)  # a frozen teacher is not built without
 
     def count_macs(self) -> float:
         """Multiply-adds of this training, without those of its teacher."""

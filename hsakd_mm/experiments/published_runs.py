@@ -112,7 +112,7 @@ class _Report:
                 self.differs(f'{name} (seed {seed}) is no longer a run of {self.content["bench"]}')
             elif own.config_sha256() == run.get('config_sha256'):
                 if 'first_losses' in run:
-                    yield f'{name} (seed {seed})', own.cfg, run
+                    yield f'{name} (seed {seed})', own.with_checkpoints(), run
             elif name not in differ:
                 self.differs(f'the config of {name}, {own.config}, or of what it needs, is no longer that of its run')
                 differ.add(name)

@@ -10,6 +10,8 @@ from hsakd_mm.errors import UserError
 from .child import RunFailed
 from .workers import Workers
 
+NAMED = 3  # names of which a line tells that their time is not known; of more, their number
+
 
 class Step(Protocol):
     """What :func:`run_all` runs.
@@ -119,7 +121,8 @@ def time_left(steps: Sequence, done: Sequence[bool], start: int = 0, same_durati
     unknown = list(dict.fromkeys(step.name for step in left if step.name not in took))
     if not known:
         return ''
-    rest = f'; not yet known for {", ".join(unknown)}' if unknown else ''
+    some = ', '.join(unknown) if len(unknown) <= NAMED else f'{len(unknown)} of the rows'
+    rest = f'; not yet known for {some}' if unknown else ''
     return f'about {sum(known) / jobs / 60:.0f} min left in all{rest}'
 
 

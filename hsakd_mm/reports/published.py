@@ -1,6 +1,6 @@
 """Published tables: what stands between markers in a page of the repository is written from a JSON file::
 
-    <!-- table: methods docs/bench/cifar100_slice/report.json columns="Method; Top-1 (%)" rows="plain; KD" -->
+    <!-- table: methods docs/bench/digits_online/report.json columns="Method; Top-1 (%)" rows="plain; RSKD" -->
     ... the table ...
     <!-- end of table -->
 

@@ -5,11 +5,11 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
-from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.experiments.bench import Bench
-from hsakd_mm.experiments.first_losses import first_losses
 from hsakd_mm.experiments.provenance import hash_of_config
 from tests.conftest import REPO
+
+FROZEN = dict(HSAKDTeacher='frozen_backbone=True, predict_branches=True', SSKDTeacher='')
 
 
 def test_losses_leave_no_trace(demo_data, tmp_path, monkeypatch) -> None:
@@ -50,9 +50,18 @@ def test_a_seed_draws_others(demo_data, tmp_path, monkeypatch) -> None:
     assert losses[0] != losses[1]
 
 
-def test_a_frozen_teacher_whose_weights_another_run_makes(demo_data, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize('method', ['HSAKDTeacher', 'SSKDTeacher'])
+def test_a_frozen_teacher_whose_weights_another_run_makes(method, demo_data, tmp_path, monkeypatch) -> None:
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data/demo').symlink_to(demo_data)
     monkeypatch.chdir(tmp_path)
-    cfg = load_config(str(REPO / 'configs/demo/teacher.py'), {'model.frozen_backbone': True})
-    assert not cfg.model.get('checkpoint') and len(first_losses(cfg, 0)) == 3
+    plain = (REPO / 'configs/demo/plain.py').as_posix()
+    (tmp_path / 'taught.py').write_text(f"_base_ = '{plain}'\nmodel = dict(type='{method}', {FROZEN[method]})")
+    (tmp_path / 'bench.py').write_text(
+        f'''runs = [
+            dict(name='strong', config='{plain}'),
+            dict(name='frozen', config='taught.py', needs={{'model.checkpoint': 'strong'}}),
+        ]'''
+    )
+    frozen = Bench('bench.py', [0]).runs[-1]
+    assert not frozen.cfg.model.get('checkpoint') and len(frozen.first_losses()) == 3

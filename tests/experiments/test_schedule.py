@@ -91,6 +91,11 @@ def test_time_left_is_that_of_steps_of_the_same_name(same_duration, told, capsys
     assert '[1/3] one: done before, in 180 s' in out and f'[2/3] two{told}\n' in out
 
 
+def test_many_rows_whose_time_is_not_known_are_counted(capsys) -> None:
+    run_all([Planned('one', 'same', done=True), Planned('two', 'same'), *(Planned(name, name) for name in 'abcd')])
+    assert '; not yet known for 4 of the rows)' in capsys.readouterr().out
+
+
 def python(code: str) -> list:
     return [sys.executable, '-c', code]
 
