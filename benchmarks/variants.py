@@ -58,7 +58,10 @@ class Networks:
     """
 
     def __init__(self, cfg: Config, random_teacher: bool) -> None:
-        self.cfg = cfg
+        self.cfg = cfg = copy.deepcopy(cfg)
+        for part in (cfg.model, (cfg.get('default_hooks') or {}).get('distillation', {}).get('teacher', {})):
+            if part.get('data_preprocessor') is not None:  # built in NCHW: weights are not turned back
+                part.data_preprocessor.channels_last = False
         self.student = MODELS.build(copy.deepcopy(cfg.model))
         hook = (cfg.get('default_hooks') or {}).get('distillation')
         self.hook_cfg = None if hook is None else dict(hook)

@@ -10,7 +10,8 @@ import torch
 from benchmarks import benchmark_step, timing
 from benchmarks.reference_step import ReferenceStep, normalised
 from benchmarks.timing import Phases
-from benchmarks.variants import parse, reference_weights, set_statistics
+from benchmarks.variants import Networks, parse, reference_weights, set_statistics
+from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.hsakd import HSAKD, HSAKDTeacher
 from tests.conftest import REPO
@@ -58,6 +59,17 @@ def test_a_report_of_two_variants(tmp_path, monkeypatch, capsys) -> None:
         assert {'copy', 'forward', 'teacher forward', 'backward', 'optimizer'} <= done['ms by phase'].keys()
         assert len(done['top kernels']) == 10
     assert 'fp32+channels_last+fold_bn+fused' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('levers, nhwc', [('', False), ('+channels_last', True)])
+def test_networks_have_the_memory_format_of_their_variant(levers, nhwc) -> None:
+    """The config itself asks for NHWC."""
+    cfg = load_config(str(REPO / 'configs/hsakd/imagenet_r34_r18.py'), {}, needs=('model',))
+    assert cfg.model.data_preprocessor.channels_last
+    model = Networks(cfg, random_teacher=True).ours(f'fp32{levers}', 'cpu', Phases('cpu')).model
+    for net in (model, model.teacher):
+        kernels = [value for value in net.parameters() if value.ndim == 4 and min(value.shape[1:3]) > 1]
+        assert kernels and all(each.is_contiguous(memory_format=torch.channels_last) == nhwc for each in kernels)
 
 
 def test_phases_of_a_step_are_added_up(monkeypatch) -> None:
