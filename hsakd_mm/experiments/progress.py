@@ -61,6 +61,7 @@ def _open_bars(console: Console) -> Progress:
 def _state(told: dict) -> str:
     where = f'epoch {told["epoch"]}/{told["epochs"]}' if 'epoch' in told else f'step {told["iter"]}/{told["iters"]}'
     loss = '' if told['loss'] is None else f'loss {told["loss"]:.4g}'
-    left = f'{timedelta(seconds=round(told["seconds_left"]))} left'
+    seconds = told['seconds_left']
+    left = '' if seconds is None else f'{timedelta(seconds=round(seconds))} left'
     result = ' '.join(f'{key} {value:.4g}' for key, value in list(told['result'].items())[:2])
     return '  '.join(filter(None, [where, loss, left, result]))

@@ -121,17 +121,18 @@ def test_what_a_child_said_last_is_the_reason(code, status, reason, tmp_path) ->
     assert (failed.value.status, failed.value.reason, failed.value.log) == (status, reason, str(log))
 
 
-def test_the_progress_that_a_child_writes_is_shown(tmp_path, capfd) -> None:
-    code = """
+@pytest.mark.parametrize('seconds, left', [('61.0', '0:01:01 left  '), ('None', '')])
+def test_the_progress_that_a_child_writes_is_shown(seconds, left, tmp_path, capfd) -> None:
+    code = f"""
 import json, os
 from hsakd_mm.files import write_atomically
-result = {'accuracy/top1': 50.0}
-told = dict(iter=4, iters=8, epoch=1, epochs=2, loss=0.25, seconds_left=61.0, validated=1, result=result)
+result = {{'accuracy/top1': 50.0}}
+told = dict(iter=4, iters=8, epoch=1, epochs=2, loss=0.25, seconds_left={seconds}, validated=1, result=result)
 write_atomically(os.environ['HSAKD_MM_PROGRESS'], lambda file: file.write(json.dumps(told).encode()))
 print('to the log')
 """
     run_child(python(code), 'plain, seed 0', str(tmp_path / 'output.log'))
-    assert capfd.readouterr().out == '  plain, seed 0: epoch 1/2  loss 0.25  0:01:01 left  accuracy/top1 50\n'
+    assert capfd.readouterr().out == f'  plain, seed 0: epoch 1/2  loss 0.25  {left}accuracy/top1 50\n'
     assert (tmp_path / 'output.log').read_text() == 'to the log\n'
 
 

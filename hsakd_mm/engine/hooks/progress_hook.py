@@ -22,7 +22,7 @@ class ProgressHook(Hook):
     """Writes a small JSON file about once a second, for a parent process that shows progress.
 
     Keys: ``epoch`` and ``epochs`` (counted from 1; absent in a run by iterations), ``iter`` and ``iters``, ``loss``,
-    ``seconds_left`` (validations included, as far as some have been seen), ``validated`` (epoch or iteration of the
+    ``seconds_left`` (validations included, as far as some have been seen; None before the first step), ``validated`` (epoch or iteration of the
     last validation, None before) and ``result`` (its metrics).
 
     Args:
@@ -55,11 +55,12 @@ class ProgressHook(Hook):
         if not is_main_process():
             return
         now = time.monotonic()
-        each = (now - self.started) / max(1, done - self.first)
+        steps = done - self.first  # 0: a run goes on with the validation that it was stopped before
+        each = (now - self.started) / steps if steps else None
         content = dict(
             iter=done,
             iters=runner.max_iters,
-            seconds_left=each * (runner.max_iters - done),
+            seconds_left=None if each is None else each * (runner.max_iters - done),
             loss=_loss(runner),
             validated=self.validated,
             result=self.result,
