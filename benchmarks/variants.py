@@ -59,11 +59,11 @@ class Networks:
 
     def __init__(self, cfg: Config, random_teacher: bool) -> None:
         self.cfg = cfg = copy.deepcopy(cfg)
-        for part in (cfg.model, (cfg.get('default_hooks') or {}).get('distillation', {}).get('teacher', {})):
+        hook = (cfg.get('default_hooks') or {}).get('distillation')
+        for part in (cfg.model, (hook or {}).get('teacher') or {}):
             if part.get('data_preprocessor') is not None:  # built in NCHW: weights are not turned back
                 part.data_preprocessor.channels_last = False
         self.student = MODELS.build(copy.deepcopy(cfg.model))
-        hook = (cfg.get('default_hooks') or {}).get('distillation')
         self.hook_cfg = None if hook is None else dict(hook)
         self.teacher = None
         if hook is None:

@@ -138,6 +138,18 @@ def test_the_front_gives_each_method_the_same_budgets() -> None:
         assert any(abs(epochs / budget - 1) < 0.08 for budget in (240, 480)), (name, epochs)
 
 
+def test_the_front_of_few_labels_keeps_its_budgets() -> None:
+    runs = [run for run in Bench(str(REPO / 'configs/bench/front/few_labels.py'), [0]).runs if run.curve]
+    cost = {}
+    with undrawn():
+        for run in runs:
+            images = run.cfg.train_cfg.max_epochs * run.cfg.train_dataloader.dataset.fraction
+            cost[run.name] = training_macs(run.cfg, 32) * images
+    for name, macs in cost.items():
+        epochs = 320 * macs / cost['plain, 320 epochs']
+        assert any(abs(epochs / budget - 1) < 0.08 for budget in (80, 160, 320)), (name, epochs)
+
+
 def stop_before_the_last_validation(folder: Path) -> None:
     """Leave the run as one that was killed after it saved its last epoch."""
     for log in folder.glob('*/vis_data/scalars.json'):

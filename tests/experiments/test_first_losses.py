@@ -58,10 +58,10 @@ def test_a_frozen_teacher_whose_weights_another_run_makes(method, demo_data, tmp
     plain = (REPO / 'configs/demo/plain.py').as_posix()
     (tmp_path / 'taught.py').write_text(f"_base_ = '{plain}'\nmodel = dict(type='{method}', {FROZEN[method]})")
     (tmp_path / 'bench.py').write_text(
-        f'''runs = [
+        f"""runs = [
             dict(name='strong', config='{plain}'),
             dict(name='frozen', config='taught.py', needs={{'model.checkpoint': 'strong'}}),
-        ]'''
+        ]"""
     )
     frozen = Bench('bench.py', [0]).runs[-1]
     assert not frozen.cfg.model.get('checkpoint') and len(frozen.first_losses()) == 3

@@ -22,8 +22,8 @@ class ProgressHook(Hook):
     """Writes a small JSON file about once a second, for a parent process that shows progress.
 
     Keys: ``epoch`` and ``epochs`` (counted from 1; absent in a run by iterations), ``iter`` and ``iters``, ``loss``,
-    ``seconds_left`` (validations included, as far as some have been seen; None before the first step), ``validated`` (epoch or iteration of the
-    last validation, None before) and ``result`` (its metrics).
+    ``seconds_left`` (validations included, as far as some have been seen; None before the first step), ``validated``
+    (epoch or iteration of the last validation, None before) and ``result`` (its metrics).
 
     Args:
         file (str): Replaced as a whole each time.
