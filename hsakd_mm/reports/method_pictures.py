@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from .pictures import INK, MUTED, colours_of, dashes_of, draw_grid_lines, draw_seeds, new_figure, save_figure
 
 
+MARKS = {'-': 'o', '--': 's', ':': '^', '-.': 'D'}  # of a curve's line
+
+
 def draw(grouped: dict, title: str, file: str) -> None:
     """Draw a point for each seed with a bar at the mean (left), and the mean learning curves (right).
 
@@ -57,19 +60,20 @@ def draw_front(rows: Sequence, title: str, file: str) -> None:
         title (str): Heading.
         file (str): Ending in ``.png``.
     """
-    figure, (axes,) = new_figure(8, 5, title, panels=1)
+    figure, (axes,) = new_figure(10, 5, title, panels=1)
     curves: dict = {}
     for row in rows:
         curves.setdefault(row.curve_of, []).append(row)
     colours, dashes = colours_of(curves), dashes_of(curves)
     for name, points in curves.items():
         points = sorted(points, key=lambda row: row.macs)
+        mark = MARKS[dashes[name]]  # a curve may be one point, which has no line
         tera, top1 = [row.macs / 1e12 for row in points], [row.top1 for row in points]
         axes.errorbar(tera, top1, [row.sigma or 0 for row in points], color=colours[name], fmt='none', linewidth=1)
-        axes.plot(tera, top1, dashes[name], color=colours[name], marker='o', linewidth=1.8, label=name)
+        axes.plot(tera, top1, dashes[name], color=colours[name], marker=mark, linewidth=1.8, label=name)
         taught = [row for row in points if row.teachers_macs]
         with_teacher = [(row.macs + row.teachers_macs) / 1e12 for row in taught]
-        axes.plot(with_teacher, [row.top1 for row in taught], 'o', color=colours[name], markerfacecolor='none')
+        axes.plot(with_teacher, [row.top1 for row in taught], mark, color=colours[name], markerfacecolor='none')
     axes.set_xscale('log')
     axes.xaxis.set_major_formatter('{x:g}')
     axes.xaxis.set_minor_formatter('{x:g}')
@@ -78,7 +82,7 @@ def draw_front(rows: Sequence, title: str, file: str) -> None:
         '10¹² multiply-adds of the training (log); hollow: with those of its teacher', fontsize=9, color=MUTED
     )
     axes.set_title('Top-1 (%): mean ± σ over seeds', loc='left', fontsize=10, color=INK)
-    axes.legend(frameon=False, fontsize=9, handlelength=3.2)
+    axes.legend(frameon=False, fontsize=9, handlelength=3.2, loc='upper left', bbox_to_anchor=(1.01, 1.0))
     draw_grid_lines(axes, 'y')
     save_figure(figure, file)
 
