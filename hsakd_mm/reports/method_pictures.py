@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from .pictures import INK, MUTED, colours_of, dashes_of, draw_grid_lines, draw_seeds, new_figure, save_figure
 
-
 MARKS = {'-': 'o', '--': 's', ':': '^', '-.': 'D'}  # of a curve's line
 
 
