@@ -12,26 +12,38 @@ def draw(grouped: dict, title: str, file: str) -> None:
     """Draw a point for each seed with a bar at the mean (left), and the mean learning curves (right).
 
     The curves are of the names that are trained for as many epochs as most are; the legend follows their last values.
+    Where these are less than half of the names, there are none.
 
     Args:
         grouped (dict[str, list[dict]]): For each name its runs' ``top1`` and ``curve``, in percent.
         title (str): Heading.
         file (str): Ending in ``.png``.
     """
-    figure, (left, right) = new_figure(11, 1.6 + 0.42 * max(6, len(grouped)), title, panels=2, widths=(1, 1.15))
-    colours, dashes = colours_of(grouped), dashes_of(grouped)
+    colours = colours_of(grouped)
     curves = {name: mean_curve([run['curve'] for run in runs]) for name, runs in grouped.items()}
     length = statistics.mode(curve[-1][0] for curve in curves.values())
+    alike = {name: curve for name, curve in curves.items() if curve[-1][0] == length}
+    height = 1.6 + 0.42 * max(6, len(grouped))
+    if 2 * len(alike) < len(grouped):
+        figure, (left,) = new_figure(8, height, title, panels=1)
+    else:
+        figure, (left, right) = new_figure(11, height, title, panels=2, widths=(1, 1.15))
+        _draw_curves(right, alike, colours, dashes_of(grouped), '' if len(alike) == len(grouped) else length)
     for place, (name, runs) in enumerate(grouped.items()):
         draw_seeds(left, place, [run['top1'] for run in runs], colours[name])
-        if curves[name][-1][0] == length:
-            right.plot(*zip(*curves[name]), dashes[name], color=colours[name], linewidth=1.8, label=name)
     left.set_yticks(range(len(grouped)), grouped, fontsize=10, color=INK)
     left.set_ylim(len(grouped) - 0.5, -0.5)
     left.margins(x=0.16)
     left.set_title('Top-1 (%): each seed, mean', loc='left', fontsize=10, color=INK)
-    whole = all(curve[-1][0] == length for curve in curves.values())
-    which = '' if whole else f', of those with {length} epochs'
+    draw_grid_lines(left, 'x')
+    save_figure(figure, file)
+
+
+def _draw_curves(right, curves: dict, colours: dict, dashes: dict, length: int | str) -> None:
+    """Draw the curves; ``length`` is that of all of them, where there are others that are not drawn."""
+    for name, curve in curves.items():
+        right.plot(*zip(*curve), dashes[name], color=colours[name], linewidth=1.8, label=name)
+    which = f', of those with {length} epochs' if length else ''
     right.set_title(f'Top-1 (%) by epoch, mean over seeds{which}', loc='left', fontsize=10, color=INK)
     right.set_xlabel('Epoch', fontsize=9, color=MUTED)
     right.xaxis.get_major_locator().set_params(integer=True)
@@ -44,9 +56,7 @@ def draw(grouped: dict, title: str, file: str) -> None:
         fontsize=9,
         handlelength=3.2,
     )
-    draw_grid_lines(left, 'x')
     draw_grid_lines(right, 'y')
-    save_figure(figure, file)
 
 
 def draw_front(rows: Sequence, title: str, file: str) -> None:
