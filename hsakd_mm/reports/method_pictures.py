@@ -11,8 +11,7 @@ MARKS = {'-': 'o', '--': 's', ':': '^', '-.': 'D'}  # of a curve's line
 def draw(grouped: dict, title: str, file: str) -> None:
     """Draw a point for each seed with a bar at the mean (left), and the mean learning curves (right).
 
-    The curves are of the names that are trained for as many epochs as most are; the legend follows their last values.
-    Where these are less than half of the names, there are none.
+    The curves are those of :func:`curves_of`, where there are any; the legend follows their last values.
 
     Args:
         grouped (dict[str, list[dict]]): For each name its runs' ``top1`` and ``curve``, in percent.
@@ -20,15 +19,13 @@ def draw(grouped: dict, title: str, file: str) -> None:
         file (str): Ending in ``.png``.
     """
     colours = colours_of(grouped)
-    curves = {name: mean_curve([run['curve'] for run in runs]) for name, runs in grouped.items()}
-    length = statistics.mode(curve[-1][0] for curve in curves.values())
-    alike = {name: curve for name, curve in curves.items() if curve[-1][0] == length}
+    curves = curves_of(grouped)
     height = 1.6 + 0.42 * max(6, len(grouped))
-    if 2 * len(alike) < len(grouped):
+    if not curves:
         figure, (left,) = new_figure(8, height, title, panels=1)
     else:
         figure, (left, right) = new_figure(11, height, title, panels=2, widths=(1, 1.15))
-        _draw_curves(right, alike, colours, dashes_of(grouped), '' if len(alike) == len(grouped) else length)
+        _draw_curves(right, curves, colours, dashes_of(grouped), whole=len(curves) == len(grouped))
     for place, (name, runs) in enumerate(grouped.items()):
         draw_seeds(left, place, [run['top1'] for run in runs], colours[name])
     left.set_yticks(range(len(grouped)), grouped, fontsize=10, color=INK)
@@ -39,11 +36,20 @@ def draw(grouped: dict, title: str, file: str) -> None:
     save_figure(figure, file)
 
 
-def _draw_curves(right, curves: dict, colours: dict, dashes: dict, length: int | str) -> None:
-    """Draw the curves; ``length`` is that of all of them, where there are others that are not drawn."""
+def curves_of(grouped: dict) -> dict[str, list]:
+    """Mean learning curves of the names that are trained for as many epochs as most are; none if under half are."""
+    curves = {name: mean_curve([run['curve'] for run in runs]) for name, runs in grouped.items()}
+    length = statistics.mode(curve[-1][0] for curve in curves.values())
+    alike = {name: curve for name, curve in curves.items() if curve[-1][0] == length}
+    return alike if 2 * len(alike) >= len(curves) else {}
+
+
+def _draw_curves(right, curves: dict, colours: dict, dashes: dict, whole: bool) -> None:
+    """Draw the curves; unless they are the ``whole``, the heading says of which length they are."""
     for name, curve in curves.items():
         right.plot(*zip(*curve), dashes[name], color=colours[name], linewidth=1.8, label=name)
-    which = f', of those with {length} epochs' if length else ''
+    length = next(iter(curves.values()))[-1][0]
+    which = '' if whole else f', of those with {length} epochs'
     right.set_title(f'Top-1 (%) by epoch, mean over seeds{which}', loc='left', fontsize=10, color=INK)
     right.set_xlabel('Epoch', fontsize=9, color=MUTED)
     right.xaxis.get_major_locator().set_params(integer=True)

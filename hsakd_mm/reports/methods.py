@@ -141,8 +141,9 @@ def blocks(content: dict, out_dir: str) -> list:
         [dict(part, dataset=part.get('name', part.get('set', part.get('data_root')))) for part in content['data']],
         epochs=' / '.join(dict.fromkeys(epochs)),
     )
-    if _measured(results):
-        pictures.append(Picture(os.path.join(out_dir, OVERVIEW), 'Top-1 of every run, and the learning curves.'))
+    if measured := _measured(results):
+        also = ', and the learning curves' if method_pictures.curves_of(measured) else ''
+        pictures.append(Picture(os.path.join(out_dir, OVERVIEW), f'Top-1 of every run{also}.'))
         if _front(rows_of(content)):
             pictures.append(Picture(os.path.join(out_dir, FRONT), 'Top-1 by what the training costs.'))
     return [
