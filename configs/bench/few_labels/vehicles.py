@@ -12,6 +12,11 @@ runs = [
     dict(name='teacher', config='teacher.py', seeds=[0], row=False, needs={'model.checkpoint': 'strong'}),
     dict(name='plain', config='plain.py'),
     dict(name='plain, same cost', config='plain.py', cost_of='HSAKD'),
+    dict(
+        name='KD, same cost',
+        config='kd.py',
+        cost_of='HSAKD',
+        needs={'default_hooks.distillation.checkpoint': 'strong'}),
     dict(name='HSAKD', config='hsakd.py', needs=_teacher),
     dict(name='HSAKD, no labels', config='hsakd_unlabelled.py', needs=_teacher),
 ]
@@ -24,10 +29,11 @@ notes = [
 teacher, a ResNet-18 of twice their width, one for all seeds, has learnt from all 500 of each class; then, frozen,
 it grew branches. So it knows more than a student can find out from its labels. HSAKD turns its images in one of
 three ways in each step, at half the cost. **plain, same cost** is plain training for as many multiply-adds as
-HSAKD's; the teacher's own training comes on top, and is told apart. **HSAKD, no labels** learns from the teacher
+HSAKD's; the teacher's own training comes on top, and is told apart. **KD, same cost** is KD from the same teacher
+without its branches, for as many multiply-adds as HSAKD's. **HSAKD, no labels** learns from the teacher
 alone, on all 500 images of each class without their labels, for 2 epochs, at 1.34 times HSAKD's cost (1.5 epochs
 would cost the same, but epochs are whole). Top-1: of the last epoch, on 50 images of each class.""",
     """AP: after the last epoch, on photographs that are in no training. Nothing is frozen in any row. What counts
-was decided before the runs: the difference of HSAKD, with labels and without, to plain training at the same cost,
-mean over five seeds, on each of the two data sets.""",
+was decided before the runs: the difference of HSAKD, with labels and without, and of KD to plain training at the same
+cost, and that of HSAKD to KD at the same cost, mean over five seeds, on each of the two data sets.""",
 ]
