@@ -29,6 +29,7 @@ import hsakd_mm  # noqa: F401  patches mmengine before it is used
 from benchmarks.origin import origin
 from benchmarks.timing import Phases, matrix_peak, median
 from benchmarks.variants import Networks, parse, set_precision
+from hsakd_mm.engine.cpu_memory import NEVER, USUAL, set_thresholds
 from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config
@@ -43,7 +44,8 @@ class Turn:
         self.name, self.device, self.batch = name, device, batch
         self.phases = Phases(device)
         whose, _, variant = name.rpartition(':')
-        self.precision = parse(variant)[0]
+        self.precision, levers = parse(variant)
+        self.thresholds = NEVER if 'keep_memory' in levers else USUAL
         make = nets.reference if whose else nets.ours
         self.make = partial(make, variant, device, self.phases)
         self.size, self.classes = size, classes
@@ -75,6 +77,8 @@ class Turn:
     def run(self, steps: int) -> None:
         """Take and time ``steps`` steps, after one that is not timed."""
         set_precision(self.precision)
+        if self.device == 'cpu':
+            set_thresholds(*self.thresholds)
         self.take(1)
         self.phases.collect()
         cuda = self.device == 'cuda'

@@ -7,7 +7,8 @@ A variant's name is a precision and levers, joined by "+": ``amp+channels_last+f
 * ``amp``: bfloat16 autocast, as ``tools/train.py --amp``.
 
 Levers: ``channels_last`` (NHWC), ``fold_bn`` (the teacher's BatchNorms), ``compile`` (CompileHook), ``fused`` (the
-optimizer's kernel). ``reference:fp32`` is benchmarks/reference_step.py at that precision.
+optimizer's kernel), ``keep_memory`` (freed memory stays with the process, on a CPU; what ``tools/train.py`` does).
+``reference:fp32`` is benchmarks/reference_step.py at that precision.
 """
 
 import copy
@@ -28,7 +29,7 @@ from hsakd_mm.models.distillers.student import UnregisteredModule
 from hsakd_mm.registry import HOOKS, MODELS
 
 PRECISIONS = ('fp32', 'tf32', 'amp')
-LEVERS = ('channels_last', 'fold_bn', 'compile', 'fused')
+LEVERS = ('channels_last', 'fold_bn', 'compile', 'fused', 'keep_memory')
 
 
 def parse(name: str) -> tuple[str, set]:
@@ -92,6 +93,7 @@ class Networks:
             student.attach_teacher(teacher)
         if precision == 'amp':
             use_amp(cfg)
+        cfg.optim_wrapper.optimizer.pop('fused', None)
         if 'fused' in levers:
             cfg.optim_wrapper.optimizer.fused = True
         wrapper = build_optim_wrapper(student, cfg.optim_wrapper)

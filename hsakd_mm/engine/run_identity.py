@@ -21,7 +21,7 @@ from hsakd_mm.registry import type_name
 
 KEY = 'run_identity'  # in a checkpoint's `meta`
 _HOOKS = ('DistillationHook', 'EMAHook', 'PipelineSwitchHook', 'ProgressiveResizeHook')  # these change what is learnt
-# How a run starts, where files are, and in which order numbers lie in memory.
+# How a run starts, where files are, in which order numbers lie in memory, and which kernel updates the weights.
 _PLACES = (
     'checkpoint',
     'init_cfg',
@@ -32,6 +32,8 @@ _PLACES = (
     'channels_last',
     'fold_bn',
     'with_cp',
+    'fused',
+    'foreach',
 )
 _SHOWN = 120
 _CLASSIFIED = {'img_path', 'gt_label', 'sample_idx', 'row'}  # what a classification set knows of a sample

@@ -2,6 +2,7 @@
 
 from mmengine.runner import Runner
 
+from hsakd_mm.engine.cpu_memory import keep_freed_memory
 from hsakd_mm.engine.first_screen import say_first_screen
 from hsakd_mm.engine.hooks.broken_image_hook import BrokenImageHook
 from hsakd_mm.engine.hooks.finite_hook import FiniteHook
@@ -26,5 +27,6 @@ def train(runner: Runner) -> None:
         assert runner.val_loop is runner.val_loop  # builds it, if there is one
     check_loops(runner)
     say_first_screen(runner)
+    keep_freed_memory(runner.model)
     with loggers_that_see_the_end(runner):
         runner.train()

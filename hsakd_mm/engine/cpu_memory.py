@@ -1,0 +1,38 @@
+"""Keeps memory that a training step on a CPU frees for the next step, instead of giving it back to the kernel.
+
+glibc gives freed memory back as soon as enough of it lies at the end of the heap, and each step then asks for it
+again: the kernel clears it and maps it page by page. Of a step of ResNet-34 -> ResNet-18 at 64 pixels that was 70,000
+page faults, all in the backward pass, where gradients take the place of those that the last step freed.
+"""
+
+import ctypes
+import os
+
+from torch import nn
+
+# glibc's malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+# Bytes from which on free memory is given back, and a block gets a mapping of its own.
+NEVER = (2**31 - 1,) * 2  # the largest that mallopt takes
+USUAL = (64 * 2**20, 32 * 2**20)  # where glibc's own rule ends up after blocks of 32 MiB: malloc.c, "dynamic"
+_SETTINGS = ('MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_', 'GLIBC_TUNABLES')
+
+
+def keep_freed_memory(model: nn.Module) -> bool:
+    """Keep it from now on, if ``model`` is on the CPU; of a user's own settings in the environment nothing is changed.
+
+    Returns:
+        bool: Whether it was done; not on a GPU, and not where the C library is another than glibc.
+    """
+    on_cpu = all(parameter.device.type == 'cpu' for parameter in model.parameters())
+    if not on_cpu or any(name in os.environ for name in _SETTINGS):
+        return False
+    return set_thresholds(*NEVER)
+
+
+def set_thresholds(trim: int, mmap: int) -> bool:
+    """Set glibc's two thresholds; False where the C library is another one."""
+    library = ctypes.CDLL(None)
+    if not hasattr(library, 'gnu_get_libc_version'):
+        return False
+    return all(library.mallopt(*pair) == 1 for pair in ((_TRIM_THRESHOLD, trim), (_MMAP_THRESHOLD, mmap)))
