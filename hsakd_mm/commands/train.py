@@ -21,7 +21,7 @@ from hsakd_mm.engine.hooks.progress_hook import report_progress
 from hsakd_mm.engine.initial_weights import check_backbones, start_from_weights
 from hsakd_mm.engine.launch import check_sync_bn, prepare_launcher
 from hsakd_mm.engine.loggers.run import add_logger_arguments, use_loggers
-from hsakd_mm.engine.optim import check_amp, use_amp
+from hsakd_mm.engine.optim import check_amp, use_amp, warn_if_bfloat16_is_slow
 from hsakd_mm.engine.preflight import (
     check_disk,
     check_same_checkpoint,
@@ -113,6 +113,7 @@ def run(args: argparse.Namespace, cfg: Config, resume: str | None, overwrite: bo
         load_weights(runner, checkpoint, cfg.load_from, resumed=True)
     if is_main_process():
         warn_if_lr_is_not_scaled(cfg, runner.world_size)
+        warn_if_bfloat16_is_slow(cfg)
     if is_main_process() and checkpoint is None:  # a model card tells; a resumed run is the run that was started
         origin = provenance(typed_command(), runner.seed)
         write_json(os.path.join(cfg.work_dir, 'provenance.json'), origin)

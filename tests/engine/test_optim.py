@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from hsakd_mm.engine import optim
-from hsakd_mm.engine.optim import AutocastOptimWrapper, check_amp, use_amp
+from hsakd_mm.engine.optim import (
+    AutocastOptimWrapper,
+    check_amp,
+    product_seconds,
+    use_amp,
+    warn_if_bfloat16_is_slow,
+)
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from tests.tools.commands import TINY
@@ -51,3 +57,22 @@ def test_scaling_wrapper_without_a_gpu(monkeypatch):
     check_amp(cfg)
     assert cfg.optim_wrapper.type == 'hsakd_mm.AutocastOptimWrapper'
     assert 'loss_scale' not in cfg.optim_wrapper
+
+
+@pytest.mark.parametrize('relative, warns', [(0.3, True), (1.7, False)])
+def test_a_cpu_that_is_slower_in_bfloat16_is_told(relative, warns, monkeypatch, capsys) -> None:
+    """The rates stand in for the CPUs that are not at hand."""
+    monkeypatch.setattr(optim, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr(optim, 'product_seconds', lambda dtype: relative if dtype == torch.float32 else 1.0)
+    cfg = load_config(str(TINY))
+    warn_if_bfloat16_is_slow(cfg)  # without autocast there is nothing to say
+    assert not capsys.readouterr().out
+    use_amp(cfg)
+    warn_if_bfloat16_is_slow(cfg)
+    assert ('0.3 of the rate of float32 on this CPU' in capsys.readouterr().out) is warns
+
+
+def test_timing_draws_no_random_numbers() -> None:
+    before = torch.get_rng_state()
+    assert product_seconds(torch.bfloat16) > 0
+    assert torch.equal(torch.get_rng_state(), before)
