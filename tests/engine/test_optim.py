@@ -4,13 +4,7 @@ import pytest
 import torch
 
 from hsakd_mm.engine import optim
-from hsakd_mm.engine.optim import (
-    AutocastOptimWrapper,
-    check_amp,
-    product_seconds,
-    use_amp,
-    warn_if_bfloat16_is_slow,
-)
+from hsakd_mm.engine.optim import AutocastOptimWrapper, check_amp, product_seconds, use_amp, warn_if_bfloat16_is_slow
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from tests.tools.commands import TINY
