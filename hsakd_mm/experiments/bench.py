@@ -25,6 +25,7 @@ The file is Python, read by mmengine::
                         proportion. See :mod:`.equal_cost`.
 ``curve``               Of a run: the method that it is a point of, in a picture of accuracy against cost.
 ``measure='test'``      Top-1 is that of the last checkpoint on the test set; by default the last validation's.
+``pairs``               Of detectors: rows whose difference is told too, as ``[('HSAKD', 'KD')]``.
 ``detector``            ``config`` (beside the file), ``seeds``, ``folder`` and ``title`` of the detector; see
                         :mod:`.bench_detectors`.
 ``prepare``             A tool that makes the data, as ``dict(title=..., command=[...], produces=FILE)``.
@@ -55,7 +56,7 @@ SMOKE = '**Smoke run: one epoch on a few images. The numbers mean nothing.**'
 _KEYS = {'name', 'config', 'seeds', 'needs', 'metric', 'row', 'options', 'curve', 'cost_of'}
 _DETECTOR_KEYS = {'config', 'seeds', 'folder', 'title'}
 _FILE_KEYS = {
-    *('runs', 'title', 'baseline', 'notes', 'work_dir', 'seeds', 'options', 'measure', 'prepare', 'detector'),
+    *('runs', 'title', 'baseline', 'pairs', 'notes', 'work_dir', 'seeds', 'options', 'measure', 'prepare', 'detector'),
     *('threads', 'jobs', 'filename', 'custom_imports'),
 }
 
@@ -106,6 +107,14 @@ class Bench:
                 f'the baseline of {file} should be one of its runs, and it is '
                 f'{self.baseline!r}{nearest(self.baseline, self.entries)}.'
             )
+        self.pairs = [tuple(pair) for pair in content.get('pairs') or ()]
+        rows = [name for name, entry in self.entries.items() if entry.get('row', True)]
+        for pair in self.pairs:
+            if len(pair) != 2 or set(pair) - set(rows):
+                raise UserError(
+                    f'pairs of {file} should have two of its rows each ({", ".join(rows)}), and one is '
+                    f'{pair}: correct it.'
+                )
         self._made: dict = {}
         self._folder = folder
         runs = [self.run_of(name, seed) for seed in self.seeds for name in self.entries]

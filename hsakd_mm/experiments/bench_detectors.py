@@ -87,7 +87,8 @@ def plan_detectors(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] 
         work_dir=detector_folder(bench),
         options=_smoke(config) if bench.smoke else None,
     )
-    made.title, made.baseline, made.bench = bench.detector.get('title', bench.title), bench.baseline, bench.file
+    made.title, made.bench = bench.detector.get('title', bench.title), bench.file
+    made.baseline, made.pairs = bench.baseline, bench.pairs
     next(run for run in made.runs if run.name == RANDOM).records_losses = True
     made.notes += [*bench.notes, *_data_notes(bench, made)]
     for run in made.runs:

@@ -95,6 +95,7 @@ class DetectorList:
         for run in self.runs:
             run.detector_config_sha256 = detector_config_sha256  # before its channels were filled in
         self.title, self.bench = f'Transfer: {self.stem}', ''
+        self.pairs: list = []
         self.notes: list = []
         self.warnings: list = []  # sentences, for the report and the terminal
         self.origins: dict = {}
@@ -174,6 +175,7 @@ class DetectorList:
             origins={run.name: self.origins[run.name] for run in done},
             failed=failed,
             bench=self.bench,
+            pairs=self.pairs,
         )
 
 

@@ -58,6 +58,8 @@ class Comparison:
         origins (dict[str, list[str]]): Of each name, sentences on what it started from.
         pictures (dict[str, str]): Files by part of the report.
         bench (str): The bench's file, where a bench made it.
+        pairs (list[dict]): Differences besides those to the baseline: ``name``, ``to``, and ``difference`` and
+            ``seed_test`` as of a row.
     """
 
     title: str
@@ -78,6 +80,7 @@ class Comparison:
     remarks: list = field(default_factory=list)
     pictures: dict = field(default_factory=dict)
     bench: str = ''
+    pairs: list = field(default_factory=list)
 
     @property
     def others(self) -> list[str]:
@@ -104,6 +107,7 @@ def write_comparison(
     origins: dict | None = None,
     failed: Sequence[FailedRun] = (),
     bench: str = '',
+    pairs: Sequence[Sequence[str]] = (),
 ) -> dict:
     """Write ``report.md``, ``.json``, ``.png`` and ``.html``, and the other pictures.
 
@@ -118,6 +122,8 @@ def write_comparison(
         failed (Sequence[FailedRun]): Listed with their reasons. A name without a finished run is a row without
             figures.
         bench (str): The bench's file, where a bench calls it.
+        pairs (list[(str, str)]): Names whose difference is told too, whatever the baseline. One that is not among the
+            finished runs is left out.
 
     Returns:
         dict[str, str]: The files, by ending.
@@ -160,6 +166,8 @@ def write_comparison(
         ],
     )
     _compare(made, records.matches)
+    fitting = {*made.others, *({made.baseline} - made.misfits.keys())}
+    made.pairs = [_pair(made, records.matches, *pair) for pair in pairs if set(pair) <= fitting]
     relate(made.rows, baseline)
     draw_all(made, records.matches, grouped, out_dir, of_curves)
     content = asdict(made)
@@ -220,23 +228,9 @@ def _spread(values: Iterable[float | None]) -> dict | None:
 
 def _compare(made: Comparison, matches: dict) -> None:
     """Fill in the differences to the baseline and AP by class."""
-    intervals: dict = {}
-    if made.baseline in matches and len(matches) > 1:
-        iou, seeds = 0.5 if made.measure == 'AP50' else None, {row['name']: row['seeds'] for row in made.rows}
-        intervals = paired_bootstrap(matches, made.baseline, iou=iou, seeds=seeds)
-    by_seed: dict = {row['name']: {} for row in made.rows}
-    for run in made.runs:
-        if run.get(made.measure) is not None:
-            by_seed[run['name']][run['seed']] = run[made.measure]
-    (reference,) = (row[made.measure] for row in made.rows if row['name'] == made.baseline)
+    found = _differences(made, matches, made.baseline, made.others)
     for row in made.rows:
-        if row['name'] in intervals:
-            row['difference'] = asdict(intervals[row['name']])
-        elif row['name'] in made.others and reference and made.baseline not in made.misfits:
-            row['difference'] = dict(difference=row[made.measure]['mean'] - reference['mean'], low=None, high=None)
-        if row['difference']:
-            found = compare_seeds(by_seed[row['name']], by_seed[made.baseline])
-            row['seed_test'] = asdict(found) if found else None
+        row.update(found.get(row['name'], {}))
     if not matches:
         return
     first = next(iter(matches.values()))[0]
@@ -248,3 +242,30 @@ def _compare(made: Comparison, matches: dict) -> None:
         label: {name: None if np.isnan(by[number]) else float(by[number]) for name, by in values.items()}
         for number, label in enumerate(first.classes)
     }
+
+
+def _pair(made: Comparison, matches: dict, name: str, to: str) -> dict:
+    return dict(name=name, to=to, **_differences(made, matches, to, [name])[name])
+
+
+def _differences(made: Comparison, matches: dict, baseline: str, others: Sequence[str]) -> dict[str, dict]:
+    """``difference`` and ``seed_test`` of each of ``others`` to ``baseline``; of none if its figures do not fit."""
+    means = {row['name']: row[made.measure] for row in made.rows}
+    if baseline in made.misfits or not means[baseline]:
+        return {}
+    seeds = {row['name']: row['seeds'] for row in made.rows}
+    known = {name: matches[name] for name in (baseline, *others) if name in matches}
+    iou = 0.5 if made.measure == 'AP50' else None
+    paired = paired_bootstrap(known, baseline, iou=iou, seeds=seeds) if baseline in known and len(known) > 1 else {}
+    by_seed: dict = {name: {} for name in means}
+    for run in made.runs:
+        if run.get(made.measure) is not None:
+            by_seed[run['name']][run['seed']] = run[made.measure]
+    found = {}
+    for name in others:
+        without = dict(difference=means[name]['mean'] - means[baseline]['mean'], low=None, high=None)
+        test = compare_seeds(by_seed[name], by_seed[baseline])
+        found[name] = dict(
+            difference=asdict(paired[name]) if name in paired else without, seed_test=asdict(test) if test else None
+        )
+    return found

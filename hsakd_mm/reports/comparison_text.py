@@ -59,7 +59,15 @@ def _result(made) -> list:
         first, *more = made.misfits.values()
         below = ' For the other names see below.' if more else ''
         texts = [f'**The figures do not fit together**, and no difference is shown {which}. {first}{below}']
-    return list(map(Text, texts if made.baseline in made.misfits else [*texts, _best(made)]))
+    if made.baseline not in made.misfits:
+        texts = [*texts, _best(made), *(_pair(pair, made.measure) for pair in made.pairs)]
+    return list(map(Text, texts))
+
+
+def _pair(pair: dict, measure: str) -> str:
+    names = f'**{escaped(pair["name"])}** to **{escaped(pair["to"])}**'
+    start = f'{names}: Δ{measure} {_difference(pair["difference"])}.'
+    return ' '.join(filter(None, [start, verdict(pair), seeds_verdict(pair)]))
 
 
 def _best(made) -> str:

@@ -107,6 +107,7 @@ def test_plan(tiny) -> None:
         ("name='KD'", "name='plain'", 'a name of its own'),
         ("'teacher'}", "'techer'}", "needs 'techer'"),
         ("baseline = 'plain'", "baseline = 'plane'", 'did you mean plain'),
+        ("baseline = 'plain'", "pairs = [('KD', 'plane')]", r"should have two of its rows .*\('KD', 'plane'\)"),
         ("config='kd.py'", "config='k.py'", 'a config was expected'),
         ('seeds=[7]', 'seeds=[7, 8]', 'wanted with seed 0'),
         ("title = 'Tiny'", "titel = 'Tiny'", 'sets titel, .*did you mean title'),

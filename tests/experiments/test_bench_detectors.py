@@ -35,6 +35,7 @@ runs = [
     dict(name='DML', config='dml.py', metric='accuracy/net1_top1'),
 ]
 detector = dict(config='detector.py', seeds=[3, 4])
+pairs = [('DML', 'plain')]
 """
 
 
@@ -75,6 +76,7 @@ def test_every_row_and_random_start_a_detector(digits, monkeypatch) -> None:
     assert [(run.name, run.seed) for run in made.runs] == [
         (name, seed) for seed in (3, 4) for name in ('random', 'plain', 'DML')
     ]
+    assert made.pairs == [('DML', 'plain')]
     assert made.baseline == 'plain' and made.work_dir == 'work_dirs/digits/detectors'
     made.check()  # the weights fit, the data are there
     starts = {run.name: run for run in made.runs[:3]}

@@ -115,6 +115,23 @@ def test_p_needs_no_record(finished, tmp_path, capsys) -> None:
     assert 'ours 3 12.5 ± 2.0' in ' '.join(capsys.readouterr().out.split())
 
 
+def test_a_pair_is_told_as_if_one_of_it_were_the_baseline(finished, tmp_path, capsys) -> None:
+    runs = [
+        finished(name, seed, share) for name, share in (('plain', 0.3), ('KD', 0.5), ('HSAKD*', 0.9)) for seed in (0, 1)
+    ]
+    pairs = [('HSAKD*', 'KD'), ('HSAKD*', 'absent')]
+    files = write_comparison(runs, str(tmp_path / 'out'), 'Digits', baseline='plain', pairs=pairs)
+    other = write_comparison(runs, str(tmp_path / 'other'), 'Digits', baseline='KD')
+    with open(files['json']) as file, open(other['json']) as of_other:
+        (pair,), ours = json.load(file)['pairs'], json.load(of_other)['rows'][2]
+    assert pair == {'name': 'HSAKD*', 'to': 'KD', **{key: ours[key] for key in ('difference', 'seed_test')}}
+    with open(files['md']) as file:
+        assert re.search(
+            r'\n\*\*HSAKD\\\*\*\* to \*\*KD\*\*: ΔAP \+[\d.]+ \[.*\]\. .* ahead in 2 of 2 seeds', file.read()
+        )
+    print_comparison(files)
+
+
 def test_what_the_pretrainings_cost(finished, tmp_path, capsys) -> None:
     """Relative to the baseline's, teachers apart; a run of an older report has no cost."""
 

@@ -37,8 +37,10 @@ def test_a_subset_of_the_metrics_images_shows_no_difference(validated, tmp_path)
 
 def test_a_subset_in_one_row_leaves_the_others(validated, tmp_path) -> None:
     runs = [validated('plain', 0, 0.5), validated('ours', 0, 0.9), validated('part', 0, 0.9, 2)]
-    content, text = read(write_comparison(runs, str(tmp_path / 'out'), ''))
+    pairs = [('ours', 'part'), ('part', 'plain')]
+    content, text = read(write_comparison(runs, str(tmp_path / 'out'), '', pairs=pairs))
     _, ours, part = content['rows']
+    assert content['pairs'] == []
     assert ours['difference']['low'] is not None and part['difference'] is None
     assert list(content['misfits']) == ['part']
     assert 'no difference is shown for part.' in headline(text)

@@ -2,6 +2,7 @@
 #     python tools/benchmark.py configs/bench/few_labels/vehicles.py
 title = 'Pretrained on 25 labelled images of each of 47 classes'
 baseline = 'plain, same cost'
+pairs = [('HSAKD', 'KD, same cost')]
 seeds = [0, 1, 2, 3, 4]
 threads = 1
 work_dir = 'work_dirs/few_labels'
