@@ -66,6 +66,11 @@ def sha256(path: str) -> str:
     return digest.hexdigest()
 
 
+def digest_of(path: str) -> str | None:
+    """:func:`sha256` of a file; None for weights that were fetched by a name."""
+    return sha256(path) if os.path.isfile(path) else None
+
+
 def write_json(path: str, content: dict) -> None:
     """Write ``content`` as indented JSON, atomically.
 

@@ -25,6 +25,7 @@ PARENT = 'HSAKD_MM_PARENT'
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _cpu_group: list = []
 _limit: list = []  # of this run's collectives
+_launcher: list = []  # of this process, once it is known
 
 
 def limit_collectives(limit: timedelta) -> None:
@@ -32,17 +33,23 @@ def limit_collectives(limit: timedelta) -> None:
     _limit[:] = [limit]
 
 
+def launched_by(launcher: str) -> None:
+    """Say which launcher started this process: ``none``, ``pytorch``, ``slurm`` or ``mpi``."""
+    _launcher[:] = [launcher]
+
+
 def ranks() -> tuple:
     """``(rank, local rank)`` from the environment of torchrun, Slurm or Open MPI, else zeros.
 
-    Works before the process group exists.
+    Works before the process group exists. Once :func:`launched_by` was told which launcher it is, the variables of the
+    others do not count: the tasks of ``srun`` may be runs of their own.
     """
-    for rank, local in (
-        ('RANK', 'LOCAL_RANK'),
-        ('SLURM_PROCID', 'SLURM_LOCALID'),
-        ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+    for launcher, rank, local in (
+        ('pytorch', 'RANK', 'LOCAL_RANK'),
+        ('slurm', 'SLURM_PROCID', 'SLURM_LOCALID'),
+        ('mpi', 'OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'),
     ):
-        if rank in os.environ:
+        if rank in os.environ and (launcher == 'pytorch' or _launcher in ([], [launcher])):
             return int(os.environ[rank]), int(os.environ.get(local, 0))
     return 0, 0
 

@@ -6,6 +6,7 @@ import os
 from hsakd_mm.commands.several_gpus import GPUS
 from hsakd_mm.engine.named_config import config_path
 from hsakd_mm.engine.options import Options
+from hsakd_mm.processes import launched_by
 
 
 def add_config_options(
@@ -43,5 +44,6 @@ def parse_worker(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """The arguments of a command with :func:`add_processes`; the local rank is in the environment too."""
     args = parser.parse_args()
     args.config = config_path(args.config)
+    launched_by(args.launcher)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args

@@ -11,6 +11,7 @@ import tempfile
 
 from hsakd_mm.checkpoints.export import Export, export_all, export_backbone, extract_backbone, networks_in
 from hsakd_mm.checkpoints.loading import load_checkpoint
+from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.errors import UserError
 from hsakd_mm.hub.onnx_file import write_onnx
 from hsakd_mm.hub.pushing import push_folder, require_repository, require_token
@@ -20,7 +21,11 @@ from hsakd_mm.hub.timm_network import timm_arguments
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('checkpoint', help="checkpoint of hsakd-mm train, or another project's with --key, --prefix")
+    parser.add_argument(
+        'checkpoint',
+        help='checkpoint of hsakd-mm train, or its work directory, which stands for the best, else the last; or '
+        "another project's with --key, --prefix",
+    )
     parser.add_argument(
         '--out', metavar='FILE', help='output; .pth and .safetensors are written (default: CHECKPOINT_backbone)'
     )
@@ -48,6 +53,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if os.path.isdir(args.checkpoint):
+        args.checkpoint = find_checkpoint(args.checkpoint, 'train it first, or name a file.')
+        print(f'from {args.checkpoint}')
     if args.timm_folder or args.push_to_hub or args.onnx:
         hand_over(args)
         if args.out is None:

@@ -19,7 +19,6 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.commands.arguments import add_config_options, add_resume
 from hsakd_mm.engine.exact import make_exact
@@ -40,6 +39,7 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.knn import TEMPERATURE, K, knn_accuracy
 from hsakd_mm.evaluation.linear_probe import LinearProbe
 from hsakd_mm.experiments.provenance import provenance, typed_command
+from hsakd_mm.files import digest_of
 
 INTERRUPTED = 'interrupted: the same command with --resume goes on from the last checkpoint.'
 
@@ -150,11 +150,6 @@ def neighbours(cfg: Config, k: int, verbose: bool = False) -> dict:
     loaders = [Runner.build_dataloader(each, seed=runner.seed) for each in (bank, cfg.val_dataloader)]
     metrics = knn_accuracy(runner.model.to(device), loaders[0], loaders[1], k=k)
     return dict(method='k-NN', k=k, temperature=TEMPERATURE, metrics=metrics)
-
-
-def digest_of(path: str) -> str | None:
-    """SHA-256 of a file; None for weights that were fetched by a name."""
-    return sha256(path) if os.path.isfile(path) else None
 
 
 def require_same_backbone(probe: LinearProbe, state_dict: dict, path: str) -> None:

@@ -12,7 +12,7 @@ import os
 
 from mmengine.dist import is_main_process
 
-from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
+from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.commands.arguments import add_config_options, add_processes, parse_worker
 from hsakd_mm.commands.several_gpus import start
 from hsakd_mm.engine.branches import report_branch_accuracy
@@ -20,7 +20,7 @@ from hsakd_mm.engine.class_match import match_classes
 from hsakd_mm.engine.launch import prepare_launcher
 from hsakd_mm.engine.preflight import load_config, load_weights, prepare_work_dir
 from hsakd_mm.engine.quiet import VERBOSE, build_runner, end_start, prints_into_log
-from hsakd_mm.files import write_atomically
+from hsakd_mm.files import digest_of, write_atomically
 
 
 def parse_args() -> argparse.Namespace:
@@ -66,5 +66,6 @@ def main() -> None:
     end_start(runner.logger)
     metrics = {key: float(value) for key, value in runner.test().items()}  # logs them
     if args.out and is_main_process():
-        content = dict(metrics=metrics, config=args.config, checkpoint=args.checkpoint, sha256=sha256(args.checkpoint))
+        origin = dict(config=args.config, checkpoint=args.checkpoint, sha256=digest_of(args.checkpoint))
+        content = dict(metrics=metrics, **origin)
         write_atomically(args.out, lambda file: file.write(json.dumps(content, indent=2).encode()))

@@ -27,7 +27,7 @@ def keep_freed_memory(model: nn.Module) -> bool:
     on_cpu = all(parameter.device.type == 'cpu' for parameter in model.parameters())
     if not on_cpu or any(name in os.environ for name in _SETTINGS):
         return False
-    return set_thresholds(*NEVER)
+    return set_thresholds(*NEVER) or set_thresholds(NEVER[0], USUAL[1])  # older versions take no more than 32 MiB
 
 
 def set_thresholds(trim: int, mmap: int) -> bool:
@@ -35,4 +35,5 @@ def set_thresholds(trim: int, mmap: int) -> bool:
     library = ctypes.CDLL(None)
     if not hasattr(library, 'gnu_get_libc_version'):
         return False
-    return all(library.mallopt(*pair) == 1 for pair in ((_TRIM_THRESHOLD, trim), (_MMAP_THRESHOLD, mmap)))
+    # The second alone would freeze the first where it is small.
+    return library.mallopt(_MMAP_THRESHOLD, mmap) == 1 and library.mallopt(_TRIM_THRESHOLD, trim) == 1

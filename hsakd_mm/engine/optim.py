@@ -82,16 +82,35 @@ def use_amp(cfg: Config) -> None:
 
 
 def check_amp(cfg: Config) -> None:
-    """Reject a config with an ``AmpOptimWrapper`` on a machine without a GPU.
+    """Reject an ``AmpOptimWrapper`` on a machine without a GPU, and with a fused optimizer.
+
+    If the scaler skips the first step, as it often does, torch 2.11's fused SGD keeps memory that nobody wrote to as
+    its momentum: ``aten/src/ATen/native/cuda/FusedSgdKernel.cu`` returns early, ``torch/optim/sgd.py`` stores the
+    buffer.
 
     Raises:
-        UserError: Suggests ``--amp``, which selects a wrapper for this machine.
+        UserError: Suggests ``--amp``, which selects a wrapper for this machine, or another optimizer.
     """
+    if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and (cfg.optim_wrapper.get('optimizer') or {}).get('fused'):
+        raise UserError(
+            'float16 with a loss scaler was expected to have an optimizer that is not fused, and '
+            'optim_wrapper.optimizer.fused is True, whose momentum is undefined after a skipped first step: set it to '
+            'False.'
+        )
     if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not _has_grad_scaler():
         raise UserError(
             'optim_wrapper.type=AmpOptimWrapper needs a GPU, and torch finds none '
             'here: add --amp, which selects a wrapper for this machine.'
         )
+
+
+def match_layout(optimizer: torch.optim.Optimizer) -> None:
+    """Give each state the order in memory of its parameter, which a fused kernel assumes and a checkpoint may lack."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            like = isinstance(value, torch.Tensor) and value.shape == parameter.shape
+            if like and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def warn_if_bfloat16_is_slow(cfg: Config) -> None:

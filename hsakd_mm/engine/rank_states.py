@@ -55,7 +55,7 @@ def restore(runner, states: list[dict[str, Tensor]]) -> None:
             if kind == 'buffer':
                 buffers[name].copy_(value)
             else:
-                parameters[name].grad = value.to(parameters[name])
+                parameters[name].grad = torch.empty_like(parameters[name]).copy_(value)  # in its order in memory
 
 
 def _digest(value: Tensor) -> bytes:

@@ -8,20 +8,21 @@ import hashlib
 import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
-from hsakd_mm.checkpoints.hf_hub import is_hub_name
-from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
+from hsakd_mm.checkpoints.hf_hub import is_hub_name, read_repository
+from hsakd_mm.checkpoints.loading import sha256
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.datasets.same_classes import classes_of
 from hsakd_mm.registry import type_name
 
 KEY = 'run_identity'  # in a checkpoint's `meta`
 _HOOKS = ('DistillationHook', 'EMAHook', 'PipelineSwitchHook', 'ProgressiveResizeHook')  # these change what is learnt
-# How a run starts, where files are, in which order numbers lie in memory, and which kernel updates the weights.
+# How a run starts, where files are, and in which order numbers lie in memory.
 _PLACES = (
     'checkpoint',
     'init_cfg',
@@ -32,8 +33,6 @@ _PLACES = (
     'channels_last',
     'fold_bn',
     'with_cp',
-    'fused',
-    'foreach',
 )
 _SHOWN = 120
 _CLASSIFIED = {'img_path', 'gt_label', 'sample_idx', 'row'}  # what a classification set knows of a sample
@@ -171,8 +170,10 @@ def _identity(path: str) -> str:
     """SHA-256 of a file, also of one in a repository of the Hub, which may change under its name; else the name."""
     if os.path.isfile(path):
         return sha256(path)
-    meta = load_checkpoint(path).get('meta') or {} if is_hub_name(path) else {}
-    return meta.get('sha256') or str(path)
+    with suppress(OSError, ValueError):
+        if is_hub_name(path):  # in the cache by now; load_checkpoint would wait for ranks that are not here
+            return read_repository(path)['meta']['sha256']
+    return str(path)
 
 
 def _may_change(runner) -> dict:

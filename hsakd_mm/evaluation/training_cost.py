@@ -109,6 +109,7 @@ def step_macs(model: nn.Module, size: int) -> float:
 def _without_weights(model: nn.Module) -> nn.Module:
     """A copy on the meta device."""
     bare = copy.deepcopy(model, _meta_tensors(model))
+    vars(bare).pop('loss', None)  # CompileHook's, which belongs to the model itself
     if hasattr(model, 'teacher'):
         bare._teacher = UnregisteredModule(copy.deepcopy(model.teacher, _meta_tensors(model.teacher)))
     return bare

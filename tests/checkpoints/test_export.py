@@ -16,6 +16,7 @@ from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.hssakd import HSSAKDOnline
 from tests.conftest import REPO
+from tests.tools.commands import ROOT, python
 from tests.tools.prestarted import prestarted
 from tests.trained_backbones import write_checkpoint
 
@@ -246,3 +247,15 @@ def test_a_checkpoint_of_dataparallel_is_exported_as_its_own(tmp_path) -> None:
     )
     own, other = (read_backbone(export_all(str(file))[0].pth) for file in (path, wrapped))
     assert own.state_dict.keys() == other.state_dict.keys() and other.metadata['method'] == 'HSAKD'
+
+
+def test_of_a_work_directory_the_best_checkpoint_is_exported(full_width, tmp_path) -> None:
+    path, _ = full_width
+    for name in ('epoch_1.pth', 'best_accuracy_top1_epoch_1.pth'):
+        os.symlink(path, tmp_path / name)
+    done = python(ROOT / 'tools/export_backbone.py', tmp_path, '--out', tmp_path / 'out', cwd=tmp_path)
+    assert f'from {tmp_path}/best_accuracy_top1_epoch_1.pth' in done.stdout
+    assert read_backbone(str(tmp_path / 'out.pth')).state_dict
+    (tmp_path / 'empty').mkdir()
+    empty = python(ROOT / 'tools/export_backbone.py', tmp_path / 'empty', cwd=tmp_path)
+    assert empty.returncode and 'train it first, or name a file' in empty.stderr

@@ -5,11 +5,13 @@ import json
 import pytest
 import torch
 from huggingface_hub.errors import EntryNotFoundError
+from mmengine.config import Config
 
-from hsakd_mm.checkpoints import hf_hub
+from hsakd_mm.checkpoints import fetching, hf_hub
 from hsakd_mm.checkpoints.fetching import is_fetched
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
+from hsakd_mm.engine.run_identity import _weights
 from hsakd_mm.errors import UserError
 
 
@@ -68,3 +70,12 @@ def test_a_repository_without_weights(repository) -> None:
 def test_names_of_the_hub_are_no_files(tmp_path) -> None:
     assert is_fetched('hf-hub:me/net') and is_fetched('timm://resnet18') and not is_fetched('hf-hub/me.pth')
     assert find_checkpoint('hf-hub:me/net') == 'hf-hub:me/net'
+
+
+def test_a_runs_identity_asks_no_other_rank(repository, monkeypatch) -> None:
+    """Rank 0 takes it alone, so that a collective would wait for ever."""
+    folder, _ = repository
+    torch.save({'conv1.weight': torch.ones(2)}, folder / 'pytorch_model.bin')
+    monkeypatch.setattr(fetching, 'on_all_ranks', lambda *_: pytest.fail('a collective'))
+    cfg = Config(dict(model=dict(type='HSAKDTeacher', checkpoint='hf-hub:you/net')))
+    assert dict(_weights(cfg)) == {'model.checkpoint': sha256(str(folder / 'pytorch_model.bin'))}

@@ -7,7 +7,7 @@ from mmengine.logging import MessageHub
 
 from hsakd_mm.engine.hooks import CompileHook, ProgressiveResizeHook
 from hsakd_mm.errors import UserError
-from hsakd_mm.evaluation.training_cost import training_macs
+from hsakd_mm.evaluation.training_cost import step_macs, training_macs
 from hsakd_mm.models.distillers.hsakd import HSAKD
 from hsakd_mm.models.distillers.kd import KD
 from hsakd_mm.models.distillers.teacher_targets import TeacherTargets
@@ -194,6 +194,35 @@ def test_compiled_steps_are_the_same(variant, batch, step) -> None:
             torch.manual_seed(number)
             losses.append(net.loss(*batch))
         torch.testing.assert_close(losses[0], losses[1])
+
+
+def test_a_compiled_model_is_counted_and_left_alone() -> None:
+    plain, compiled = (built(dict(type='HSAKD', backbone=SMALL), TEACHER).train() for _ in range(2))
+    CompileHook(backend='aot_eager').compile(compiled)
+    assert step_macs(compiled, 16) == step_macs(plain, 16) > 0
+    assert int(compiled.backbone.state_dict()['bn1.num_batches_tracked']) == 0
+
+
+def test_what_does_not_compile_is_refused(augmented, tmp_path) -> None:  # noqa: F811
+    narrow = dict(type='TimmBackbone', model_name='resnet18', num_classes=5, channels=(4, 4, 8, 8), with_cp=True)
+    recomputed = MODELS.build(dict(type='HSAKD', backbone=narrow))
+    with pytest.raises(UserError, match='with_cp is True'):
+        CompileHook().compile(recomputed)
+    cfg = augmented(METHODS['hsakd/HSAKD'])
+    cfg.merge_from_dict({'default_hooks.distillation.ramp_up_epochs': 2, 'custom_hooks': [dict(type='CompileHook')]})
+    with pytest.raises(UserError, match='ramp_up_epochs of DistillationHook gives each step another'):
+        start(cfg, tmp_path / 'run').train()
+
+
+def test_a_last_batch_of_one_image_with_cached_crops(augmented, tmp_path) -> None:  # noqa: F811
+    cfg = augmented(METHODS['hsakd/HSAKD'])
+    cfg.train_cfg.max_epochs = 1
+    cfg.train_dataloader.dataset.indices = list(range(cfg.train_dataloader.batch_size + 1))
+    cfg.train_dataloader.drop_last = False
+    cfg.merge_from_dict(VARIANTS['cached_crops'])
+    runner = start(cfg, tmp_path / 'run')
+    runner.train()
+    assert runner.iter == 2
 
 
 def test_sizes_follow_the_steps() -> None:

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from hsakd_mm.engine import optim
-from hsakd_mm.engine.optim import AutocastOptimWrapper, check_amp, product_seconds, use_amp, warn_if_bfloat16_is_slow
+from hsakd_mm.engine.optim import (
+    AutocastOptimWrapper,
+    check_amp,
+    match_layout,
+    product_seconds,
+    use_amp,
+    warn_if_bfloat16_is_slow,
+)
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from tests.tools.commands import TINY
@@ -64,6 +71,36 @@ def test_a_cpu_that_is_slower_in_bfloat16_is_told(relative, warns, monkeypatch, 
     use_amp(cfg)
     warn_if_bfloat16_is_slow(cfg)
     assert ('0.3 of the rate of float32 on this CPU' in capsys.readouterr().out) is warns
+
+
+def test_a_fused_optimizer_with_a_scaler_is_refused() -> None:
+    cfg = load_config(str(TINY))
+    cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='float16')
+    cfg.optim_wrapper.optimizer.fused = True
+    with pytest.raises(UserError, match='momentum is undefined after a skipped first step'):
+        check_amp(cfg)
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_a_state_of_another_layout_gives_the_same_step(fused) -> None:
+    """As after a resume with another ``channels_last``."""
+
+    def after_two_steps(second: torch.memory_format, match: bool) -> torch.Tensor:
+        torch.manual_seed(0)
+        net = torch.nn.Conv2d(4, 6, 3)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, fused=fused)
+        for layout in (torch.contiguous_format, second):
+            net.to(memory_format=layout)
+            for parameter in net.parameters():
+                parameter.grad = torch.empty_like(parameter).copy_(torch.randn(parameter.shape))
+            if match:
+                match_layout(optimizer)
+            optimizer.step()
+        return net.weight.detach().contiguous()
+
+    expected = after_two_steps(torch.contiguous_format, match=False)
+    assert torch.equal(after_two_steps(torch.channels_last, match=True), expected)
+    assert torch.equal(after_two_steps(torch.channels_last, match=False), expected) is not fused
 
 
 def test_timing_draws_no_random_numbers() -> None:

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from hsakd_mm.checkpoints.work_dir import last_checkpoint, move_run_aside, require_unused
+from hsakd_mm.checkpoints.work_dir import find_checkpoint, last_checkpoint, move_run_aside, require_unused
 from hsakd_mm.errors import UserError
 from tests.faults.command import run_to_end
 from tests.tools.commands import ROOT, TINY, python
@@ -58,6 +58,22 @@ def test_overwrite_moves_aside(where, run, tmp_path, seen) -> None:
     assert sorted(path.name for path in run.glob('*.pth')) == ['epoch_1.pth'] and (run / 'mine.txt').exists()
     assert len(list(run.glob('2*_*'))) == 1 and len(list((tmp_path / 'run.old1').glob('2*_*'))) == 1  # logs
     seen(ROW, '`--overwrite` in the folder of a finished run', 'starts; the old files are in `<folder>.old1`', where)
+
+
+def test_tasks_of_srun_may_be_runs_of_their_own(run, tmp_path) -> None:
+    """Without ``--launcher slurm`` its variables say nothing of this run."""
+    task = dict(SLURM_PROCID=1, SLURM_LOCALID=1, SLURM_NTASKS=2)
+    done = python(TRAIN, TINY, '--work-dir', run, '--overwrite', cwd=tmp_path, **task)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / 'run.old1' / 'epoch_1.pth').is_file() and (run / '.run.json').is_file()
+
+
+def test_a_folder_whose_name_is_a_pattern(tmp_path) -> None:
+    folder = tmp_path / 'lr[0.1]'
+    folder.mkdir()
+    for name in ('best_x.pth', 'epoch_9.pth'):
+        torch.save(dict(state_dict=TinyModel().state_dict()), folder / name)
+    assert find_checkpoint(str(folder)) == str(folder / 'best_x.pth')
 
 
 def test_words_that_contradict(refusal) -> None:

@@ -3,6 +3,7 @@
 import torch
 from mmengine.hooks import Hook
 
+from hsakd_mm.errors import UserError
 from hsakd_mm.models.unwrapped import unwrapped
 from hsakd_mm.registry import HOOKS
 
@@ -31,10 +32,25 @@ class CompileHook(Hook):
         self.fullgraph, self.mode, self.backend = fullgraph, mode, backend
 
     def before_train(self, runner) -> None:
+        for owner in (unwrapped(runner.model), *runner.hooks):
+            if getattr(owner, 'ramp_up_epochs', 0):
+                raise UserError(
+                    f'CompileHook compiles a step anew for each weight of a loss, and ramp_up_epochs of '
+                    f'{type(owner).__name__} gives each step another: set it to 0, or leave out CompileHook.'
+                )
         self.compile(unwrapped(runner.model))
 
     def compile(self, model: torch.nn.Module) -> None:
-        """Compile the loss of one model, with its teacher attached."""
+        """Compile the loss of one model, with its teacher attached.
+
+        Raises:
+            UserError: Its backbone recomputes blocks (``with_cp``), which torch does not compile.
+        """
+        if any(getattr(module, 'with_cp', False) for module in model.modules()):
+            raise UserError(
+                'CompileHook was expected to compile a network that keeps its feature maps, and model.backbone.with_cp '
+                'is True: leave out one of them.'
+            )
         model.loss = torch.compile(
             model.loss, fullgraph=self.fullgraph, mode=self.mode, backend=self.backend, dynamic=False
         )

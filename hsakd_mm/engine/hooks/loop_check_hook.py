@@ -88,6 +88,7 @@ def check_last_batch(runner) -> None:
         return
     with isolated_rng('last batch'), torch.no_grad():
         trial = copy.deepcopy(model).train()
+        trial.targets = None  # of cached crops, which are kept by the place of an image in the epoch
         try:
             batch = trial.data_preprocessor(dataloader.collate_fn([dataloader.dataset[0]]), True)
             trial(**batch, mode='loss')

@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 
 from hsakd_mm.engine.initial_weights import keep_resumed_backbones
+from hsakd_mm.engine.optim import match_layout
 from hsakd_mm.engine.run_identity import KEY, changes, differences, run_identity
 from hsakd_mm.errors import UserError
 from hsakd_mm.processes import on_all_ranks
@@ -58,6 +59,8 @@ class RunIdentityHook(Hook):
 
     def before_train(self, runner) -> None:
         self._identify(runner)
+        for wrapper in _wrappers(runner):
+            match_layout(wrapper.optimizer)
         if self.rates:
             self._keep_schedules(runner)
             self._change_rate(runner)
