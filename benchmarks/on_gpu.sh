@@ -37,7 +37,9 @@ else
     narrow=() reference=(--against reference) curve=() loader=(--workers 1 8 16 --seconds 4)
 fi
 
-# part NAME FILE LIMIT COMMAND...: run it unless its file is there; a failure or a limit ends this part only.
+# part NAME FILE LIMIT COMMAND...: run it unless its file is there; a failure or a limit ends this part only. What it wrote
+# until then is kept as FILE.part, which a second call writes again.
+worst=0
 part() {
     local name=$1 file=$OUT/$2 limit=$(($3 * ${SLOW:-1})) begun=$SECONDS left=$((${TOTAL:-540} * ${SLOW:-1} - SECONDS))
     shift 3
@@ -53,7 +55,12 @@ part() {
     limit=$((limit < left ? limit : left))
     echo "== $name (limit $limit s)"
     FILE=$file timeout -k 5 "$limit" "$@" 2>&1 | grep --line-buffered -v Warning | tail -n 40
-    echo "== $name: status ${PIPESTATUS[0]}, $((SECONDS - begun)) s, $SECONDS s in all"
+    local status=${PIPESTATUS[0]}
+    echo "== $name: status $status, $((SECONDS - begun)) s, $SECONDS s in all"
+    if [ "$status" -ne 0 ]; then
+        if [ -e "$file" ]; then mv -f "$file" "$file.part"; fi
+        worst=$((status > worst ? status : worst))
+    fi
 }
 
 step=("$python" benchmarks/benchmark_step.py "$config" --random-teacher "${sizes[@]}")
@@ -99,6 +106,7 @@ if [ "${SIZES:-}" = tiny ]; then front=(--jobs 1 --smoke) reports=work_dirs/fron
 ends=$((${TOTAL:-540} * ${SLOW:-1} - SECONDS - 45)) # the runs then save, and go on in the next call
 ends=$((ends > 1 ? ends : 1))                       # 0 would be without an end
 part front front.json 600 bash -c '
-    timeout -k 30 "$3" "$0" tools/benchmark.py configs/bench/front/bench.py $1
-    cp "$2/front.png" "$(dirname "$FILE")"; cp "$2/report.json" "$FILE"' "$python" "${front[*]}" "$reports" "$ends"
+    timeout -k 30 "$3" "$0" tools/benchmark.py configs/bench/front/bench.py $1; status=$?
+    cp "$2/front.png" "$(dirname "$FILE")"; cp "$2/report.json" "$FILE"; exit $status' "$python" "${front[*]}" "$reports" "$ends"
 ls -la "$OUT"
+exit "$worst"
