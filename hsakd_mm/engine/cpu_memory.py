@@ -15,7 +15,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 # Bytes from which on free memory is given back, and a block gets a mapping of its own.
 NEVER = (2**31 - 1,) * 2  # the largest that mallopt takes
 USUAL = (64 * 2**20, 32 * 2**20)  # where glibc's own rule ends up after blocks of 32 MiB: malloc.c, "dynamic"
-_SETTINGS = ('MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_', 'GLIBC_TUNABLES')
+_SETTINGS = ('MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_')
 
 
 def keep_freed_memory(model: nn.Module) -> bool:
@@ -25,7 +25,8 @@ def keep_freed_memory(model: nn.Module) -> bool:
         bool: Whether it was done; not on a GPU, and not where the C library is another than glibc.
     """
     on_cpu = all(parameter.device.type == 'cpu' for parameter in model.parameters())
-    if not on_cpu or any(name in os.environ for name in _SETTINGS):
+    theirs = any(name in os.environ for name in _SETTINGS) or 'glibc.malloc' in os.environ.get('GLIBC_TUNABLES', '')
+    if not on_cpu or theirs:
         return False
     return set_thresholds(*NEVER) or set_thresholds(NEVER[0], USUAL[1])  # older versions take no more than 32 MiB
 
