@@ -41,8 +41,8 @@ def launched_by(launcher: str) -> None:
 def ranks() -> tuple:
     """``(rank, local rank)`` from the environment of torchrun, Slurm or Open MPI, else zeros.
 
-    Works before the process group exists. Once :func:`launched_by` was told which launcher it is, the variables of the
-    others do not count: the tasks of ``srun`` may be runs of their own.
+    Works before the process group exists. Once :func:`launched_by` was told which launcher it is, those of Slurm and
+    Open MPI count only if it is theirs: the tasks of ``srun`` may be runs of their own. torchrun's always count.
     """
     for launcher, rank, local in (
         ('pytorch', 'RANK', 'LOCAL_RANK'),

@@ -38,7 +38,8 @@ def find_checkpoint(path: str, cure: str = IN_A_RUN) -> str:
         raise UserError(f'a checkpoint, as a file or a work directory, was expected, and it is {path!r}: {there}')
     if os.path.isfile(path) or is_fetched(path):
         return path
-    best = sorted(glob.glob(os.path.join(glob.escape(path), 'best_*.pth')), key=os.path.getmtime)
+    best = glob.glob(os.path.join(glob.escape(path), 'best_*.pth'))
+    best = sorted((each for each in best if not each.endswith('_backbone.pth')), key=os.path.getmtime)  # an export's
     found = best[-1] if best else last_checkpoint(path)
     if found is None:
         raise UserError(f'a checkpoint was expected at {path}, and there is none: {cure}')

@@ -40,6 +40,7 @@ from hsakd_mm.evaluation.knn import TEMPERATURE, K, knn_accuracy
 from hsakd_mm.evaluation.linear_probe import LinearProbe
 from hsakd_mm.experiments.provenance import provenance, typed_command
 from hsakd_mm.files import digest_of
+from hsakd_mm.processes import launched_by
 
 INTERRUPTED = 'interrupted: the same command with --resume goes on from the last checkpoint.'
 
@@ -78,6 +79,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    launched_by('none')
     cfg = load_config(
         args.config,
         args.cfg_options,

@@ -67,8 +67,7 @@ def main() -> None:
     listen()
     cfg = load_config(args.config, args.cfg_options, needs=('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'))
     prepare_work_dir(cfg, args.work_dir, args.config)
-    # The same command goes on with the run that it began, after a restart and after a request to stop.
-    overwrite = args.overwrite and not (is_restart() or RunMark(cfg.work_dir).was_begun_by_overwriting())
+    overwrite = args.overwrite and not is_restart()  # which goes on with the run that did so
     resume = RunMark(cfg.work_dir, overwrite).to_resume(args.resume)
     with only_run(cfg.work_dir):
         run(args, cfg, resume, overwrite)

@@ -22,7 +22,8 @@ def keep_freed_memory(model: nn.Module) -> bool:
     """Keep it from now on, if ``model`` is on the CPU; of a user's own settings in the environment nothing is changed.
 
     Returns:
-        bool: Whether it was done; not on a GPU, and not where the C library is another than glibc.
+        bool: Whether it was done; not on a GPU, and not where the C library is another than glibc. Old versions of
+        glibc still give back blocks of more than 32 MiB.
     """
     on_cpu = all(parameter.device.type == 'cpu' for parameter in model.parameters())
     theirs = any(name in os.environ for name in _SETTINGS) or 'glibc.malloc' in os.environ.get('GLIBC_TUNABLES', '')

@@ -37,12 +37,7 @@ class RunMark:
         mark = self._read()
         if not mark or self.fresh or not (restarts() or was_preempted(self.work_dir) or self._requeued(mark)):
             mark = {'since': now(self.work_dir)}
-            mark['overwrite'] = self.fresh
         write_json(self.file, {**mark, 'job': os.environ.get('SLURM_JOB_ID', '')})
-
-    def was_begun_by_overwriting(self) -> bool:
-        """Whether the run that is to go on was begun with ``--overwrite``: the same command then goes on with it."""
-        return was_preempted(self.work_dir) and bool(self._read().get('overwrite'))
 
     def to_resume(self, resume: str | None) -> str | None:
         """What the run resumes from; call it on all ranks, before :meth:`begin`.

@@ -107,13 +107,13 @@ class Bench:
                 f'the baseline of {file} should be one of its runs, and it is '
                 f'{self.baseline!r}{nearest(self.baseline, self.entries)}.'
             )
-        self.pairs = [tuple(pair) for pair in content.get('pairs') or ()]
+        self.pairs = list(content.get('pairs') or ())
         rows = [name for name, entry in self.entries.items() if entry.get('row', True)]
         for pair in self.pairs:
-            if len(pair) != 2 or set(pair) - set(rows):
+            if isinstance(pair, str) or len(set(pair)) != 2 or set(pair) - set(rows) or not self.detector:
                 raise UserError(
-                    f'pairs of {file} should have two of its rows each ({", ".join(rows)}), and one is '
-                    f'{pair}: correct it.'
+                    f'pairs of {file} should have two of its rows each ({", ".join(rows)}), of a bench with a '
+                    f'detector, and one is {pair!r}: write [("A", "B")].'
                 )
         self._made: dict = {}
         self._folder = folder

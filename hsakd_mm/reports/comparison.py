@@ -166,8 +166,8 @@ def write_comparison(
         ],
     )
     _compare(made, records.matches)
-    fitting = {*made.others, *({made.baseline} - made.misfits.keys())}
-    made.pairs = [_pair(made, records.matches, *pair) for pair in pairs if set(pair) <= fitting]
+    known = {row['name'] for row in made.rows if row[measure]} - made.misfits.keys()
+    made.pairs = [_pair(made, records.matches, *pair) for pair in pairs if set(pair) <= known]
     relate(made.rows, baseline)
     draw_all(made, records.matches, grouped, out_dir, of_curves)
     content = asdict(made)

@@ -60,7 +60,8 @@ def _result(made) -> list:
         below = ' For the other names see below.' if more else ''
         texts = [f'**The figures do not fit together**, and no difference is shown {which}. {first}{below}']
     if made.baseline not in made.misfits:
-        texts = [*texts, _best(made), *(_pair(pair, made.measure) for pair in made.pairs)]
+        noise = all(row[made.measure]['mean'] < NOISE for row in made.rows if row[made.measure])
+        texts = [*texts, _best(made), *(_pair(pair, made.measure) for pair in made.pairs if not noise)]
     return list(map(Text, texts))
 
 

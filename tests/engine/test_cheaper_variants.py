@@ -206,11 +206,11 @@ def test_a_compiled_model_is_counted_and_left_alone() -> None:
 def test_what_does_not_compile_is_refused(augmented, tmp_path) -> None:  # noqa: F811
     narrow = dict(type='TimmBackbone', model_name='resnet18', num_classes=5, channels=(4, 4, 8, 8), with_cp=True)
     recomputed = MODELS.build(dict(type='HSAKD', backbone=narrow))
-    with pytest.raises(UserError, match='with_cp is True'):
+    with pytest.raises(UserError, match='with_cp of one is True'):
         CompileHook().compile(recomputed)
     cfg = augmented(METHODS['hsakd/HSAKD'])
     cfg.merge_from_dict({'default_hooks.distillation.ramp_up_epochs': 2, 'custom_hooks': [dict(type='CompileHook')]})
-    with pytest.raises(UserError, match='ramp_up_epochs of DistillationHook gives each step another'):
+    with pytest.raises(UserError, match='ramp_up_epochs of DistillationHook changes it while training'):
         start(cfg, tmp_path / 'run').train()
 
 

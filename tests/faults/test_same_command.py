@@ -51,23 +51,26 @@ def test_asked_to_stop(where, moment, number, tmp_path, undisturbed, seen) -> No
     )
 
 
-def test_a_run_that_was_begun_by_overwriting_goes_on(tmp_path, undisturbed) -> None:
-    """A loop that calls the same command after status 75 has ``--overwrite`` in it."""
+def test_stopped_with_overwrite_in_the_command(tmp_path, undisturbed, seen) -> None:
+    """The same command would begin again, and says so."""
     assert run_to_end(tmp_path, ONE, **KEPT)[0] == 0
     changes = hooked(tmp_path, type='WaitsForSignal', epoch=1, validation=False)
     with training(tmp_path, ONE, '--overwrite', **changes) as (process,):
         announced(process, 'waiting', 1)
         process.send_signal(signal.SIGTERM)
         announced(process, 'received', 1)
-        statuses, output = ended([process])
+        (status,), output = ended([process])
     (tmp_path / 'flag').unlink()
-    assert statuses == [REQUEUE], output
-    status, output = run_to_end(tmp_path, ONE, '--overwrite', **changes)
+    assert status == REQUEUE and 'The same command without --overwrite goes on from there' in output
+    status, output = run_to_end(tmp_path, ONE, **changes)
     assert status == 0 and 'asked to stop before its end' in output, output
     assert_same(weights(tmp_path), undisturbed(ONE))
-    assert [path.name for path in tmp_path.glob('run.old*')] == ['run.old1']
-    status, output = run_to_end(tmp_path, ONE, '--overwrite', **changes)  # it has ended: another run
-    assert status == 0 and (tmp_path / 'run.old2').is_dir(), output
+    seen(
+        'SIGTERM or SIGUSR1',
+        'SIGTERM to `train --overwrite`',
+        'status 75; the command without `--overwrite` goes on',
+        ONE,
+    )
 
 
 def test_another_experiment_is_refused(where, tmp_path, seen) -> None:

@@ -132,6 +132,14 @@ def test_a_pair_is_told_as_if_one_of_it_were_the_baseline(finished, tmp_path, ca
     print_comparison(files)
 
 
+def test_a_pair_without_figures_is_left_out(finished, tmp_path) -> None:
+    runs = [finished('A', 0, 0.5), finished('plain', 0, 0.5, record=False, AP=None, AP50=None)]
+    pairs = [('A', 'plain'), ('plain', 'A')]
+    files = write_comparison(runs, str(tmp_path / 'out'), 'Digits', baseline='plain', pairs=pairs)
+    with open(files['json']) as file:
+        assert json.load(file)['pairs'] == []
+
+
 def test_what_the_pretrainings_cost(finished, tmp_path, capsys) -> None:
     """Relative to the baseline's, teachers apart; a run of an older report has no cost."""
 

@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 import hsakd_mm  # noqa: F401
 from hsakd_mm.checkpoints.export import export_backbone
 from hsakd_mm.checkpoints.source import resolve_source
-from hsakd_mm.transfer.detector import start_from
+from hsakd_mm.transfer.detector import BACKBONE_CHECK, start_from
 from hsakd_mm.transfer.operators import NAME, StandIn
 from tests.conftest import REPO
 
@@ -97,7 +97,9 @@ def test_the_input_normalisation_is_the_files(trained, tmp_path) -> None:
 
 def test_random_weights_are_not_frozen() -> None:
     cfg = Config.fromfile(COCO)
+    cfg.custom_hooks = [dict(type=BACKBONE_CHECK, checkpoint='my.pth'), dict(type='EMAHook')]  # one's own project
     notes = start_from(cfg, resolve_source('random'))
+    assert [hook['type'] for hook in cfg.custom_hooks] == ['EMAHook']
     assert cfg.model.backbone.init_cfg is None
     assert cfg.model.backbone.frozen_stages == -1 and not cfg.model.backbone.norm_eval
     assert 'are not frozen' in notes[-1]

@@ -34,7 +34,8 @@ HSAKD's; the teacher's own training comes on top, and is told apart. **KD, same 
 without its branches, for as many multiply-adds as HSAKD's. **HSAKD, no labels** learns from the teacher
 alone, on all 500 images of each class without their labels, for 2 epochs, at 1.34 times HSAKD's cost (1.5 epochs
 would cost the same, but epochs are whole). Top-1: of the last epoch, on 50 images of each class.""",
-    """AP: after the last epoch, on the photographs of `val`. Nothing is frozen in any row. What counts
-was decided before the runs: the difference of HSAKD, with labels and without, and of KD to plain training at the same
-cost, and that of HSAKD to KD at the same cost, mean over five seeds, on each of the two data sets.""",
+    """AP: after the last epoch, on the photographs of `val`. Nothing is frozen in any row. What counts:
+the difference of HSAKD, with labels and without, to plain training at the same cost, mean over five seeds, on each of
+the two data sets, which was decided before the runs; and that of HSAKD to KD at the same cost, decided when the results
+of all rows but KD were known, and before KD ran.""",
 ]

@@ -19,6 +19,8 @@ class CompileHook(Hook):
     between steps (``sampled``, ``branch_interval``, ``cached_crops``, sizes) break the graph and are compiled anew for
     each form of a step, eight at most.
 
+    Loss weights that change while training (``ramp_up_epochs``) and activation checkpointing (``with_cp``) are refused.
+
     Args:
         fullgraph (bool): Refuse a method that does not compile to a single graph. False, for CRD draws its negatives
             outside of one.
@@ -36,7 +38,7 @@ class CompileHook(Hook):
             if getattr(owner, 'ramp_up_epochs', 0):
                 raise UserError(
                     f'CompileHook compiles a step anew for each weight of a loss, and ramp_up_epochs of '
-                    f'{type(owner).__name__} gives each step another: set it to 0, or leave out CompileHook.'
+                    f'{type(owner).__name__} changes it while training: set it to 0, or leave out CompileHook.'
                 )
         self.compile(unwrapped(runner.model))
 
@@ -48,8 +50,8 @@ class CompileHook(Hook):
         """
         if any(getattr(module, 'with_cp', False) for module in model.modules()):
             raise UserError(
-                'CompileHook was expected to compile a network that keeps its feature maps, and model.backbone.with_cp '
-                'is True: leave out one of them.'
+                'CompileHook was expected to compile networks that keep their feature maps, and with_cp of one is '
+                'True: leave out one of them.'
             )
         model.loss = torch.compile(
             model.loss, fullgraph=self.fullgraph, mode=self.mode, backend=self.backend, dynamic=False

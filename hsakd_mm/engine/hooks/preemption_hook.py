@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from math import ceil
 
@@ -101,9 +102,10 @@ class PreemptionHook(Hook):
         if is_main_process():
             names = ', '.join(sorted({signal.Signals(number).name for number in _received})) or 'a signal'
             write_json(os.path.join(runner.work_dir, MARK), dict(step=step, checkpoint=path))
+            command = 'The same command' + (' without --overwrite' if '--overwrite' in sys.argv else '')
             runner.logger.info(
-                f'Stopped by {names} after step {step} of {runner.max_iters}: {path}. The same command goes on from '
-                f'there (exit status {REQUEUE}).'
+                f'Stopped by {names} after step {step} of {runner.max_iters}: {path}. {command} goes on from there '
+                f'(exit status {REQUEUE}).'
             )
         barrier()  # once one task has ended, srun ends the others
         raise SystemExit(REQUEUE)
