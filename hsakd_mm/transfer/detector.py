@@ -104,7 +104,8 @@ def _start_random(cfg: Config, parts: list) -> list:
             part.update({key: value for key, value in trained.items() if key in part or part is backbone})
     for part in parts:
         part.init_cfg = None
-    cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or [] if hook['type'] != BACKBONE_CHECK]
+    if cfg.get('custom_hooks'):
+        cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook['type'] != BACKBONE_CHECK]
     return notes
 
 
