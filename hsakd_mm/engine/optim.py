@@ -13,7 +13,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from hsakd_mm.errors import UserError
-from hsakd_mm.registry import OPTIM_WRAPPERS
+from hsakd_mm.registry import OPTIM_WRAPPERS, type_name
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -91,7 +91,8 @@ def check_amp(cfg: Config) -> None:
     Raises:
         UserError: Suggests ``--amp``, which selects a wrapper for this machine, or another optimizer.
     """
-    if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and (cfg.optim_wrapper.get('optimizer') or {}).get('fused'):
+    scaled = type_name(cfg.optim_wrapper.get('type')) == 'AmpOptimWrapper'
+    if scaled and (cfg.optim_wrapper.get('optimizer') or {}).get('fused'):
         raise UserError(
             'float16 with a loss scaler was expected to have an optimizer that is not fused, and '
             'optim_wrapper.optimizer.fused is True, whose momentum is undefined after a skipped first step: set it to '

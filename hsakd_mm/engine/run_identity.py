@@ -8,7 +8,6 @@ import hashlib
 import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import islice
 
 from mmengine.config import Config
@@ -170,9 +169,8 @@ def _identity(path: str) -> str:
     """SHA-256 of a file, also of one in a repository of the Hub, which may change under its name; else the name."""
     if os.path.isfile(path):
         return sha256(path)
-    with suppress(OSError, ValueError):
-        if is_hub_name(path):  # in the cache by now; load_checkpoint would wait for ranks that are not here
-            return read_repository(path)['meta']['sha256']
+    if is_hub_name(path):  # in the cache by now; load_checkpoint would wait for ranks that are not here
+        return read_repository(path)['meta']['sha256']
     return str(path)
 
 
