@@ -140,7 +140,7 @@ def test_the_detectors_data_is_missed_before_the_pretraining(digits) -> None:
 
 def test_detectors_alone_need_a_detector(digits, refusal) -> None:
     file = digits / 'digits' / 'bench.py'
-    file.write_text(BENCH.replace('detector = ', '_other = '))
+    file.write_text(BENCH.replace('detector = ', '_other = ').replace('pairs = ', '_pairs = '))
     assert 'names none: leave it out' in refusal('benchmark.py', 'digits/bench.py', '--no-pretraining')
 
 

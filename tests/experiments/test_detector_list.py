@@ -59,7 +59,7 @@ def listed(students, demo_data, tmp_path, monkeypatch):
         with open(scalars, 'w') as file:
             file.write('{"coco/bbox_mAP": 0.5, "step": 3}\n')
 
-    def compare(runs, out_dir, title, baseline=None, notes=(), origins=None, failed=(), bench='') -> dict:
+    def compare(runs, out_dir, title, baseline=None, notes=(), origins=None, failed=(), bench='', pairs=()) -> dict:
         make.compared.append([(each.name, each.seed) for each in runs])
         assert set(origins) == {each.name for each in runs}
         make.origins, make.notes = origins, notes
