@@ -45,7 +45,7 @@ class Turn:
         self.phases = Phases(device)
         whose, _, variant = name.rpartition(':')
         self.precision, levers = parse(variant)
-        self.thresholds = NEVER if 'keep_memory' in levers else USUAL
+        self.levers = levers
         make = nets.reference if whose else nets.ours
         self.make = partial(make, variant, device, self.phases)
         self.size, self.classes = size, classes
@@ -60,6 +60,7 @@ class Turn:
         begun = time.perf_counter()
         while True:
             set_precision(self.precision)
+            self.set_memory()
             try:
                 self.step = self.make()
                 self.batches = random_batches(self.batch, self.size, self.classes, self.step, self.device)
@@ -77,8 +78,7 @@ class Turn:
     def run(self, steps: int) -> None:
         """Take and time ``steps`` steps, after one that is not timed."""
         set_precision(self.precision)
-        if self.device == 'cpu':
-            set_thresholds(*self.thresholds)
+        self.set_memory()
         self.take(1)
         self.phases.collect()
         cuda = self.device == 'cuda'
@@ -98,6 +98,10 @@ class Turn:
         else:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # of the process, all variants
         self.found['peak memory, GiB'] = round(max(peak / 2**30, self.found.get('peak memory, GiB', 0)), 3)
+
+    def set_memory(self) -> None:
+        if self.device == 'cpu':
+            set_thresholds(*NEVER if 'keep_memory' in self.levers else USUAL)
 
     def take(self, steps: int) -> dict:
         values: dict = {}

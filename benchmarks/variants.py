@@ -7,7 +7,8 @@ A variant's name is a precision and levers, joined by "+": ``amp+channels_last+f
 * ``amp``: bfloat16 autocast, as ``tools/train.py --amp``.
 
 Levers: ``channels_last`` (NHWC), ``fold_bn`` (the teacher's BatchNorms), ``compile`` (CompileHook), ``fused`` (the
-optimizer's kernel), ``keep_memory`` (freed memory stays with the process, on a CPU; what ``tools/train.py`` does).
+optimizer's kernel), ``keep_memory`` (freed memory stays with the process, on a CPU), ``small_maps`` (convolutions
+with outputs of 2x2 and less as matrix products, on a CPU). ``tools/train.py`` uses the last two by itself.
 ``reference:fp32`` is benchmarks/reference_step.py at that precision.
 """
 
@@ -24,12 +25,13 @@ from benchmarks.timing import Phases, timed
 from hsakd_mm.engine.frozen_teacher import freeze_teacher
 from hsakd_mm.engine.hooks import CompileHook
 from hsakd_mm.engine.optim import use_amp
+from hsakd_mm.engine.small_maps import use_matrix_products
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.student import UnregisteredModule
 from hsakd_mm.registry import HOOKS, MODELS
 
 PRECISIONS = ('fp32', 'tf32', 'amp')
-LEVERS = ('channels_last', 'fold_bn', 'compile', 'fused', 'keep_memory')
+LEVERS = ('channels_last', 'fold_bn', 'compile', 'fused', 'keep_memory', 'small_maps')
 
 
 def parse(name: str) -> tuple[str, set]:
@@ -91,6 +93,10 @@ class Networks:
             student._teacher = UnregisteredModule()  # copies of a student share their teacher
             freeze_teacher(teacher, student, 'fold_bn' in levers)
             student.attach_teacher(teacher)
+        if 'small_maps' in levers:
+            use_matrix_products(student)
+            if self.teacher is not None:
+                use_matrix_products(teacher)
         if precision == 'amp':
             use_amp(cfg)
         cfg.optim_wrapper.optimizer.pop('fused', None)

@@ -13,7 +13,7 @@ from torch import nn
 # glibc's malloc.h
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 # Bytes from which on free memory is given back, and a block gets a mapping of its own.
-NEVER = (2**31 - 1,) * 2  # the largest that mallopt takes
+NEVER = (-1, 2**31 - 1)  # -1: at no size; the other has no such value, and takes no larger one
 USUAL = (64 * 2**20, 32 * 2**20)  # where glibc's own rule ends up after blocks of 32 MiB: malloc.c, "dynamic"
 _SETTINGS = ('MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_')
 

@@ -11,6 +11,9 @@ from hsakd_mm.engine.hooks.run_identity_hook import RunIdentityHook
 from hsakd_mm.engine.hooks.start_hook import StartHook
 from hsakd_mm.engine.loggers.run import loggers_that_see_the_end
 from hsakd_mm.engine.quiet import prints_into_log
+from hsakd_mm.engine.small_maps import use_matrix_products
+from hsakd_mm.models.distillers.base import BaseDistiller
+from hsakd_mm.models.unwrapped import unwrapped
 
 
 def train(runner: Runner) -> None:
@@ -28,5 +31,7 @@ def train(runner: Runner) -> None:
     check_loops(runner)
     say_first_screen(runner)
     keep_freed_memory(runner.model)
+    if isinstance(model := unwrapped(runner.model), BaseDistiller):
+        use_matrix_products(model)
     with loggers_that_see_the_end(runner):
         runner.train()

@@ -8,6 +8,7 @@ from torch import nn
 from benchmarks.variants import set_statistics
 from hsakd_mm.engine.frozen_teacher import freeze_teacher
 from hsakd_mm.engine.hooks import CompileHook
+from hsakd_mm.engine.small_maps import use_matrix_products
 from hsakd_mm.models.distillers.hsakd import HSAKD, HSAKDTeacher
 
 BACKBONE = dict(type='CifarResNet', depth=8, num_classes=5, width=(8, 8, 16, 16))
@@ -34,6 +35,8 @@ def step(student: HSAKD, teacher: HSAKDTeacher, levers: set, device: str = 'cpu'
     student.to(device).train()
     freeze_teacher(teacher, student, fold_bn='fold_bn' in levers)
     student.attach_teacher(teacher)
+    for model in (student, teacher) if 'small_maps' in levers else ():
+        use_matrix_products(model)
     if 'compile' in levers:
         CompileHook(fullgraph=True, backend=backend).compile(student)
     generator = torch.Generator().manual_seed(1)

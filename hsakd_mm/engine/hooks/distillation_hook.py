@@ -14,6 +14,7 @@ from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.datasets.same_classes import classes_of, labelled_parts
 from hsakd_mm.engine.class_match import match_classes
 from hsakd_mm.engine.frozen_teacher import freeze_teacher, load_trained
+from hsakd_mm.engine.small_maps import use_matrix_products
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.teacher_check import measure_teacher
 from hsakd_mm.models.distillers.teacher_targets import TeacherTargets
@@ -149,6 +150,7 @@ class DistillationHook(Hook):
             teacher = MODELS.build(cfg)
         load_trained(teacher, path, 'teacher')
         freeze_teacher(teacher, student, self.fold_bn)
+        use_matrix_products(teacher)
         digest = f', SHA-256 {sha256(path)}' if os.path.isfile(path) else ''
         logger.info(f'Teacher: {type(teacher).__name__} from {path}{digest}')
         return teacher

@@ -1,0 +1,155 @@
+"""Convolutions over maps of a few pixels as matrix products, on a CPU.
+
+The last stages of an ImageNet network see maps of 2x2 where the images have 64 pixels. A 3x3 kernel then lies outside
+the map in more than half of its taps, and oneDNN's kernels are made for larger ones: the gradient of 512x512x3x3 weights
+reaches a tenth of what a matrix product does. Here each tap is one product over the places where it lies inside. The
+sums are the same, in another order.
+"""
+
+import torch
+from mmengine.dist import get_world_size
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+# Pixels of an output's side, up to which products are faster.
+LARGEST_MAP = 2
+# Multiply-adds of a tap that reaches the whole map, for an image. Smaller products gain little of a step's time.
+LEAST_WORK = 2**17
+
+
+def use_matrix_products(model: nn.Module) -> None:
+    """Have the convolutions of a network of ours compute small outputs as matrix products, if it is on the CPU.
+
+    Not for a detector, whose convolutions also see the large maps of a pyramid: the layout of weights that products
+    need makes those slower. Not where several processes train it: their buckets of gradients have a layout already.
+    """
+    if get_world_size() > 1 or any(parameter.device.type != 'cpu' for parameter in model.parameters()):
+        return
+    for module in model.modules():
+        if type(module) is nn.Conv2d and module.groups == 1 and module.dilation == (1, 1):
+            if module.padding_mode == 'zeros' and not isinstance(module.padding, str):
+                module.__class__ = SmallMapConv2d
+
+
+class SmallMapConv2d(nn.Conv2d):
+    """An ``nn.Conv2d`` that computes small outputs of float32 or float64 by :class:`TapProducts`, and others as usual.
+
+    From the first small one on its weight lies in memory as channels_last, so that a tap's weights are a matrix.
+    """
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if not self._is_small(input) or torch.compiler.is_compiling():
+            return super()._conv_forward(input, weight, bias)
+        if not weight.is_contiguous(memory_format=torch.channels_last):
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        made = TapProducts.apply(input, weight, self.stride, self.padding)
+        return made if bias is None else made + bias[:, None, None]
+
+    def _is_small(self, input: Tensor) -> bool:
+        out = _out_size(input, self.weight, self.stride, self.padding)
+        small = min(out) > 0 and max(out) <= LARGEST_MAP and input.dim() == 4
+        worth = self.in_channels * self.out_channels * out[0] * out[1] >= LEAST_WORK
+        plain = input.device.type == 'cpu' and input.dtype == self.weight.dtype in (torch.float32, torch.float64)
+        return small and worth and plain and not torch.is_autocast_enabled('cpu')
+
+
+class TapProducts(torch.autograd.Function):
+    """Convolution of (B, C, H, W) with (O, C, KH, KW), a matrix product for each tap of the kernel.
+
+    Inside, maps are (H, W, B, C), so that the places which a tap reaches are the rows of a matrix. Taps of one column
+    of the kernel share a part of the map, and their products are added up before they are put into their places.
+    """
+
+    @staticmethod
+    def forward(ctx, image: Tensor, weight: Tensor, stride: tuple, padding: tuple) -> Tensor:
+        maps = _rows_first(image)
+        taps = _taps(image, weight, stride, padding)
+        height, width = _out_size(image, weight, stride, padding)
+        made = maps.new_zeros(height, width, len(image), len(weight))
+        for (source, target), rows in taps:
+            column = maps[:, source].contiguous()
+            product = made if _all(target, width) else torch.zeros_like(made[:, target])
+            for tap, source_row, target_row in rows:
+                _add_product(product[target_row], column[source_row], weight[:, :, *tap].t())
+            if product is not made:
+                made[:, target] += product
+        ctx.save_for_backward(maps, weight)
+        ctx.taps, ctx.format = taps, _format(image)
+        return _images_first(made, ctx.format)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple:
+        maps, weight = ctx.saved_tensors
+        of_out = _rows_first(gradient)
+        of_maps = torch.zeros_like(maps) if ctx.needs_input_grad[0] else None
+        of_weight = torch.zeros_like(weight, memory_format=torch.channels_last) if ctx.needs_input_grad[1] else None
+        for (source, target), rows in ctx.taps:
+            column, of_column = maps[:, source].contiguous(), of_out[:, target].contiguous()
+            if of_maps is not None:
+                product = of_maps if _all(source, maps.shape[1]) else torch.zeros_like(column)
+                for tap, source_row, target_row in rows:
+                    _add_product(product[source_row], of_column[target_row], weight[:, :, *tap])
+                if product is not of_maps:
+                    of_maps[:, source] += product
+            if of_weight is not None:
+                for tap, source_row, target_row in rows:
+                    one, other = of_column[target_row].flatten(0, -2), column[source_row].flatten(0, -2)
+                    torch.mm(one.t(), other, out=of_weight[:, :, *tap])
+        return None if of_maps is None else _images_first(of_maps, ctx.format), of_weight, None, None
+
+
+def _taps(image: Tensor, weight: Tensor, stride: tuple, padding: tuple) -> list:
+    """For each column of the kernel: ((columns of the map, columns of the output), [(tap, rows, rows), ...])."""
+    height, width = (
+        [_reach(tap, *sizes) for tap in range(sizes[0])]
+        for sizes in zip(weight.shape[-2:], image.shape[-2:], stride, padding)
+    )
+    return [
+        (columns, [((row, column), *rows) for row, rows in enumerate(height) if rows])
+        for column, columns in enumerate(width)
+        if columns
+    ]
+
+
+def _reach(tap: int, kernel: int, size: int, stride: int, padding: int) -> tuple[slice, slice] | None:
+    """Places of the map that a tap of the kernel reaches, and those of the output that it reaches them from."""
+    places = range((size + 2 * padding - kernel) // stride + 1)
+    inside = [place for place in places if 0 <= place * stride + tap - padding < size]
+    if not inside:
+        return None
+    first, last = (place * stride + tap - padding for place in (inside[0], inside[-1]))
+    return slice(first, last + 1, stride), slice(inside[0], inside[-1] + 1)
+
+
+def _out_size(image: Tensor, weight: Tensor, stride: tuple, padding: tuple) -> tuple[int, int]:
+    height, width = (
+        (size + 2 * pad - kernel) // step + 1
+        for size, kernel, step, pad in zip(image.shape[-2:], weight.shape[-2:], stride, padding)
+    )
+    return height, width
+
+
+def _add_product(to: Tensor, one: Tensor, other: Tensor) -> None:
+    """Add ``one @ other`` over the last dimension; rows of ``to`` may lie apart."""
+    if to.is_contiguous():
+        to.flatten(0, -2).addmm_(one.flatten(0, -2), other)
+    else:
+        to += one @ other
+
+
+def _all(places: slice, size: int) -> bool:
+    return places == slice(0, size, 1) or places == slice(0, size)
+
+
+def _rows_first(image: Tensor) -> Tensor:
+    return image.permute(2, 3, 0, 1).contiguous()
+
+
+def _images_first(maps: Tensor, memory_format: torch.memory_format) -> Tensor:
+    return maps.permute(2, 3, 0, 1).contiguous(memory_format=memory_format)
+
+
+def _format(image: Tensor) -> torch.memory_format:
+    nhwc = image.is_contiguous(memory_format=torch.channels_last) and not image.is_contiguous()
+    return torch.channels_last if nhwc else torch.contiguous_format
