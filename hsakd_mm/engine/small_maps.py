@@ -1,9 +1,9 @@
 """Convolutions over maps of a few pixels as matrix products, on a CPU.
 
 The last stages of an ImageNet network see maps of 2x2 where the images have 64 pixels. A 3x3 kernel then lies outside
-the map in more than half of its taps, and oneDNN's kernels are made for larger ones: the gradient of 512x512x3x3 weights
-reaches a tenth of what a matrix product does. Here each tap is one product over the places where it lies inside. The
-sums are the same, in another order.
+the map in more than half of its taps, and oneDNN's kernels are made for larger ones: the gradient of 512x512x3x3
+weights reaches a tenth of what a matrix product does. Here each tap is one product over the places where it lies
+inside. The sums are the same, in another order.
 """
 
 import torch
@@ -26,9 +26,13 @@ def use_matrix_products(model: nn.Module) -> None:
     if get_world_size() > 1 or any(parameter.device.type != 'cpu' for parameter in model.parameters()):
         return
     for module in model.modules():
-        if type(module) is nn.Conv2d and module.groups == 1 and module.dilation == (1, 1):
-            if module.padding_mode == 'zeros' and not isinstance(module.padding, str):
-                module.__class__ = SmallMapConv2d
+        if type(module) is nn.Conv2d and _is_plain(module):
+            module.__class__ = SmallMapConv2d
+
+
+def _is_plain(conv: nn.Conv2d) -> bool:
+    whole = conv.groups == 1 and conv.dilation == (1, 1)
+    return whole and conv.padding_mode == 'zeros' and not isinstance(conv.padding, str)
 
 
 class SmallMapConv2d(nn.Conv2d):
@@ -70,7 +74,7 @@ class TapProducts(torch.autograd.Function):
             column = maps[:, source].contiguous()
             product = made if _all(target, width) else torch.zeros_like(made[:, target])
             for tap, source_row, target_row in rows:
-                _add_product(product[target_row], column[source_row], weight[:, :, *tap].t())
+                _add_product(product[target_row], column[source_row], weight[:, :, tap[0], tap[1]].t())
             if product is not made:
                 made[:, target] += product
         ctx.save_for_backward(maps, weight)
@@ -89,13 +93,13 @@ class TapProducts(torch.autograd.Function):
             if of_maps is not None:
                 product = of_maps if _all(source, maps.shape[1]) else torch.zeros_like(column)
                 for tap, source_row, target_row in rows:
-                    _add_product(product[source_row], of_column[target_row], weight[:, :, *tap])
+                    _add_product(product[source_row], of_column[target_row], weight[:, :, tap[0], tap[1]])
                 if product is not of_maps:
                     of_maps[:, source] += product
             if of_weight is not None:
                 for tap, source_row, target_row in rows:
                     one, other = of_column[target_row].flatten(0, -2), column[source_row].flatten(0, -2)
-                    torch.mm(one.t(), other, out=of_weight[:, :, *tap])
+                    torch.mm(one.t(), other, out=of_weight[:, :, tap[0], tap[1]])
         return None if of_maps is None else _images_first(of_maps, ctx.format), of_weight, None, None
 
 
