@@ -25,8 +25,8 @@ notes = [
 quarter-width ResNet-18, have ten digits of each class. So it knows more than they can find out, as in the paper's
 few-shot experiments. HSAKD turns its images in one of three ways in each step, at half the cost. **plain, same cost**
 is plain training for as many multiply-adds as HSAKD's, **KD, same cost** is KD from the same teacher for as many; the
-teacher's own training comes on top, and is told apart. KD was added after the results of the other rows were known, with
-the defaults of its class, and had not been tried on these digits before.
+teacher's own training comes on top, and is told apart. KD was added after the results of the other rows were known,
+with the defaults of its class, and had not been tried on these digits before.
 Top-1: of the last epoch, on 497 digits that no network is trained on.""",
     """AP: the same Faster R-CNN (FPN) from each start, by the protocol of configs/transfer: stem, first stage and
 BatchNorm statistics frozen; from random weights nothing is frozen. After the last of 3 epochs, COCO style, in

@@ -66,7 +66,7 @@ def export_backbone(
         UserError: As :func:`trained_backbone`, or ``out`` cannot be written; existing files are then unchanged.
     """
     backbone, metadata = trained_backbone(checkpoint, with_head, prefix)
-    return _write(backbone, metadata, checkpoint, out)
+    return write_export(backbone, metadata, checkpoint, out)
 
 
 def trained_backbone(
@@ -98,7 +98,7 @@ def export_content(
 ) -> Export:
     """:func:`export_backbone` of a checkpoint that is in memory; ``checkpoint`` names it."""
     backbone, metadata = _backbone_of(content, checkpoint, with_head, prefix)
-    return _write(backbone, metadata, checkpoint, out)
+    return write_export(backbone, metadata, checkpoint, out)
 
 
 def _backbone_of(content: dict, checkpoint: str, with_head: bool, prefix: str) -> tuple[OrderedDict[str, Tensor], dict]:
@@ -189,7 +189,7 @@ def extract_backbone(
         metadata['normalisation'] = _plain(normalisation)
     require_finite(part, part, checkpoint, 'backbone')
     _keep_layer_versions(part, weights, prefix)
-    return _write(part, metadata, checkpoint, out)
+    return write_export(part, metadata, checkpoint, out)
 
 
 def _keep_layer_versions(backbone: OrderedDict, weights: Mapping, prefix: str) -> None:
@@ -201,9 +201,15 @@ def _keep_layer_versions(backbone: OrderedDict, weights: Mapping, prefix: str) -
     )
 
 
-def _write(backbone: OrderedDict, metadata: dict, checkpoint: str, out: str | None) -> Export:
+def stem_beside(checkpoint: str, metadata: dict) -> str:
+    """The path of an export beside its checkpoint, without the extension."""
     net = f'_{metadata["network"]}' if metadata.get('network') else ''
-    stem = _stem(out) if out else f'{os.path.splitext(checkpoint)[0]}{net}_backbone'
+    return f'{os.path.splitext(checkpoint)[0]}{net}_backbone'
+
+
+def write_export(backbone: OrderedDict, metadata: dict, checkpoint: str, out: str | None = None) -> Export:
+    """Write what :func:`trained_backbone` gave as both files; arguments as of :func:`export_backbone`."""
+    stem = _stem(out) if out else stem_beside(checkpoint, metadata)
     pth, safetensors = (stem + ending for ending in FORMATS)
     if os.path.abspath(checkpoint) in map(os.path.abspath, (pth, safetensors)):
         raise UserError(f'the export would overwrite its own checkpoint {checkpoint}: give --out another name.')

@@ -1,6 +1,7 @@
 """Weights known by name: ``torchvision://resnet34``, ``timm://resnet34.a1_in1k``, ``hf-hub:me/net``, ``https://...``."""
 
 import difflib
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from urllib.parse import urlparse
@@ -36,7 +37,7 @@ def fetch(name: str) -> Mapping:
             machine without internet needs, and where), or the address gives something else.
     """
     scheme, _, model = name.partition('://')
-    load: Callable[[str], Mapping] = _from_url
+    load: Callable[[str], Mapping] = _from_address
     place = name
     if is_hub_name(name):
         load = read_repository
@@ -44,7 +45,7 @@ def fetch(name: str) -> Mapping:
         known = get_torchvision_models()
         if model not in known:
             raise _unknown(model, 'torchvision', known)
-        place = known[model]
+        load, place = _from_torchvision, known[model]
     elif scheme == 'timm':
         if not timm.models.is_model_pretrained(model):
             raise _unknown(model, 'timm', timm.list_pretrained())
@@ -79,11 +80,8 @@ def _without_internet(scheme: str, place: str) -> tuple[str, str]:
             f'(~/.cache/huggingface/hub) into the one here, {constants.HF_HUB_CACHE}'
         )
     address = str(config.url) if config else place
-    file = os.path.basename(urlparse(address).path)
-    return address, (
-        f'download it with another machine and name that file instead, or put it as {file} into '
-        f'{os.path.join(get_dir(), "checkpoints")}'
-    )
+    folder, file = os.path.split(_of_torch(address) if scheme in ('timm', 'torchvision') else _of_address(address))
+    return address, f'download it with another machine and name that file instead, or put it as {file} into {folder}'
 
 
 def _unknown(model: str, where: str, known) -> UserError:
@@ -91,8 +89,26 @@ def _unknown(model: str, where: str, known) -> UserError:
     return UserError(f'{where} has no weights named {model!r}: did you mean {near}?')
 
 
-def _from_url(url: str) -> Mapping:
-    file = os.path.join(get_dir(), 'checkpoints', os.path.basename(urlparse(url).path))
+def _of_torch(url: str) -> str:
+    """Where torch and timm keep what they download; the names of their own files hold a hash."""
+    return os.path.join(get_dir(), 'checkpoints', os.path.basename(urlparse(url).path))
+
+
+def _of_address(url: str) -> str:
+    """Where a user's address is kept: two of them may end in the same file name."""
+    stem, ending = os.path.splitext(_of_torch(url))
+    return f'{stem}-{hashlib.sha256(url.encode()).hexdigest()[:8]}{ending}'
+
+
+def _from_torchvision(url: str) -> Mapping:
+    return _download(url, _of_torch(url))
+
+
+def _from_address(url: str) -> Mapping:
+    return _download(url, _of_address(url))
+
+
+def _download(url: str, file: str) -> Mapping:
     if not os.path.isfile(file):
         os.makedirs(os.path.dirname(file), exist_ok=True)
         torch.hub.download_url_to_file(url, file)

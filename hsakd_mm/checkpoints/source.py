@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hsakd_mm.checkpoints.fetching import is_fetched
@@ -16,8 +17,8 @@ from hsakd_mm.checkpoints.training_config import has_config, training_config
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.errors import UserError
 
-from .backbone_file import FORMAT_VERSION, BackboneFile, is_head, plain_tensor, read_backbone, write_backbone
-from .export import export_backbone, networks_in
+from .backbone_file import FORMAT_VERSION, FORMATS, BackboneFile, is_head, plain_tensor, read_backbone, write_backbone
+from .export import networks_in, stem_beside, trained_backbone, write_export
 
 RANDOM = 'random'  # instead of a file: no pretraining
 # torchvision's normalisation for ImageNet, in units of 0..255.
@@ -46,12 +47,12 @@ def resolve_source(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'tr
     """Turn ``checkpoint`` into a backbone file that StrictPretrained can load.
 
     The backbone of a training checkpoint (ours, or MMPretrain's or MMDetection's with its config) is
-    exported into the same folder. A file of weights is used as it is. A name or an address is downloaded.
+    exported (:func:`export_start`). A file of weights is used as it is. A name or an address is downloaded.
 
     Args:
         checkpoint (str): Training checkpoint, work directory, file of weights of any project, ``torchvision://resnet18``,
             ``timm://resnet18.a1_in1k``, ``hf-hub:OWNER/NAME``, an address, or ``random``.
-        keep_in (str): Folder for downloaded weights.
+        keep_in (str): Folder for downloaded weights, and for exports that cannot be beside their checkpoint.
 
     Raises:
         UserError: No such file or name, not a checkpoint, or a training checkpoint with no or
@@ -69,12 +70,47 @@ def resolve_source(checkpoint: str, keep_in: str = os.path.join('work_dirs', 'tr
     backbone_weights(content['state_dict'], checkpoint)  # raises if there are several
     if networks_in(content['state_dict']) and has_config(content):
         del content
-        path = export_backbone(checkpoint).pth
+        path = export_start(checkpoint, keep_in)
         notes.append(f'{checkpoint} is a training checkpoint: its backbone was exported to {path}.')
     backbone = read_backbone(path)
     folder = os.path.basename(os.path.dirname(os.path.abspath(checkpoint)))
     stem = os.path.splitext(os.path.basename(checkpoint))[0].removesuffix('_backbone')
     return BackboneSource(f'{folder}-{stem}', backbone.metadata.get('method') or 'file', backbone, notes)
+
+
+def export_start(checkpoint: str, keep_in: str, prefix: str = 'backbone.') -> str:
+    """Export the backbone that a detector starts from, beside its training checkpoint.
+
+    Where that folder cannot be written to, or has something else under that name, such as an export with its
+    classifier, the export goes into ``keep_in``.
+
+    Returns:
+        str: The ``.pth`` file.
+
+    Raises:
+        UserError: As :func:`~.export.trained_backbone`, or no file can be written.
+    """
+    backbone, metadata = trained_backbone(checkpoint, prefix=prefix)
+    beside = stem_beside(checkpoint, metadata)
+    if all(_is_start(beside + ending, metadata['method']) for ending in FORMATS):
+        with suppress(UserError):
+            return write_export(backbone, metadata, checkpoint).pth
+    folder, stem = os.path.split(os.path.abspath(beside))
+    # Runs of several benches may have the same names.
+    tag = hashlib.sha256(folder.encode()).hexdigest()[:8]
+    out = os.path.join(keep_in, f'{os.path.basename(folder)}-{tag}-{stem}')
+    return write_export(backbone, metadata, checkpoint, out).pth
+
+
+def _is_start(path: str, method: str) -> bool:
+    """Whether a file, if there is one, is an earlier export of this kind, so that nothing is lost with it."""
+    if not os.path.lexists(path):
+        return True
+    try:
+        there = read_backbone(path).metadata
+    except UserError:
+        return False
+    return there.get('with_head') is False and there.get('method') == method
 
 
 def _fetched(name: str, folder: str) -> BackboneSource:

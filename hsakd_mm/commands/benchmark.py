@@ -27,7 +27,7 @@ class _Options(Options):
     """Keeps the words as they were typed too, for the runs' own command lines."""
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
-        namespace.words = list(values)
+        namespace.words = [*namespace.words, *values]  # the option may come several times
         super().__call__(parser, namespace, values, option_string)
 
 

@@ -12,8 +12,9 @@ On several GPUs a probe trains as any config does, with its checkpoint in the co
 
 import argparse
 import copy
-import json
 import os
+import tempfile
+from contextlib import nullcontext
 
 import torch
 from mmengine.config import Config
@@ -35,13 +36,15 @@ from hsakd_mm.engine.preflight import (
 from hsakd_mm.engine.quiet import VERBOSE, build_runner
 from hsakd_mm.engine.scalars import read_curve
 from hsakd_mm.engine.training import train as train_runner
+from hsakd_mm.engine.work_dir_lock import only_run
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.knn import TEMPERATURE, K, knn_accuracy
 from hsakd_mm.evaluation.linear_probe import LinearProbe
 from hsakd_mm.experiments.provenance import provenance, typed_command
-from hsakd_mm.files import digest_of
+from hsakd_mm.files import digest_of, write_json
 from hsakd_mm.processes import launched_by
 
+TOP1 = 'accuracy/top1'
 INTERRUPTED = 'interrupted: the same command with --resume goes on from the last checkpoint.'
 
 
@@ -93,22 +96,44 @@ def main() -> None:
         )
     prepare_work_dir(cfg, args.work_dir, args.config)
     cfg.model.checkpoint = find_checkpoint(args.checkpoint)
+    out = args.out or os.path.join(cfg.work_dir, 'linear_probe.json' if args.knn is None else 'knn.json')
+    require_writable(out)
+    with only_run(cfg.work_dir) if args.knn is None else nullcontext():  # neighbours leave a probe's files alone
+        measure(args, cfg, out)
+
+
+def measure(args: argparse.Namespace, cfg: Config, out: str) -> None:
     result = (
         neighbours(cfg, args.knn, args.verbose)
         if args.knn is not None
         else train(cfg, args.resume, args.overwrite, args.verbose)
     )
-    out = args.out or os.path.join(cfg.work_dir, 'linear_probe.json' if args.knn is None else 'knn.json')
     result.update(
         config=args.config,
         checkpoint=cfg.model.checkpoint,
         checkpoint_sha256=digest_of(cfg.model.checkpoint),
         **provenance(typed_command(), cfg.randomness.get('seed')),
     )
-    os.makedirs(os.path.dirname(os.path.abspath(out)), exist_ok=True)
-    with open(out, 'w') as file:
-        json.dump(result, file, indent=2)
+    write_json(out, result)
     print(f'{out}: ' + ', '.join(f'{name} {value:.2f} %' for name, value in result['metrics'].items()))
+
+
+def require_writable(out: str) -> None:
+    """Check before the work that its result can be written.
+
+    Raises:
+        UserError: It cannot.
+    """
+    folder = os.path.dirname(os.path.abspath(out))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b'0' * 4096)
+        reason = 'it is a folder' if os.path.isdir(out) else ''
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
+        raise UserError(f'the result is to be written to {out}, which is not possible ({reason}): give --out another.')
 
 
 def train(cfg: Config, resume: str | None, overwrite: bool = False, verbose: bool = False) -> dict:
@@ -118,6 +143,7 @@ def train(cfg: Config, resume: str | None, overwrite: bool = False, verbose: boo
     make_exact(cfg)
     prepare_launcher(cfg, 'none')
     runner = build_runner(cfg, verbose)
+    require_top1(runner)
     if checkpoint is not None:
         runner.model.init_weights()
         require_same_backbone(runner.model, checkpoint['state_dict'], cfg.load_from)
@@ -125,12 +151,34 @@ def train(cfg: Config, resume: str | None, overwrite: bool = False, verbose: boo
     warn_if_lr_is_not_scaled(cfg, runner.world_size)
     check_disk(runner)
     train_runner(runner)
-    curve = read_curve(cfg.work_dir, 'accuracy/top1')  # of all starts
+    curve = read_curve(cfg.work_dir, TOP1)  # of all starts
+    if not curve:
+        raise UserError(
+            f'{TOP1} of each validation was expected in the logs of {cfg.work_dir}, and there is none: train with '
+            f"train_cfg.val_begin=1 and mmengine's LocalVisBackend, as configs/_base_/default_runtime.py has it."
+        )
     return dict(
         method='linear probe',
         epochs=runner.max_epochs,
         metrics=dict(top1_last=curve[-1][1], top1_best=max(top1 for _, top1 in curve)),
     )
+
+
+def require_top1(runner: Runner) -> None:
+    """Check before training that the validations give what the result is made of.
+
+    Raises:
+        UserError: There are none, or they measure something else.
+    """
+    evaluator = runner.cfg.get('val_evaluator')
+    metrics = runner.build_evaluator(copy.deepcopy(evaluator)).metrics if evaluator else []
+    prefix, _, _ = TOP1.partition('/')
+    if not any(metric.prefix == prefix and 1 in getattr(metric, 'topk', (1,)) for metric in metrics):
+        measured = ' and '.join(type(metric).__name__ for metric in metrics) or 'nothing'
+        raise UserError(
+            f'{TOP1} was expected from val_evaluator, as the result of a probe, and it measures {measured}: set '
+            f"val_evaluator=dict(type='Accuracy', topk=(1, 5))."
+        )
 
 
 def neighbours(cfg: Config, k: int, verbose: bool = False) -> dict:

@@ -64,8 +64,19 @@ def main() -> None:
     log = os.path.relpath(runner.logger.log_file)
     runner.logger.info(f'Testing {args.checkpoint} on {images:,} images, as in {args.config}; log: {log}')
     end_start(runner.logger)
-    metrics = {key: float(value) for key, value in runner.test().items()}  # logs them
+    metrics = {key: as_json(value) for key, value in runner.test().items()}  # logs them
     if args.out and is_main_process():
         origin = dict(config=args.config, checkpoint=args.checkpoint, sha256=digest_of(args.checkpoint))
         content = dict(metrics=metrics, **origin)
         write_atomically(args.out, lambda file: file.write(json.dumps(content, indent=2).encode()))
+
+
+def as_json(value):
+    """A metric as JSON has it: a number, or of an array, such as a confusion matrix, its lists."""
+    if hasattr(value, 'tolist'):  # numpy's and torch's, of any size
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    return value if isinstance(value, str | None) else float(value)

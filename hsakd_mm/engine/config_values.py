@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS, OPTIMIZERS
 from mmengine.runner import Runner
 
@@ -67,7 +68,7 @@ RULES = [
 ]
 # Must be a dict, and not None.
 SECTIONS = [
-    *('model', 'model.backbone', 'env_cfg', 'default_hooks.distillation.teacher'),
+    *('model', 'model.backbone', 'env_cfg', 'default_hooks', 'default_hooks.distillation.teacher'),
     *(f'{part}_dataloader.dataset' for part in ('train', 'val', 'test')),
 ]
 # Must be registered, or be a dotted path: mmengine calls these without looking.
@@ -110,7 +111,11 @@ def check_values(cfg: Config) -> None:
         for key, value in _find(content, path.split('.')):
             if not isinstance(value, dict):
                 raise _wrong(key, 'a dict', value)
-    for name, hook in (cfg.get('default_hooks') or {}).items():
+    _check_loops(cfg)
+    for number, hook in enumerate(cfg.get('custom_hooks') or []):
+        if not isinstance(hook, Hook) and not (isinstance(hook, dict) and 'type' in hook):
+            raise _wrong(f'custom_hooks.{number}', 'a dict with a type, as dict(type="EMAHook")', hook)
+    for name, hook in cfg.get('default_hooks', {}).items():
         if isinstance(hook, dict) and 'type' not in hook:
             raise UserError(
                 f'default_hooks.{name} is expected to have a type, and it has {", ".join(hook) or "nothing"}'
@@ -125,6 +130,24 @@ def check_values(cfg: Config) -> None:
                         f'{nearest(name, registry.module_dict)}: correct the name, or name the module that defines it '
                         f'in custom_imports.'
                     )
+
+
+def _check_loops(cfg: Config) -> None:
+    for part in ('train', 'val', 'test'):
+        loader = cfg.get(f'{part}_dataloader')
+        if isinstance(loader, dict) and 'sampler' not in loader:
+            raise UserError(
+                f'{part}_dataloader is expected to have a sampler, and it has {", ".join(loader)}: add '
+                f'sampler=dict(type="DefaultSampler", shuffle={part == "train"}).'
+            )
+    for part in ('val', 'test'):
+        names = [f'{part}_{name}' for name in ('dataloader', 'cfg', 'evaluator')]
+        lacking = [name for name in names if cfg.get(name) is None]
+        if 0 < len(lacking) < len(names):
+            raise UserError(
+                f'{", ".join(names)} are expected to be set all three or none, and {" and ".join(lacking)} '
+                f'{"is" if len(lacking) == 1 else "are"} None: set what is None, or all three to None.'
+            )
 
 
 def _find(config, path: Sequence[str], before: str = '') -> Iterator[tuple]:

@@ -120,7 +120,7 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
     The process group is created here and not by mmengine, which calls CUDA without GPUs and, after a restart by
     torchrun, would find the addresses of the dead processes in the store. A collective that waits longer than
     ``env_cfg.dist_cfg.timeout`` seconds (default 600) for another process ends the run. Without GPUs it is a
-    gloo group, and DDP gets no device.
+    gloo group, and DDP gets no device. Metrics collect their results in the work directory.
 
     Raises:
         UserError: The launcher needs GPUs, or the process was not started by a launcher.
@@ -147,6 +147,8 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
         if gpus:
             torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
         _join(**options)
+    if int(os.environ.get('WORLD_SIZE', 2)) > 1:  # MPI's processes are counted later
+        cfg.setdefault('default_hooks', {})['collect'] = dict(type='hsakd_mm.CollectHook')
     # Gradients are read where they were reduced, without a copy. MMDetection's models leave out parameters in some
     # steps; ours use the same in all, unless branches are left out in some; with accumulation some steps reduce none.
     partial = (cfg.get('model') or {}).get('branch_interval', 1) != 1

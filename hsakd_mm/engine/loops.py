@@ -178,9 +178,9 @@ class ExactIterLoop(_ExactLoop, IterBasedTrainLoop):
     def run(self):
         self.runner.call_hook('before_train')
         self.sampler.reseed(self.seed)
-        self.make_up_validation()
-        self.runner.call_hook('before_train_epoch')
         self.batch = self._iter if self.resumed_images is None else self.resumed_images // self._images_a_step
+        self.make_up_validation()  # which may be cut off too, with a checkpoint of this position
+        self.runner.call_hook('before_train_epoch')
         self.sampler.start_at(0, self.batch, endless=True)
         self.dataloader_iterator = iter(self.dataloader)
         while self._iter < self._max_iters and not self.stop_training:

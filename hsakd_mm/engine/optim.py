@@ -61,8 +61,8 @@ def use_amp(cfg: Config) -> None:
         UserError: The config uses another type of optimizer wrapper.
     """
     wrapper = cfg.optim_wrapper
-    kind = wrapper.get('type', 'OptimWrapper')
-    if kind in ('AutocastOptimWrapper', 'hsakd_mm.AutocastOptimWrapper'):
+    kind = type_name(wrapper.get('type', 'OptimWrapper'))
+    if kind == 'AutocastOptimWrapper':
         return
     if kind == 'AmpOptimWrapper':
         if not _has_grad_scaler():
@@ -98,7 +98,7 @@ def check_amp(cfg: Config) -> None:
             'optim_wrapper.optimizer.fused is True, whose momentum is undefined after a skipped first step: set it to '
             'False.'
         )
-    if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not _has_grad_scaler():
+    if scaled and not _has_grad_scaler():
         raise UserError(
             'optim_wrapper.type=AmpOptimWrapper needs a GPU, and torch finds none '
             'here: add --amp, which selects a wrapper for this machine.'

@@ -61,6 +61,8 @@ def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Co
     if scope in EXTRAS and find_spec(scope) is None:
         raise UserError(how_to_install(scope))
     _apply(cfg, options or {}, path)
+    if cfg.get('auto_scale_lr', {}) is None:  # not to have it is the same
+        cfg.pop('auto_scale_lr')
     _drop_worker_options(cfg)
     missing = [name for name in needs if cfg.get(name) is None]
     if missing:

@@ -1,13 +1,14 @@
 """What differs from rank to rank in the middle of an epoch, and has to be in a checkpoint that goes on exactly.
 
-Each rank has BatchNorm statistics of its own until they are averaged, and with gradient accumulation gradients
-of its own until they are.
+Each rank has BatchNorm statistics of its own until they are averaged over the ranks, and with gradient accumulation
+gradients of its own until they are. What an EMAHook averages over the steps of a rank's statistics stays its own.
 """
 
 import hashlib
 
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.hooks import EMAHook
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor
 
@@ -17,18 +18,18 @@ KEY = 'rank_states'  # of the checkpoint
 
 
 def collect(runner) -> list[dict[str, Tensor]]:
-    """State of each rank, in order of rank: ``buffer.<name>`` and ``gradient.<name>`` to tensors on the CPU.
+    """State of each rank, in order of rank, as tensors on the CPU.
+
+    By ``buffer.<name>``, ``ema_buffer.<number of the hook>.<name>`` and ``gradient.<name>``.
 
     To be called on all ranks. Buffers that are equal on all ranks, such as memory banks, are left out.
     """
     model, tensors = unwrapped(runner.model), {}
     if get_world_size() > 1:
-        buffers = dict(model.named_buffers())
-        digests = all_gather_object({name: _digest(value) for name, value in buffers.items()})
+        buffers = _buffers(runner)
+        digests = all_gather_object({key: _digest(value) for key, value in buffers.items()})
         tensors = {
-            f'buffer.{name}': value
-            for name, value in buffers.items()
-            if any(each[name] != digests[0][name] for each in digests)
+            key: value for key, value in buffers.items() if any(each[key] != digests[0][key] for each in digests)
         }
     wrapper = runner.optim_wrapper
     wrappers = list(wrapper.values()) if isinstance(wrapper, OptimWrapperDict) else [wrapper]
@@ -48,14 +49,23 @@ def restore(runner, states: list[dict[str, Tensor]]) -> None:
         state = states[get_rank()]
     else:
         state = {name: _mean([each[name] for each in states]) for name in states[0]}
-    buffers, parameters = dict(model.named_buffers()), dict(model.named_parameters())
+    buffers, parameters = _buffers(runner), dict(model.named_parameters())
     with torch.no_grad():
         for key, value in state.items():
             kind, _, name = key.partition('.')
-            if kind == 'buffer':
-                buffers[name].copy_(value)
+            if kind != 'gradient':
+                buffers[key].copy_(value)
             else:
                 parameters[name].grad = torch.empty_like(parameters[name]).copy_(value)  # in its order in memory
+
+
+def _buffers(runner) -> dict[str, Tensor]:
+    found = {f'buffer.{name}': value for name, value in unwrapped(runner.model).named_buffers()}
+    averages = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
+    for number, average in enumerate(averages):
+        if average.update_buffers:  # otherwise they are copies of the model's
+            found.update((f'ema_buffer.{number}.{name}', value) for name, value in average.module.named_buffers())
+    return found
 
 
 def _digest(value: Tensor) -> bytes:

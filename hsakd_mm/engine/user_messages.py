@@ -6,6 +6,7 @@ keep their traceback.
 """
 
 import difflib
+import dis
 import errno
 import importlib.util
 import inspect
@@ -15,7 +16,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 
 import torch
-from mmengine.registry import Registry
+from mmengine.registry import Registry, build_from_cfg
 
 from hsakd_mm.errors import UserError
 
@@ -34,7 +35,7 @@ def user_message(error: BaseException) -> str | None:
     for link in chain:
         if sentence := _no_memory(link) or _no_space(link) or _bad_batch(link) or _not_plain(link):
             return _one_line(sentence)
-    for recognise in (_empty_dataset, _no_metric, _not_registered, _not_installed, _wrong_argument):
+    for recognise in (_empty_dataset, _no_metric, _not_registered, _not_installed, _wrong_argument, _refused_argument):
         if sentence := recognise(error):
             return _one_line(sentence)
     return None
@@ -265,4 +266,28 @@ def _wrong_argument(error: BaseException) -> str | None:
         )
         if given
         else None
+    )
+
+
+def _refused_argument(error: BaseException) -> str | None:
+    """A class that a config asks for raises of its own accord while it is built: what it was given is not right.
+
+    An operation in it that fails may be a bug, and so may what another object says that it has made.
+    """
+    links, link = [], error.__traceback__
+    while link is not None:
+        links.append(link)
+        link = link.tb_next
+    frames = [each.tb_frame for each in links]
+    builds = [number for number, frame in enumerate(frames) if frame.f_code is build_from_cfg.__code__]
+    if type(error) not in (ValueError, AssertionError, TypeError) or not str(error) or not builds:
+        return None
+    own = frames[builds[-1] + 1 :]
+    built = own[0].f_locals.get('self') if own and own[0].f_code.co_name == '__init__' else None
+    raised = frames[-1].f_code.co_code[links[-1].tb_lasti] == dis.opmap['RAISE_VARARGS']
+    if built is None or not raised or any(frame.f_locals.get('self') is not built for frame in own):
+        return None
+    return (
+        f'the config gives {type(built).__name__} what it does not take ({str(error).rstrip(". ")}): correct its '
+        f'arguments in the config or in --cfg-options.'
     )

@@ -50,13 +50,31 @@ def only_run(work_dir: str):
             os.remove(file)
 
 
+def refuse_if_used(work_dir: str) -> None:
+    """For who is to move a work directory, and starts no run in it.
+
+    Args:
+        work_dir (str): Exists.
+
+    Raises:
+        UserError: A run holds its lock.
+    """
+    _free_numbers(work_dir)
+
+
+def _free_numbers(work_dir: str) -> list[int]:
+    """The numbers of the dead locks; raises UserError if a run holds the last."""
+    numbers = [int(found[1]) for name in os.listdir(work_dir) if (found := re.fullmatch(r'\.lock-(\d+)', name))]
+    if numbers:
+        _refuse(work_dir, os.path.join(work_dir, f'.lock-{max(numbers)}'))
+    return numbers
+
+
 def _take(work_dir: str) -> str:
     """Create the lock file; returns its path."""
     while True:
-        numbers = [int(found[1]) for name in os.listdir(work_dir) if (found := re.fullmatch(r'\.lock-(\d+)', name))]
+        numbers = _free_numbers(work_dir)
         last = max(numbers, default=0)
-        if last:
-            _refuse(work_dir, os.path.join(work_dir, f'.lock-{last}'))
         file = os.path.join(work_dir, f'.lock-{last + 1}')
         try:
             with open(file, 'x') as out:

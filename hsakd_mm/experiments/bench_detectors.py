@@ -16,9 +16,9 @@ import hashlib
 import os
 from collections.abc import Sequence
 
-from hsakd_mm.checkpoints.export import export_backbone, networks_in
+from hsakd_mm.checkpoints.export import networks_in
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
-from hsakd_mm.checkpoints.source import RANDOM
+from hsakd_mm.checkpoints.source import RANDOM, export_start
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.reports.comparison import FailedRun
@@ -79,12 +79,15 @@ def plan_detectors(bench: Bench, seeds: Sequence[int] = (), only: Sequence[str] 
         )
     if left_out := [f'{name} (seed {", ".join(map(str, of))})' for name, of in missing.items() if of]:
         print(f'Not compared, as their pretraining is not finished: {"; ".join(left_out)}', flush=True)
-    starts = {name: {seed: backbone_file(run.checkpoint) for seed, run in runs.items()} for name, runs in done.items()}
+    folder = detector_folder(bench)
+    starts = {
+        name: {seed: backbone_file(run.checkpoint, folder) for seed, run in runs.items()} for name, runs in done.items()
+    }
     made = DetectorList(
         {RANDOM: dict.fromkeys(seeds, RANDOM), **starts},
         config,
         seeds,
-        work_dir=detector_folder(bench),
+        work_dir=folder,
         options=_smoke(config) if bench.smoke else None,
     )
     made.title, made.bench = bench.detector.get('title', bench.title), bench.file
@@ -158,12 +161,12 @@ def detector_config(bench: Bench) -> str:
     return os.path.join(os.path.dirname(bench.file), bench.detector['config'])
 
 
-def backbone_file(checkpoint: str) -> str:
+def backbone_file(checkpoint: str, keep_in: str) -> str:
     """The file that the detector starts from: the checkpoint, or of an online pair the export of the first network."""
     networks = networks_in(load_checkpoint(checkpoint)['state_dict'])
     if len(networks) < 2:
         return checkpoint
-    return export_backbone(checkpoint, prefix='net1').pth
+    return export_start(checkpoint, keep_in, prefix='net1')
 
 
 def folder_sha256(folder: str) -> str:

@@ -12,6 +12,7 @@ from hsakd_mm.evaluation.detection_records import FILE, read_record
 from hsakd_mm.files import read_json, write_atomically
 from hsakd_mm.reports.metrics import METRICS, in_percent, read_metrics
 from hsakd_mm.transfer.detector import as_test_config, evaluated_split
+from hsakd_mm.transfer.evaluators import evaluators_of, is_kind
 from hsakd_mm.transfer.mended import inner_datasets
 
 from .child import tool
@@ -48,9 +49,7 @@ def final_metrics(cfg: Config, work_dir: str, config: str, validates: bool, run:
         return {**dict.fromkeys(METRICS), 'remark': nothing}
     if metrics:
         return metrics
-    evaluators = cfg[f'{evaluated_split(cfg)}_evaluator']
-    evaluators = evaluators if isinstance(evaluators, list | tuple) else [evaluators]
-    is_ap = any(each['type'].rpartition('.')[2] in AP_METRICS for each in evaluators)
+    is_ap = any(is_kind(each, *AP_METRICS) for each in evaluators_of(cfg, evaluated_split(cfg)))
     if content and is_ap and not content['found']:
         threshold = ((cfg.model.get('test_cfg') or {}).get('rcnn') or {}).get('score_thr')
         above = '' if threshold is None else f' with a score above {threshold:g} (model.test_cfg.rcnn.score_thr)'
@@ -91,7 +90,7 @@ def setting(cfg: Config, work_dir: str) -> dict:
     scales = [step['scale'] for step in dataset.get('pipeline', []) if step.get('scale') and 'Resize' in step['type']]
     record = os.path.join(work_dir, FILE)
     return dict(
-        dataset=f'{dataset.type} {dataset.get("data_root", "").rstrip("/")}'.strip(),
+        dataset=f'{dataset.type} {(dataset.get("data_root") or "").rstrip("/")}'.strip(),
         train_images=_count(dataset),
         val_images=len(read_record(record)['images']) if os.path.isfile(record) else None,
         image_size=list(scales[0]) if scales and isinstance(scales[0], list | tuple) else None,

@@ -15,7 +15,6 @@ from hsakd_mm.engine.loggers.run import LOGGERS
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.engine.run_mark import RunMark
 from hsakd_mm.errors import UserError
-from hsakd_mm.files import move_aside
 from hsakd_mm.reports.table import print_table, write_report
 from hsakd_mm.transfer.data_files import check_data
 from hsakd_mm.transfer.detector import check_fit, evaluated_split, fill_channels, record_detections, start_from
@@ -23,6 +22,7 @@ from hsakd_mm.transfer.detector import check_fit, evaluated_split, fill_channels
 from .child import run_child, tool
 from .detector_metrics import final_metrics, setting, write_config
 from .first_losses import first_losses
+from .outdated import move_outdated_aside
 from .provenance import hash_of_config, provenance, typed_command
 from .run_record import fingerprint, read_record, read_row, require_same, write_record
 
@@ -154,7 +154,11 @@ class DetectorRun:
         )
 
     def move_outdated_aside(self) -> None:
-        """Move the work directory aside if its run had another config or other weights."""
+        """Move the work directory aside if its run had another config or other weights.
+
+        Raises:
+            UserError: That run is in progress.
+        """
         record = read_record(self.work_dir)
         if (
             self.reports
@@ -162,7 +166,8 @@ class DetectorRun:
             and (record or os.path.isfile(os.path.join(self.work_dir, 'last_checkpoint')))
             and (record.get('config_sha256'), record.get('sha256')) != (self.config_sha256, self._sha256())
         ):
-            move_aside(self.work_dir)
+            # Fetched weights are kept in the work directory.
+            move_outdated_aside(self.work_dir, needed=self.source.backbone.path if self.source.backbone else '')
 
     @property
     def seconds(self) -> float:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from mmengine.config import Config
 
 from hsakd_mm.checkpoints.loading import sha256
-from hsakd_mm.files import move_aside, read_json, write_json
+from hsakd_mm.files import read_json, write_json
 
 from .child import RunFailed, run_child
+from .outdated import move_outdated_aside
 
 
 @dataclass
@@ -74,10 +75,11 @@ class Stage:
 
         Raises:
             RunFailed: The command failed.
+            UserError: Another process runs the stage, with other settings.
         """
         record, fingerprint = self.read_record(), self._fingerprint()
         if record and record['fingerprint'] != fingerprint:
-            move_aside(self.folder)
+            move_outdated_aside(self.folder)
             record = {}
         finished, before = self.is_up_to_date(), record.get('seconds', 0.0)
         shown = shlex.join(['python', *self.command])

@@ -16,6 +16,7 @@ from hsakd_mm.checkpoints.source import IMAGENET, BackboneSource
 from hsakd_mm.errors import UserError
 
 from .channels import has_auto_channels, match_channels, name_backbone, name_network
+from .evaluators import evaluators_of, is_kind, is_wrapper
 from .initializer import is_strict
 
 STRICT = 'hsakd_mm.StrictPretrained'
@@ -192,11 +193,20 @@ def record_detections(cfg: Config, out_file: str) -> None:
 
     It replaces a DetectionRecords that the config already has (a config that another run wrote has
     one that writes into that run's folder).
+
+    Raises:
+        UserError: The evaluator takes no further metric.
     """
-    key = f'{evaluated_split(cfg)}_evaluator'
-    metrics = cfg[key] if isinstance(cfg[key], list | tuple) else [cfg[key]]
-    others = [metric for metric in metrics if metric['type'].rpartition('.')[2] != 'DetectionRecords']
-    cfg[key] = [*others, dict(type=RECORDS, out_file=out_file)]
+    part = evaluated_split(cfg)
+    key = f'{part}_evaluator'
+    if is_wrapper(cfg[key]) and is_kind(cfg[key], 'MultiDatasetsEvaluator'):
+        raise UserError(
+            f'a transfer ends in one AP, and the MultiDatasetsEvaluator of {key} gives one for each dataset: write one '
+            f'annotation file of all their images, and name it in {key}=dict(type="CocoMetric", ann_file=FILE).'
+        )
+    others = [metric for metric in evaluators_of(cfg, part) if not is_kind(metric, 'DetectionRecords')]
+    metrics = [*others, dict(type=RECORDS, out_file=out_file)]
+    cfg[key] = dict(cfg[key], metrics=metrics) if is_wrapper(cfg[key]) else metrics
 
 
 def as_test_config(cfg: Config) -> Config:

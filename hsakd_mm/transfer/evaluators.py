@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.config import Config
 
@@ -15,9 +16,21 @@ _MOVES = ('Resize', 'Flip', 'Crop', 'Rotate', 'Affine', 'Expand', 'Mosaic', 'She
 
 
 def evaluators_of(cfg: Config, part: str) -> list:
-    """The evaluators of a split, as a list."""
-    evaluators = cfg.get(f'{part}_evaluator') or []
-    return list(evaluators) if isinstance(evaluators, list | tuple) else [evaluators]
+    """The metrics of a split, as a list; those inside of an ``Evaluator`` where the config names one."""
+    found: Any = cfg.get(f'{part}_evaluator') or []
+    if is_wrapper(found):
+        found = found['metrics']
+    return list(found) if isinstance(found, list | tuple) else [found]
+
+
+def is_wrapper(evaluator) -> bool:
+    """Whether a config is of an ``Evaluator`` around metrics, by mmengine's own rule."""
+    return isinstance(evaluator, dict) and 'metrics' in evaluator
+
+
+def is_kind(config: dict, *kinds: str) -> bool:
+    """Whether a config is of one of these classes, with or without the name of a registry before it."""
+    return str(config.get('type', '')).rpartition('.')[2] in kinds
 
 
 def needs_masks(dataset: dict, evaluators: Sequence = ()) -> bool:
@@ -47,7 +60,7 @@ def check_evaluators(cfg: Config, part: str, measured: Sequence[Annotations], fi
         UserError: They read different truths, or the evaluators measure nothing.
     """
     evaluators = evaluators_of(cfg, part)
-    coco = [evaluator for evaluator in evaluators if _is(evaluator, 'CocoMetric')]
+    coco = [evaluator for evaluator in evaluators if is_kind(evaluator, 'CocoMetric')]
     for evaluator in evaluators:
         if evaluator.get('format_only'):
             raise UserError(
@@ -115,13 +128,13 @@ def _check_loader(dataset: dict, part: str, evaluators: Sequence) -> None:
                 f'boxes of the {part} data are compared in pixels of the original image, and its pipeline has '
                 f'{moved[0]} behind LoadAnnotations, which moves the boxes: put LoadAnnotations behind it.'
             )
-    elif any(_is(evaluator, 'VOCMetric') for evaluator in evaluators):
+    elif any(is_kind(evaluator, 'VOCMetric') for evaluator in evaluators):
         raise UserError(
             f'VOCMetric compares with the boxes that the pipeline loads, and that of {where} has no LoadAnnotations: '
             f"add dict(type='LoadAnnotations', with_bbox=True) behind Resize."
         )
     pack = next((step for step, name in zip(steps, names) if name == 'PackDetInputs'), {})
-    own_truth = any(_is(evaluator, 'CocoMetric') and not evaluator.get('ann_file') for evaluator in evaluators)
+    own_truth = any(is_kind(evaluator, 'CocoMetric') and not evaluator.get('ann_file') for evaluator in evaluators)
     if own_truth and 'instances' not in (pack.get('meta_keys') or ()):
         raise UserError(
             f'CocoMetric needs the truth, and {part}_evaluator names no ann_file: set {part}_evaluator.ann_file to the '
@@ -185,10 +198,6 @@ def _chosen(content: dict, indices) -> dict:
         images = [images[number] for number in indices]
     kept = {image['id'] for image in images}
     return dict(content, images=images, annotations=[box for box in content['annotations'] if box['image_id'] in kept])
-
-
-def _is(evaluator: dict, kind: str) -> bool:
-    return str(evaluator.get('type', '')).rpartition('.')[2] == kind
 
 
 def _listed(value) -> list:

@@ -67,13 +67,16 @@ def test_a_plain_loop_has_the_losses_of_a_run(method, config, tmp_path) -> None:
     cfg.optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', **SGD))
     cfg.param_scheduler, cfg.auto_scale_lr = None, None
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    taught_by = cfg.default_hooks.get('distillation') or {}
+    for part in (cfg.model, taught_by.get('teacher') or {}):  # the digits' is NHWC; here networks are as they are built
+        part.get('data_preprocessor', {})['channels_last'] = False
     recorder = Recorder()
     runner = start(cfg, tmp_path / 'run')
     runner.register_hook(recorder)
     runner.train()
     assert len(recorder.losses) == 4
 
-    model, hook = cfg.model.to_dict(), dict(cfg.default_hooks.get('distillation') or {})
+    model, hook = cfg.model.to_dict(), dict(taught_by)
     networks = [built(net['backbone'], model['data_preprocessor']) for net in model.get('nets') or [model]]
     distillation = api.distill(
         networks if 'nets' in model else networks[0],

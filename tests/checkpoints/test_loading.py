@@ -24,6 +24,16 @@ def test_weights_are_fetched_by_address(tmp_path) -> None:
     assert content['state_dict']['weight'].tolist() == [1, 1]
 
 
+def test_two_addresses_may_end_in_the_same_file_name(tmp_path) -> None:
+    for number in (1, 2):
+        (tmp_path / f'{number}').mkdir()
+        torch.save({'weight': torch.tensor([number])}, tmp_path / f'{number}' / 'model.pth')
+    for _ in range(2):  # the second time from the cache
+        for number in (1, 2):
+            content = load_checkpoint((tmp_path / f'{number}' / 'model.pth').as_uri())
+            assert content['state_dict']['weight'].tolist() == [number]
+
+
 @pytest.mark.parametrize(
     'name, said',
     [
@@ -61,17 +71,25 @@ def test_offline_advice_for_timm_is_what_timm_reads(tmp_path, monkeypatch) -> No
     assert load_checkpoint(str(tmp_path / file))['state_dict'].keys() == weights.keys()
 
 
-def test_offline_advice_for_torchvision_is_what_torch_reads(monkeypatch) -> None:
+@pytest.mark.parametrize(
+    'name, kept_as',
+    [
+        ('torchvision://resnet18', r'resnet18-[0-9a-f]{8}\.pth'),  # torch's own name, which other programs find too
+        ('https://nowhere.invalid/a/model.pth?raw=1', r'model-[0-9a-f]{8}\.pth'),
+    ],
+)
+def test_offline_advice_is_what_is_read(name, kept_as, monkeypatch) -> None:
     def offline(*args, **kwargs) -> None:
         raise OSError('no network')
 
     monkeypatch.setattr(torch.hub, 'download_url_to_file', offline)
     with pytest.raises(UserError) as refused:
-        load_checkpoint('torchvision://resnet18')
+        load_checkpoint(name)
     file, folder = re.search(r'put it as (\S+) into (.+)\.$', str(refused.value)).groups()
+    assert re.fullmatch(kept_as, file)
     os.makedirs(folder, exist_ok=True)
     torch.save({'weight': torch.ones(2)}, os.path.join(folder, file))
-    assert load_checkpoint('torchvision://resnet18')['state_dict']['weight'].tolist() == [1, 1]
+    assert load_checkpoint(name)['state_dict']['weight'].tolist() == [1, 1]
 
 
 def test_backbone_of_a_training_checkpoint(tmp_path) -> None:

@@ -11,6 +11,7 @@ from hsakd_mm.checkpoints.export import export_backbone
 from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.checkpoints.source import newest_student, resolve_source
 from hsakd_mm.errors import UserError
+from hsakd_mm.files import sha256
 from tests.trained_backbones import write_checkpoint
 
 MMPRETRAIN = "default_scope = 'mmpretrain'\ndata_preprocessor = dict(mean=[1.0], std=[2.0], to_rgb=True)"
@@ -53,6 +54,54 @@ def test_resolve(trained, tmp_path) -> None:
     assert resolve_source(str(tmp_path / 'other.pth')).method == 'file'
     assert resolve_source('random').backbone is None
     assert resolve_source(str(path.parent)).backbone.sha256 == source.backbone.sha256  # a work directory
+
+
+def test_an_export_of_the_user_stays(trained, tmp_path) -> None:
+    """`hsakd-mm export --with-head` and a transfer would write under the same names."""
+    path = tmp_path / 'student' / 'epoch_3.pth'
+    path.parent.mkdir()
+    shutil.copy(trained[0], path)
+    first = resolve_source(str(path)).backbone
+    assert resolve_source(str(path), str(tmp_path / 'kept')).backbone.path == first.path  # replaced by the same
+    assert not (tmp_path / 'kept').exists()
+
+    export = export_backbone(str(path), with_head=True)
+    made = resolve_source(str(path), str(tmp_path / 'kept'))
+    assert [sha256(file) for file in (export.pth, export.safetensors)] == [export.pth_sha256, export.safetensors_sha256]
+    assert made.name == 'student-epoch_3' and f'exported to {made.backbone.path}.' in made.notes[0]
+    assert os.path.dirname(made.backbone.path) == str(tmp_path / 'kept')
+    assert made.backbone.sha256 == first.sha256  # by which a finished run is known
+    assert resolve_source(made.backbone.path).backbone.metadata['with_head'] is False
+
+    other = tmp_path / 'b' / 'student' / 'epoch_3.pth'  # of the same names, for the same list
+    other.parent.mkdir(parents=True)
+    shutil.copy(path, other)
+    export_backbone(str(other), with_head=True)
+    assert resolve_source(str(other), str(tmp_path / 'kept')).backbone.path != made.backbone.path
+
+
+@pytest.mark.parametrize('ending', ['.pth', '.safetensors'])
+@pytest.mark.parametrize('content', [b'', None])
+def test_what_is_not_known_is_not_replaced(ending, content, trained, tmp_path) -> None:
+    path = tmp_path / 'student' / 'epoch_3.pth'
+    path.parent.mkdir()
+    shutil.copy(trained[0], path)
+    theirs = path.with_name(f'epoch_3_backbone{ending}')
+    if content is None:
+        torch.save(dict(conv1=torch.ones(1)), theirs)
+    else:
+        theirs.write_bytes(content)
+    before = theirs.read_bytes()
+    resolve_source(str(path), str(tmp_path / 'kept'))
+    assert theirs.read_bytes() == before and len(os.listdir(path.parent)) == 2
+
+
+def test_a_checkpoint_in_a_folder_that_cannot_be_written_to(trained, tmp_path) -> None:
+    with open(trained[0]) as file:
+        path = f'/proc/self/fd/{file.fileno()}'  # where not even root can
+        made = resolve_source(path, str(tmp_path))
+    assert os.path.dirname(made.backbone.path) == str(tmp_path)
+    assert made.backbone.metadata['method'] == 'HSAKD'
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Values of a config that mmengine and torch would only trip over."""
 
 import pytest
+from mmengine.hooks import EMAHook
 
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
@@ -23,6 +24,10 @@ def test_what_has_to_be_a_positive_integer(key, value) -> None:
         load_config(PLAIN, {key: value})
 
 
+def test_no_validation_at_all() -> None:
+    load_config(PLAIN, dict.fromkeys(('val_dataloader', 'val_cfg', 'val_evaluator')))
+
+
 @pytest.mark.parametrize(
     'key, value, said',
     [
@@ -43,6 +48,12 @@ def test_what_has_to_be_a_positive_integer(key, value) -> None:
         ('env_cfg', None, 'a dict, and it is None'),
         ('model.backbone', None, 'a dict, and it is None'),
         ('custom_hooks', 'EMAHook', 'a list'),
+        ('custom_hooks', [dict(interval=1)], r'custom_hooks\.0 .*a dict with a type'),
+        ('custom_hooks', [dict(type='EMAHook'), None], r'custom_hooks\.1 .*a dict with a type'),
+        ('default_hooks', None, 'a dict, and it is None'),
+        ('val_dataloader', None, 'all three or none, and val_dataloader is None'),
+        ('val_cfg', None, 'all three or none, and val_cfg is None'),
+        ('val_evaluator', None, 'all three or none, and val_evaluator is None'),
         ('log_level', 'LOUD', 'a level'),
         ('optim_wrapper.clip_grad', dict(max=1), 'max_norm'),
         ('optim_wrapper.clip_grad', 1.0, 'a dict with some of'),
@@ -56,7 +67,7 @@ def test_what_has_to_be_a_positive_integer(key, value) -> None:
 def test_other_values(key, value, said) -> None:
     with pytest.raises(UserError, match=said) as caught:
         load_config(HSAKD if 'distillation' in key else PLAIN, {key: value})
-    assert str(caught.value).startswith(key)
+    assert str(caught.value).startswith('val_dataloader, val_cfg' if 'three' in said else key)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +85,12 @@ def test_other_values(key, value, said) -> None:
             r'default_hooks.chekpoint is expected .*did you mean checkpoint',
         ),
         ('default_hooks = dict(mine=dict())', 'it has nothing'),
+        (
+            'train_dataloader = dict(_delete_=True, batch_size=4)',
+            r'have a sampler, and it has batch_size: .*shuffle=True',
+        ),
+        ('test_dataloader = dict(_delete_=True, batch_size=4)', r'test_dataloader .*shuffle=False'),
+        ('val_cfg = val_evaluator = None', 'val_cfg and val_evaluator are None'),
     ],
 )
 def test_misspelt_names_in_a_file(tmp_path, line, said) -> None:
@@ -100,6 +117,8 @@ def test_own_variables_in_a_file(tmp_path) -> None:
         ('randomness.seed', None),
         ('default_hooks.checkpoint.interval', -1),
         ('param_scheduler', None),
+        ('auto_scale_lr', None),
+        ('custom_hooks', [dict(type='EMAHook'), EMAHook()]),
         ('log_level', 'DEBUG'),
         ('optim_wrapper.clip_grad', dict(max_norm=1.0)),
         ('train_dataloader.collate_fn.type', 'torch.utils.data.default_collate'),

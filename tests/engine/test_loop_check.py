@@ -46,6 +46,17 @@ def test_other_last_batches_are_trained(config, run, changes) -> None:
     assert run(config('plain', **changes)).iter == 1 + (not changes[LAST])
 
 
+@pytest.mark.parametrize('loop', ['IterBasedTrainLoop', 'hsakd_mm.ExactIterLoop'])
+def test_an_infinite_sampler_has_no_last_batch(config, loop) -> None:
+    endless = {'train_dataloader.sampler': dict(type='InfiniteSampler', shuffle=True)}
+    by_iteration = dict(BY_ITERATION, type=loop, _delete_=True)  # which the merging takes out
+    cfg = config('plain', **endless, **{INDICES: 33, BATCH: 32, LAST: False, 'train_cfg': by_iteration})
+    cfg.param_scheduler, cfg.experiment_name = None, loop
+    runner = Runner.from_cfg(cfg)
+    train(runner)
+    assert runner.iter == 4
+
+
 def test_four_views_of_one_image_are_a_batch(config, run) -> None:
     assert run(config('teacher', **{INDICES: 33, BATCH: 32, LAST: False})).iter == 2
 

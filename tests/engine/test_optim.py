@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.optim import AmpOptimWrapper
 
 from hsakd_mm.engine import optim
 from hsakd_mm.engine.optim import (
@@ -49,9 +50,11 @@ def test_amp_on_this_machine():
         use_amp(cfg)
 
 
-def test_scaling_wrapper_without_a_gpu(monkeypatch):
+@pytest.mark.parametrize('name', ['AmpOptimWrapper', 'mmengine.AmpOptimWrapper', AmpOptimWrapper])
+def test_scaling_wrapper_without_a_gpu(name, monkeypatch):
     monkeypatch.setattr(optim, 'get_device', lambda: 'cpu')
-    cfg = load_config(str(TINY), {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.loss_scale': 'dynamic'})
+    cfg = load_config(str(TINY), {'optim_wrapper.loss_scale': 'dynamic'})
+    cfg.optim_wrapper.type = name
     with pytest.raises(UserError, match='add --amp'):
         check_amp(cfg)
     use_amp(cfg)

@@ -20,8 +20,8 @@ def runs_start_with_imports_done(monkeypatch) -> None:
 def started(tmp_path, monkeypatch):
     """Makes a run without training it; ``started.commands`` is what it would have run."""
 
-    def make(**kwargs) -> DetectorRun:
-        return DetectorRun('random', DEMO, **kwargs)
+    def make(checkpoint: str = 'random', **kwargs) -> DetectorRun:
+        return DetectorRun(checkpoint, DEMO, **kwargs)
 
     def child(command, title, log) -> None:
         make.commands.append(command)

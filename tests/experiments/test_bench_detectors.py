@@ -4,16 +4,25 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.registry import init_default_scope
 
 from hsakd_mm.checkpoints.backbone_file import read_backbone
+from hsakd_mm.checkpoints.export import export_all
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments import bench_detectors
 from hsakd_mm.experiments.bench import Bench
-from hsakd_mm.experiments.bench_detectors import check_detector, detector_seeds, folder_sha256, plan_detectors
+from hsakd_mm.experiments.bench_detectors import (
+    backbone_file,
+    check_detector,
+    detector_seeds,
+    folder_sha256,
+    plan_detectors,
+)
 from hsakd_mm.experiments.pretraining import collect
 from hsakd_mm.experiments.run_bench import run_bench
 from hsakd_mm.experiments.schedule import run_all
+from hsakd_mm.files import sha256
 from hsakd_mm.registry import MODELS
 from tests.conftest import REPO
 from tests.undrawn import undrawn
@@ -193,3 +202,19 @@ def test_the_detector_takes_the_students(scale, channels, tmp_path) -> None:
     assert run.parameters == read_backbone(run.source.backbone.path).parameters
     # As a start from random weights is: rows differ in nothing but their start.
     assert run.frozen.startswith('Frozen: none') and 'of 0 of' in run.frozen
+
+
+def test_an_export_of_the_first_of_two_networks_stays(tmp_path) -> None:
+    path, kept = tmp_path / 'seed0' / 'epoch_3.pth', tmp_path / 'detectors'
+    path.parent.mkdir()
+    net = dict(backbone=dict(type='CifarResNet', depth=8, num_classes=10))
+    model = MODELS.build(dict(type='DML', nets=[net, net]))
+    preprocessor = dict(type='ImagePreprocessor', mean=[1.0] * 3, std=[2.0] * 3)
+    cfg = f'model = dict(type="DML", nets={[net, net]!r}, data_preprocessor={preprocessor!r})'
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=cfg, epoch=3)), path)
+    start = backbone_file(str(path), str(kept))
+    assert start == str(path.parent / 'epoch_3_net1_backbone.pth') and not kept.exists()
+    digest = sha256(start)
+    exports = export_all(str(path), with_head=True)  # by the user, under the same names
+    assert sha256(backbone_file(str(path), str(kept))) == digest and len(list(kept.iterdir())) == 2
+    assert [sha256(export.pth) for export in exports] == [export.pth_sha256 for export in exports]

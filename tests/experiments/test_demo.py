@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import REPO
 from tests.tools.prestarted import prestarted
 
-ROWS = ['plain', 'plain, same cost', 'HSAKD']
+ROWS = ['plain', 'plain, same cost', 'KD, same cost', 'HSAKD']
 
 
 @pytest.fixture(scope='module')
@@ -39,7 +39,7 @@ def start(checkout) -> subprocess.Popen:
 def test_stopped_then_continued_then_skipped(checkout) -> None:
     process = start(checkout)
     for line in process.stdout:
-        if line.startswith('[2/4] plain'):  # the teacher is done, a student has begun
+        if line.startswith('[2/5] plain'):  # the teacher is done, a student has begun
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
             break
     _, errors = process.communicate()
@@ -48,7 +48,7 @@ def test_stopped_then_continued_then_skipped(checkout) -> None:
     assert 'Traceback' not in errors
 
     output, errors = start(checkout).communicate()
-    assert '[1/4] teacher, seed 0: done before' in output, errors
+    assert '[1/5] teacher, seed 0: done before' in output, errors
     work_dir = checkout / 'work_dirs' / 'demo_smoke'
     report = json.loads((work_dir / 'report.json').read_text())
     assert [row['name'] for row in report['rows']] == ROWS
@@ -74,4 +74,4 @@ def test_stopped_then_continued_then_skipped(checkout) -> None:
     assert 'StrictPretrained: 126 of 126 tensors of ResNet loaded' in loaded
 
     output, errors = start(checkout).communicate()
-    assert output.count('done before') == 8, errors  # all but the data, which is checked by hash
+    assert output.count('done before') == 10, errors  # all but the data, which is checked by hash

@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments.child import tool as tool_path
+from hsakd_mm.experiments.detector_metrics import setting
 
 needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None, reason='mmdet is not installed')
 
@@ -62,10 +63,14 @@ def test_what_is_not_validated_is_tested(started, options, flags) -> None:
         ('VOCMetric', [{}], {'pascal_voc/mAP': 0.0}, 'none'),
     ],
 )
-def test_nothing_found_is_an_ap_of_0_and_nothing_to_find_is_none(started, metric, found, metrics, truth) -> None:
+@pytest.mark.parametrize('inside', [False, True])  # of an Evaluator, as mmengine takes it too
+def test_nothing_found_is_an_ap_of_0_and_nothing_to_find_is_none(
+    started, metric, found, metrics, truth, inside
+) -> None:
     """mmdet then gives no metrics, as it does where the evaluator measures something else."""
     started.metrics = metrics
-    made = started(options={'val_evaluator.type': metric})
+    evaluator = dict(_delete_=True, metrics=[dict(type=metric)]) if inside else dict(type=metric)
+    made = started(options={'val_evaluator': evaluator})
     made.train()
     torch.save(
         dict(meta=dict(epoch=12), state_dict=dict(weight=torch.zeros(1)), message_hub={}),
@@ -87,3 +92,12 @@ def test_nothing_found_is_an_ap_of_0_and_nothing_to_find_is_none(started, metric
     row = made.report()
     assert row['AP'] == row['AP50'] == 0 and 'No box with a score above 0.05' in row['remark']
     assert 'was found in 1 images' in Path(made.work_dir, 'report.md').read_text()
+
+
+@needs_mmdet
+@pytest.mark.parametrize(
+    'root, said', [('data/demo/', 'CocoDataset data/demo'), ('', 'CocoDataset'), (None, 'CocoDataset')]
+)
+def test_a_dataset_without_a_root_is_named_too(started, root, said) -> None:
+    made = started(options={'train_dataloader.dataset.data_root': root})
+    assert setting(made.cfg, made.work_dir)['dataset'] == said

@@ -142,7 +142,7 @@ def test_a_resumed_run_is_the_run_that_was_stopped(started, options) -> None:
 
 @needs_mmdet
 def test_without_any_measure_nothing_starts(started) -> None:
-    nothing = {f'{part}_dataloader': None for part in ('val', 'test')}
+    nothing = {f'{part}_{name}': None for part in ('val', 'test') for name in ('dataloader', 'cfg', 'evaluator')}
     with pytest.raises(UserError, match='a transfer ends in an AP'):
         started(options=nothing)
 

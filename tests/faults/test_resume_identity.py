@@ -14,6 +14,7 @@ from hsakd_mm.engine.training import train
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import DATASETS
 from tests.conftest import REPO
+from tests.faults.exact import SignalAt, start, stop_and_resume
 from tests.tools.commands import TINY
 from tests.transfer.tiny_detection import detector
 
@@ -124,6 +125,26 @@ def test_learning_rate_takes_effect(schedule, tmp_path, seen) -> None:
     assert kept.optim_wrapper.optimizer.param_groups[0]['lr'] == pytest.approx(expected['lr'])
     with_schedule = ' with a schedule' if schedule else ''
     seen(ROW, f'`optim_wrapper.optimizer.lr` changed{with_schedule}', 'takes effect from here on, and is said')
+
+
+@pytest.mark.parametrize('lr', [0.1, 0.02])
+def test_a_schedule_that_follows_the_validations(lr, tmp_path, seen) -> None:
+    """What it has measured is not what it was configured with: it goes on."""
+    cfg = Config.fromfile(TINY)
+    plateau = dict(type='ReduceOnPlateauLR', monitor='tiny/images', rule='greater', patience=1, factor=0.5)
+    cfg.merge_from_dict({'param_scheduler': [plateau], 'train_cfg.max_epochs': 5})  # that number never rises
+    cfg.custom_hooks = [dict(type='RunIdentityHook')]
+    whole = start(cfg, tmp_path / 'whole')
+    whole.train()
+    cfg_of_resumed = dict(optim_wrapper=dict(cfg.optim_wrapper, optimizer=dict(cfg.optim_wrapper.optimizer, lr=lr)))
+    runner = stop_and_resume(cfg, tmp_path / 'run', SignalAt(step=14), **cfg_of_resumed)
+    expected, got = (each.param_schedulers[0].state_dict() for each in (whole, runner))
+    assert got.pop('_last_value') == pytest.approx([lr / 2]) and expected.pop('_last_value') == [0.05]
+    assert got == expected and got['best'] == 16
+    plateau['patience'] = 3
+    with pytest.raises(UserError, match=r'param_scheduler\.0\.patience was 1 and is 3'):
+        start(cfg, tmp_path / 'run', resume=True, param_scheduler=[plateau]).train()
+    seen(ROW, '`ReduceOnPlateauLR`, the same', 'goes on with what it has measured')
 
 
 def test_schedule_of_another_length(tmp_path, seen) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.hooks import EMAHook, Hook
 
 from hsakd_mm.engine.launch import prepare_launcher
 from tests.faults import two
@@ -37,6 +38,29 @@ def test_stopped_before_a_validation(augmented, tmp_path, seen) -> None:  # noqa
     stopped_and_resumed(cfg, tmp_path, 3)
     assert {path.name for path in (tmp_path / 'stopped').glob('*.pth')} == {'iter_3.pth', 'iter_5.pth'}
     seen(ROW, 'SIGTERM to one, counted by steps, before a validation', 'the same bits', TWO, 'rskd/RSKD')
+
+
+class Statistics(Hook):
+    """Writes the average of this rank's BatchNorm statistics at the end."""
+
+    def __init__(self, path) -> None:
+        self.path = path
+
+    def after_train(self, runner) -> None:
+        average = next(hook for hook in runner.hooks if isinstance(hook, EMAHook)).ema_model
+        torch.save(dict(average.module.named_buffers()), self.path)
+
+
+def test_each_rank_keeps_the_average_of_its_statistics(augmented, tmp_path) -> None:  # noqa: F811
+    """Those of rank 1, which has hooks here: it validates with them."""
+    cfg = augmented()
+    cfg.train_dataloader.batch_size = 4
+    cfg.custom_hooks = [dict(type='EMAHook', momentum=0.1, update_buffers=True)]
+    whole, resumed = tmp_path / 'whole.pth', tmp_path / 'resumed.pth'
+    assert two.run(cfg, tmp_path / 'whole', Statistics(whole)) == [0, 0]
+    assert two.run(cfg, tmp_path / 'stopped', SignalAt(step=2)) == [75, 75]
+    assert two.run(cfg, tmp_path / 'stopped', Statistics(resumed), resume=True) == [0, 0]
+    assert_same(torch.load(whole), torch.load(resumed))
 
 
 @pytest.mark.parametrize('dtype, limit, epochs', [(torch.float64, 1e-12, 4), (torch.float32, 1e-4, 1)])

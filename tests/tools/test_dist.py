@@ -44,6 +44,8 @@ def test_two_processes_train_as_one_does(tmp_path, port):
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / 'm.json').read_text())['metrics']['tiny/images'] == 16
     assert done.stdout.count('tiny/images: ') == 1
+    assert not (tmp_path / '.dist_test').exists()  # of mmengine, which may not be allowed to write here
+    assert not list(tmp_path.rglob('.collect'))
 
 
 def test_synchronised_batch_norm_needs_gpus(tmp_path, port):

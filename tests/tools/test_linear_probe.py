@@ -2,11 +2,13 @@
 
 import importlib
 import json
+import os
 import sys
 
 import pytest
 import torch
 
+from hsakd_mm.engine.work_dir_lock import only_run
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.plain import Classifier
 from tests.datasets.originals import photographs, write_stl10
@@ -53,6 +55,7 @@ def test_probe_resume_and_test(place, capsys) -> None:
     first = json.loads((place / 'work_dirs/probe/linear_probe.json').read_text())
     assert first['epochs'] == 2 and first['checkpoint'] == 'a.pth' and first['seed'] == 0
     assert set(first) >= {'command', 'commit', 'hardware', 'checkpoint_sha256'}
+    assert not list(place.glob('work_dirs/probe/.*'))  # neither a lock nor a temporary file
 
     run('linear_probe', 'probe.py', 'a.pth', '--resume', '--out', 'out/result.json')
     result = json.loads((place / 'out' / 'result.json').read_text())
@@ -98,3 +101,47 @@ def test_mistakes(place) -> None:
         run('linear_probe', 'probe.py', 'nowhere.pth')
     with pytest.raises(SystemExit):
         run('linear_probe', 'probe.py', 'a.pth', '--knn', '--resume')
+
+
+@pytest.mark.parametrize('words', [[], ['--overwrite'], ['--resume']])
+def test_a_probe_has_its_folder_for_itself(place, words) -> None:
+    folder = place / 'work_dirs' / 'probe'
+    folder.mkdir(parents=True)
+    with only_run(str(folder)):
+        with pytest.raises(UserError, match='in use by another run'):
+            run('linear_probe', 'probe.py', 'a.pth', *words)
+        assert os.listdir(folder) == ['.lock-1']
+
+
+def test_neighbours_are_looked_up_while_a_probe_trains(place) -> None:
+    """They read and write nothing of it."""
+    (place / 'work_dirs' / 'probe').mkdir(parents=True)
+    with only_run('work_dirs/probe'):
+        run('linear_probe', 'probe.py', 'a.pth', '--knn', '3')
+    assert (place / 'work_dirs' / 'probe' / 'knn.json').exists()
+
+
+@pytest.mark.parametrize('out', ['made', 'made/file/result.json', '/proc/result.json'])
+@pytest.mark.parametrize('words', [[], ['--knn']])
+def test_where_no_result_can_be_written_nothing_starts(place, out, words) -> None:
+    (place / 'made').mkdir()
+    (place / 'made' / 'file').touch()
+    with pytest.raises(UserError, match=f'the result is to be written to {out}, which is not possible .*: give --out'):
+        run('linear_probe', 'probe.py', 'a.pth', '--out', out, *words)
+    assert not list(place.glob('work_dirs/probe/*'))
+
+
+@pytest.mark.parametrize(
+    'options, said',
+    [
+        (['val_evaluator.topk=5'], 'val_evaluator, as the result of a probe, and it measures Accuracy: set'),
+        (["val_evaluator=[dict(type='TeacherAgreement')]"], 'measures TeacherAgreement'),
+        (['val_evaluator.prefix=mine'], 'measures Accuracy'),
+        (['val_cfg=None', 'val_evaluator=None', 'val_dataloader=None'], 'val_dataloader'),
+        (['train_cfg.val_begin=4', 'train_cfg.max_epochs=1'], 'accuracy/top1 of each validation was expected in'),
+    ],
+)
+def test_without_top1_there_is_no_result(place, options, said) -> None:
+    with pytest.raises(UserError, match=said):
+        run('linear_probe', 'probe.py', 'a.pth', '--cfg-options', *options)
+    assert bool(list(place.glob('work_dirs/probe/epoch_*'))) == ('val_begin' in options[0])  # said before

@@ -1,6 +1,7 @@
 """Which exceptions become a sentence, and which keep their traceback."""
 
 import errno
+import re
 import sys
 
 import pytest
@@ -10,7 +11,7 @@ from mmengine.registry import VISBACKENDS, DefaultScope
 from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.engine.user_messages import user_message
 from hsakd_mm.errors import UserError
-from hsakd_mm.registry import HOOKS, MODELS
+from hsakd_mm.registry import HOOKS, MODELS, OPTIMIZERS
 from tests.tools.tiny import TinySet
 
 
@@ -113,6 +114,52 @@ def test_wrong_argument_from_a_config_but_not_from_code():
             TinySet(numbr=classes)
 
     assert user_message(caught(MODELS.build, dict(type='HasBug', classes=4))) is None
+
+
+@pytest.mark.parametrize(
+    'registry, config, said',
+    [
+        (HOOKS, dict(type='CheckpointHook', save_best='tiny/quality'), r'CheckpointHook .*Cannot infer the rule'),
+        (HOOKS, dict(type='CheckpointHook', published_keys=3), r'CheckpointHook .*"published_keys" should be'),
+        (HOOKS, dict(type='EMAHook', strict_load=True, begin_iter=1, begin_epoch=1), r'EMAHook .*not be both set'),
+        (OPTIMIZERS, dict(type='SGD', params=[torch.zeros(1)], nesterov=True), r'SGD .*Nesterov momentum requires'),
+    ],
+)
+def test_a_class_that_refuses_what_the_config_gives_it(registry, config, said):
+    sentence = user_message(caught(registry.build, config))
+    assert re.match(r'the config gives ' + said, sentence) and sentence.endswith('in --cfg-options.')
+
+
+class Refuses:
+    def __init__(self, positive) -> None:
+        if positive < 0:
+            raise ValueError('not positive')
+
+
+class Compares(Refuses):
+    def __init__(self, positive) -> None:
+        super().__init__(positive)
+
+
+class Makes:
+    def __init__(self, positive) -> None:
+        Refuses(positive)
+
+
+class Silent:
+    def __init__(self, positive) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    'kind, value, is_users',
+    [(Refuses, -1, True), (Compares, -1, True), (Compares, 'one', False), (Makes, -1, False), (Silent, 2, False)],
+)
+def test_what_an_init_raises_by_itself_or_by_mistake(kind, value, is_users):
+    """An operation that fails may be a bug, and so may what it gives to others."""
+    sentence = user_message(caught(MODELS.build, dict(type=kind, positive=value)))
+    assert (sentence is not None) is is_users and 'not positive' in (sentence or 'not positive')
+    assert user_message(caught(kind, value)) is None  # a call in code
 
 
 def test_missing_package_names_the_extra(monkeypatch):

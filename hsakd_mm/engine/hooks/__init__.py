@@ -1,4 +1,5 @@
 from .broken_image_hook import BrokenImageHook
+from .collect_hook import CollectHook
 from .compile_hook import CompileHook
 from .distillation_hook import DistillationHook
 from .exact_checkpoint_hook import ExactCheckpointHook
@@ -14,6 +15,7 @@ from .start_hook import StartHook
 
 __all__ = [
     'BrokenImageHook',
+    'CollectHook',
     'CompileHook',
     'DistillationHook',
     'ExactCheckpointHook',

@@ -17,7 +17,9 @@ from hsakd_mm.models.unwrapped import unwrapped
 from hsakd_mm.processes import any_rank, on_all_ranks
 from hsakd_mm.registry import HOOKS
 
-SKIPPED = 'skipped_steps'  # in the message hub, which a checkpoint holds
+# In the message hub, which a checkpoint holds:
+SKIPPED = 'skipped_steps'
+SPOILT = 'update_is_left_out'  # the run was stopped between the batches of an update that is
 
 
 @HOOKS.register_module()
@@ -33,8 +35,10 @@ class FiniteHook(Hook):
     * If a number is NaN or infinite, the run ends without an update. The sentence names the losses, or says that
       only gradients are; ``work_dir/non_finite/`` holds what tools/analysis_tools/replay_step.py needs.
     * With ``max_skipped``, so many steps of the run are left out instead: no update, and buffers and attributes that
-      the forward pass changed are put back. With accumulated gradients all batches of the update are left out.
-      The number is in the log, the message hub and the checkpoints. Schedulers and an EMA count a skipped step.
+      the forward pass changed are put back. With accumulated gradients all batches of the update are left out, also
+      if the run is stopped and resumed after the bad one. (If it is stopped before the bad one, the buffers become what
+      they were on resuming.) The number is in the log, the message hub and the checkpoints. Schedulers and an EMA count
+      a skipped step.
     * With a gradient scaler (float16), infinite gradients are the scaler's, as long as its scale is above 1; losses
       are checked.
     * A checkpoint whose weights, average or optimizer state is not finite is neither written nor loaded. This is found
@@ -68,14 +72,18 @@ class FiniteHook(Hook):
         self.model = unwrapped(runner.model)
         self.before, self.before_update = BeforeStep(self.model), BeforeStep(self.model)
         self.skipped = runner.message_hub.runtime_info.get(SKIPPED, 0)
-        self.spoilt, self.begins = False, True
         several = isinstance(runner.optim_wrapper, OptimWrapperDict)
         if several and self.max_skipped:
             raise UserError(
                 f'FiniteHook can skip the step of one optimizer, max_skipped is {self.max_skipped}, and this run has '
                 f'{len(runner.optim_wrapper)} optimizers, of which one may have been used: set max_skipped=0.'
             )
-        for wrapper in runner.optim_wrapper.values() if several else [runner.optim_wrapper]:
+        wrappers = list(runner.optim_wrapper.values()) if several else [runner.optim_wrapper]
+        within = any(isinstance(each, OptimWrapper) and not each.should_update() for each in wrappers)
+        if not within:
+            runner.message_hub.runtime_info.pop(SPOILT, None)
+        self.spoilt, self.begins = runner.message_hub.runtime_info.get(SPOILT, False), True
+        for wrapper in wrappers:
             if isinstance(wrapper, OptimWrapper):
                 self._guard(wrapper)
         if hasattr(self.model, 'parse_losses'):
@@ -90,6 +98,7 @@ class FiniteHook(Hook):
     def _guard(self, wrapper: OptimWrapper) -> None:
         context, backward, step = wrapper.optim_context, wrapper.backward, wrapper.step
         accumulates = wrapper._accumulative_counts > 1
+        left_out = self.before_update if accumulates else self.before
         weight = next(self.model.parameters())  # type: ignore[union-attr]
 
         @contextmanager
@@ -105,10 +114,13 @@ class FiniteHook(Hook):
         def checked_backward(loss: Tensor, **kwargs) -> None:
             backward(loss, **kwargs)
             self._check(wrapper, loss.detach())
+            if self.spoilt:  # at once, as the run may be saved before the update is due
+                left_out.put_back()
 
         def step_unless_spoilt(**kwargs) -> None:
             if self.spoilt:
-                (self.before_update if accumulates else self.before).put_back()
+                left_out.put_back()
+                self.runner.message_hub.runtime_info.pop(SPOILT, None)
             else:
                 step(**kwargs)
             self.spoilt, self.begins = False, True
@@ -159,6 +171,7 @@ class FiniteHook(Hook):
             self.spoilt = True
             wrapper.zero_grad()
             runner.message_hub.update_info(SKIPPED, self.skipped)
+            runner.message_hub.update_info(SPOILT, True)
             runner.logger.warning(
                 f'Iteration {runner.iter + 1} is skipped ({what}): {self.skipped} of {self.max_skipped} that may be.'
             )

@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 
@@ -108,5 +109,7 @@ def _last_batch(dataloader) -> int:
     size = getattr(batches, 'batch_size', 0)
     if not size or not hasattr(batches.sampler, '__len__'):
         return 0
+    if isinstance(batches.sampler, InfiniteSampler):  # its batches go over the end of an epoch
+        return size
     left = len(batches.sampler) % size
     return size if left == 0 or batches.drop_last else left

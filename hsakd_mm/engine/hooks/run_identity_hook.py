@@ -100,7 +100,7 @@ class RunIdentityHook(Hook):
         for scheduler in _schedulers(runner):
             if scheduler.param_name == 'lr':
                 of_each = [ratios.get(id(group), 1.0) for group in scheduler.optimizer.param_groups]
-                for name in ('base_values', '_last_value'):
+                for name in {'base_values', '_last_value'} & vars(scheduler).keys():  # ReduceOnPlateauLR has no base
                     values = getattr(scheduler, name)
                     setattr(scheduler, name, [value * ratio for value, ratio in zip(values, of_each)])
         runner.logger.info(
@@ -143,9 +143,10 @@ def _broadcast(values: list) -> list:
 
 
 def _shape(scheduler) -> dict:
-    """What a scheduler was configured with, without what moves with the steps."""
+    """What a scheduler was configured with, without what moves with the steps or the validations."""
     moving = ('base_values', 'last_step', '_global_step', '_last_value', 'verbose')
-    return {name: value for name, value in scheduler.state_dict().items() if name not in moving}
+    measured = ('best', 'num_bad_epochs', 'cooldown_counter')  # by ReduceOnPlateauLR
+    return {name: value for name, value in scheduler.state_dict().items() if name not in moving + measured}
 
 
 def _shown(value) -> str:
