@@ -26,7 +26,9 @@ def report_branch_accuracy(cfg: Config) -> None:
         evaluator = cfg.get(f'{part}_evaluator')
         if evaluator is None:
             continue
-        metrics = list(evaluator) if isinstance(evaluator, list | tuple) else [evaluator]
+        wrapped = isinstance(evaluator, dict) and 'metrics' in evaluator  # an Evaluator around them, as mmengine has it
+        found = evaluator['metrics'] if wrapped else evaluator
+        metrics = list(found) if isinstance(found, list | tuple) else [found]
         if not any(metric.type.rpartition('.')[2] == 'BranchAccuracy' for metric in metrics):
             metrics.append(dict(type='BranchAccuracy'))
-        cfg[f'{part}_evaluator'] = metrics
+        cfg[f'{part}_evaluator'] = dict(evaluator, metrics=metrics) if wrapped else metrics

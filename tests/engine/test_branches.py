@@ -25,6 +25,15 @@ def test_a_teacher_reports_them_once(config) -> None:
     assert [metric.type for metric in cfg.test_evaluator] == ['Accuracy', 'BranchAccuracy']
 
 
+@pytest.mark.parametrize('metrics', [dict(type='Accuracy', topk=(1,)), [dict(type='Accuracy', topk=(1,))]])
+def test_an_evaluator_around_the_metrics_stays(config, metrics) -> None:
+    cfg = config('hsakd')
+    cfg.test_dataloader.dataset.indices = 8
+    cfg.test_evaluator = dict(type='Evaluator', metrics=metrics)
+    report_branch_accuracy(cfg)
+    assert {'accuracy/top1', 'branch/joint_max'} < set(Runner.from_cfg(cfg).test())
+
+
 def test_refuses_a_model_without_branches(config) -> None:
     with pytest.raises(UserError, match='Classifier has none: leave the option out'):
         report_branch_accuracy(config('plain'))
