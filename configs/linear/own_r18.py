@@ -1,4 +1,4 @@
-# Linear probe on your own classes at 224 pixels: ResNet-18, as own_r34_r18.py and unlabelled_r34_r18.py train it.
+# Linear probe on your own classes at 224 pixels, of a ResNet-18 such as own_r34_r18.py and unlabelled_r34_r18.py train.
 _base_ = [
     '../_base_/datasets/imagenet_bs32.py', '../_base_/schedules/linear_100e.py',
     '../_base_/default_runtime.py'

@@ -147,7 +147,7 @@ def _fetched(name: str, folder: str) -> BackboneSource:
             metadata.update(revision=revision)
         write_backbone(weights, metadata, path)
     return BackboneSource(
-        short, short, read_backbone(path), [f'{name} was downloaded, and is kept without its classifier in {path}.']
+        short, short, read_backbone(path), [f'The weights of {name} are kept without their classifier in {path}.']
     )
 
 

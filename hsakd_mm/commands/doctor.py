@@ -56,7 +56,8 @@ def main() -> None:
     if args.json:
         write_json(args.json, dict(config=args.config, checks=[asdict(check) for check in checks]))
     missing, warned = ([each.name for each in checks if each.status == kind] for kind in (MISSING, WARNING))
-    print(f'{len(missing)} missing, {len(warned)} warnings', file=terminal, flush=True)
+    plural = '' if len(warned) == 1 else 's'
+    print(f'{len(missing)} missing, {len(warned)} warning{plural}', file=terminal, flush=True)
     if missing:
         print(f'error: {", ".join(missing)}: see the lines above, which say what to do.', file=sys.stderr)
         raise SystemExit(2)

@@ -7,6 +7,22 @@ from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
 
 
+def package_configs() -> str:
+    """The folder of this package's configs: beside it in a checkout, inside it where it was installed from a wheel."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    beside, inside = os.path.join(os.path.dirname(package), 'configs'), os.path.join(package, '.mim', 'configs')
+    return beside if os.path.isfile(os.path.join(beside, '_base_', 'default_runtime.py')) else inside
+
+
+def of_the_package(file: str) -> str:
+    """A question for a message, if this package has a config of that file name: `` (did you mean ...?)``."""
+    folder = package_configs()
+    for parent, _, files in os.walk(folder, followlinks=True):
+        if file in files:
+            return f' (did you mean hsakd_mm::{os.path.relpath(os.path.join(parent, file), folder)}?)'
+    return ''
+
+
 def config_path(name: str) -> str:
     """The file of ``PACKAGE::FOLDER/FILE.py``, in a package that carries its configs; any other name is a path.
 

@@ -19,6 +19,7 @@ from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting, load_str
 from hsakd_mm.checkpoints.work_dir import last_checkpoint, move_run_aside, require_unused
 from hsakd_mm.engine.config_values import READ, check_names, check_values
 from hsakd_mm.engine.initial_weights import how_to_start_from
+from hsakd_mm.engine.named_config import of_the_package
 from hsakd_mm.engine.user_messages import EXTRAS, how_to_install, nearest, user_message
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.unwrapped import unwrapped
@@ -40,10 +41,8 @@ def load_config(path: str, options: dict | None = None, needs: tuple = ()) -> Co
     if not os.path.isfile(path):
         folder = os.path.dirname(path) or '.'
         there = os.listdir(folder) if os.path.isdir(folder) else []
-        raise UserError(
-            f'a config was expected at {path}, and there is no such file'
-            f'{nearest(os.path.basename(path), there)}: check the path.'
-        )
+        near = nearest(os.path.basename(path), there) or of_the_package(os.path.basename(path))
+        raise UserError(f'a config was expected at {path}, and there is no such file{near}: check the path.')
     try:
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is code: it can fail in any way

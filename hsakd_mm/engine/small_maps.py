@@ -1,9 +1,9 @@
 """Convolutions over maps of a few pixels as matrix products, on a CPU.
 
 The last stages of an ImageNet network see maps of 2x2 where the images have 64 pixels. A 3x3 kernel then lies outside
-the map in more than half of its taps, and oneDNN's kernels are made for larger ones: the gradient of 512x512x3x3
-weights reaches a tenth of what a matrix product does. Here each tap is one product over the places where it lies
-inside. The sums are the same, in another order.
+the map in more than half of its taps, and oneDNN, made for larger ones, takes two to nine times as long as here
+(docs/bench/cpu/README.md), where each tap is one product over the places at which it lies inside. The sums are the
+same, in another order.
 """
 
 import torch

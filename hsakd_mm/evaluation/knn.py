@@ -48,7 +48,7 @@ def knn_accuracy(probe: LinearProbe, bank_loader, test_loader, k: int = K, tempe
     queries, truth = extract(probe, test_loader, 'test images')
     if not 1 <= k <= len(bank):
         raise UserError(
-            f'k must be from 1 to the number of training images, {len(bank)}, and it is {k}: choose another.'
+            f'k (--knn K) must be from 1 to the number of training images, {len(bank)}, and it is {k}: choose another.'
         )
     num_classes = int(max(labels.max(), truth.max())) + 1
     metric = Accuracy(topk=(1, 5))

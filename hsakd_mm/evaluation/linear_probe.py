@@ -20,15 +20,14 @@ class LinearProbe(Classifier):
     """A linear classifier on the pooled features of a frozen backbone, as in HSAKD's ``eval_rep.py``.
 
     The backbone gets no gradient and stays in eval mode, so BatchNorm keeps the statistics of
-    pretraining. The backbone's own classifier is kept but not used. A checkpoint of the probe has
+    pretraining. The backbone's own classifier is neither loaded nor used. A checkpoint of the probe has
     everything that ``tools/test.py`` needs.
 
     Attributes:
         unused (set[str]): Keys of the backbone's own classifier.
 
     Args:
-        backbone (dict): Config of a :class:`~hsakd_mm.models.backbones.StagedBackbone`, with the
-            ``num_classes`` of its pretraining.
+        backbone (dict): Config of a :class:`~hsakd_mm.models.backbones.StagedBackbone`.
         num_classes (int): N, the number of classes of the probe's data.
         checkpoint (str): The backbone's weights, loaded when training starts: a training
             checkpoint, an exported backbone (with or without its classifier; timm's VGG only with
@@ -51,7 +50,7 @@ class LinearProbe(Classifier):
 
     @property
     def num_classes(self) -> int:
-        """Classes of the probe; ``backbone.num_classes`` are those of pretraining."""
+        """Classes of the probe; ``backbone.num_classes`` are those of a classifier that it does not use."""
         return self.fc.out_features
 
     def init_weights(self) -> None:
@@ -69,9 +68,12 @@ class LinearProbe(Classifier):
         refuse_several(content['state_dict'], path)
         # The probe has a normalisation of its own.
         require_rgb(trained_normalisation(content, path), path)
-        load_fitting(self.backbone, content, path, 'backbone of the probe', may_lack=self.unused)
+        reading = load_fitting(
+            self.backbone, content, path, 'backbone of the probe', skip=self.unused, may_leave=self.unused.__contains__
+        )
         digest = f', SHA-256 {sha256(path)}' if os.path.isfile(path) else ''
-        print_log(f'Probe: {len(self.backbone.state_dict())} tensors of the backbone from {path}{digest}', 'current')
+        loaded = len(reading.weights.keys() - self.unused)
+        print_log(f'Probe: {loaded} tensors of the backbone from {path}{digest}', 'current')
 
     def train(self, mode: bool = True) -> 'LinearProbe':
         super().train(mode)
@@ -93,7 +95,7 @@ class LinearProbe(Classifier):
 def classifier_keys(backbone: nn.Module) -> set[str]:
     """Names of the parameters that ``backbone.classify`` uses; they differ between families.
 
-    An exported backbone may lack them, and the probe does not use them.
+    A file may have others or none, for the probe does not use them.
     """
     names, parameters = zip(*backbone.named_parameters())
     like = parameters[0]

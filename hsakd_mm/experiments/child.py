@@ -36,6 +36,10 @@ class Told(list):
         """The exit status that answers them: a child that wants to be started again decides for all."""
         return REQUEUE if REQUEUE in of_children else 128 + self[0]
 
+    def say(self) -> None:
+        """What children with a log say there about going on is not on the terminal."""
+        print(f'stopped by {signal.Signals(self[0]).name}: the same command goes on.', file=sys.stderr, flush=True)
+
 
 @contextlib.contextmanager
 def signals_to_all() -> Iterator[Told]:
@@ -157,6 +161,8 @@ def _watch(process: subprocess.Popen, log: str, progress: ChildProgress | None =
     finally:
         _running.remove(process)
     if told:
+        if log:
+            told.say()
         raise SystemExit(told.status([status]))
     return status
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 
 from hsakd_mm.datasets.boxes.coco_read import read_coco
+from hsakd_mm.engine.named_config import package_configs
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import read_text, write_atomically
@@ -17,10 +18,9 @@ from hsakd_mm.transfer.mended import inner_datasets
 
 from .named_network import Network
 from .own_detector import Part, check_sizes, detector_settings
-from .provenance import ROOT
 
-TEMPLATES = os.path.join(ROOT, 'configs', 'bench', 'own_images')
-TRANSFER = os.path.join(ROOT, 'configs', 'transfer')
+TEMPLATES = os.path.join(package_configs(), 'bench', 'own_images')
+TRANSFER = os.path.join(package_configs(), 'transfer')
 # Configs that the detector's file inherits: for few pictures and for many.
 SMALL, LARGE = ('_faster-rcnn_fpn.py', '_small.py'), ('faster-rcnn_r18_fpn_1x_coco.py',)
 FEW = 10_000  # training pictures up to which the recipe of a small data set is used

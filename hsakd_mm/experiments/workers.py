@@ -81,6 +81,7 @@ class Workers:
         if self.jobs > 1 and self._told:
             errors = [future.exception() for future in self.running.values()]
             self.running.clear()
+            self._told.say()
             raise SystemExit(
                 self._told.status([error.status for error in errors if isinstance(error, child.RunFailed)])
             )

@@ -74,7 +74,7 @@ def write_onnx(checkpoint: str, path: str, prefix: str = 'backbone.', with_head:
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise UserError(
-            f'--onnx needs the packages {" and ".join(NEEDED)}, and {" and ".join(missing)} is not installed: '
+            f'--onnx needs the packages {" and ".join(NEEDED)}, and there is no {" and no ".join(missing)}: '
             f'run pip install "hsakd_mm[onnx]".'
         )
     weights, metadata = trained_backbone(checkpoint, with_head=True, prefix=prefix)

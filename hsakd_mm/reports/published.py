@@ -79,6 +79,7 @@ KINDS: dict[str, Callable[..., Table]] = dict(
     comparison=lambda content: comparison_text.table(load_comparison(content)),
     step=speed_tables.step,
     busy=speed_tables.busy,
+    small_maps=speed_tables.small_maps,
     guards=speed_tables.guards,
     coverage=speed_tables.coverage,
     zoo=zoo.table,

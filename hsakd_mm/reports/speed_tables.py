@@ -62,6 +62,15 @@ def busy(content: dict) -> Table:
     )
 
 
+def small_maps(content: dict) -> Table:
+    """Layers with small outputs by ways of computing them, of benchmark_small_maps.py."""
+    ways = list(content['layers'][0]['ms'])
+    return Table(
+        ['Channels, kernel, map', *(f'{way} (ms)' for way in ways)],
+        [[row['layer'].replace('->', '→'), *(f'{row["ms"][way]:.2f}' for way in ways)] for row in content['layers']],
+    )
+
+
 def guards(*runs: dict) -> Table:
     """What the guards cost of a step, of calls of benchmark_guards.py."""
     return Table(

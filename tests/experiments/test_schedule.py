@@ -207,31 +207,39 @@ from hsakd_mm.experiments.stage import Stage
 here = sys.argv[1]
 with user_errors('stopped.'):
     run_all([Stage(f'{here}/{name}', name, [f'{here}/child.py', *sys.argv[1:]], f'{here}/{name}.out')
-             for name in 'abc'], jobs=2)
+             for name in 'abc'], jobs=int(sys.argv[3]))
 """
 
 
+@pytest.mark.parametrize('jobs', [1, 2])
 @pytest.mark.parametrize(
-    'number, status', [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, REQUEUE)], ids=str
+    'number, status, said',
+    [
+        (signal.SIGINT, 130, 'stopped.'),
+        (signal.SIGTERM, 143, 'stopped by SIGTERM: the same command goes on.'),
+        (signal.SIGUSR1, REQUEUE, 'stopped by SIGUSR1: the same command goes on.'),
+    ],
+    ids=str,
 )
-def test_a_signal_reaches_all_jobs(tmp_path, number, status) -> None:
-    """Both children end by themselves, and nothing new is started."""
+def test_a_signal_reaches_all_jobs(tmp_path, number, status, said, jobs) -> None:
+    """The children end by themselves, and nothing new is started."""
     (tmp_path / 'child.py').write_text(CHILD)
     (tmp_path / 'list.py').write_text(LIST)
     os.mkfifo(tmp_path / 'there')
     process = subprocess.Popen(
-        [sys.executable, str(tmp_path / 'list.py'), str(tmp_path), str(REQUEUE)],
+        [sys.executable, str(tmp_path / 'list.py'), str(tmp_path), str(REQUEUE), str(jobs)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, 'PYTHONPATH': str(REPO)},
     )
     there = os.open(tmp_path / 'there', os.O_RDWR)  # never at its end, whoever has closed it
-    for _ in range(2):
+    for _ in range(jobs):
         assert select.select([there], [], [], 60)[0], 'no child within a minute'
         os.read(there, 1)
     os.close(there)
     process.send_signal(number)
     _, errors = process.communicate()
     assert process.returncode == status, errors
-    assert len(list(tmp_path.glob('ended-*'))) == 2 and not (tmp_path / 'c').exists()
+    assert errors.count(said) == 1, errors
+    assert len(list(tmp_path.glob('ended-*'))) == jobs and not (tmp_path / 'c').exists()

@@ -46,6 +46,11 @@ def guarded(cfg: Config, folder, hooks=(), max_skipped: int = 0, **changes):
     return runner
 
 
+def test_a_scheduler_finds_its_mark_on_the_guarded_step(config, tmp_path, recwarn) -> None:  # noqa: F811
+    guarded(config(next(iter(METHODS.values()))), tmp_path).train()
+    assert not [each for each in recwarn if 'has been overridden' in str(each.message)]
+
+
 @pytest.mark.parametrize('method', METHODS)
 def test_every_method_stops_before_the_update_or_skips_it(method, config, tmp_path, seen) -> None:  # noqa: F811
     torch.set_num_threads(1)

@@ -226,3 +226,7 @@ def test_a_misspelt_option_is_of_the_class_in_the_config_and_the_nearest_is_name
     sentence = user_message(caught(MODELS.build, dict(type='HSAKD', backbone=backbone, kl_rotate=0)))
     assert 'gives HSAKD the argument kl_rotate' in sentence
     assert 'did you mean kl_rotated' in sentence
+
+
+def test_a_config_of_the_package_is_named_with_it(refusal):
+    assert '(did you mean hsakd_mm::hsakd/own_r34_teacher.py?)' in refusal('train.py', 'own_r34_teacher.py')

@@ -157,6 +157,7 @@ def test_configs_of_an_installed_wheel_can_be_inherited(wheel, tmp_path):
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     shutil.copytree(ROOT / 'tests', tmp_path / 'tests', ignore=shutil.ignore_patterns('__pycache__'))
     tests = [f'tests/configs/test_every_config.py::test_two_steps[{name}]' for name in EACH_METHOD.split()]
+    tests.append('tests/experiments/test_own_images.py::test_what_is_written_is_the_command_of_the_user')
     site = dict(cwd=tmp_path, PYTHONPATH=tmp_path / 'site', timeout=900)
     done = python('-m', 'pytest', '-q', '-p', 'no:cacheprovider', *tests, **site)
     assert done.returncode == 0, done.stdout

@@ -1,5 +1,6 @@
 """Stops a run, or skips a step, before a loss or gradient that is no number reaches the weights."""
 
+import functools
 import os
 from contextlib import contextmanager
 
@@ -117,6 +118,7 @@ class FiniteHook(Hook):
             if self.spoilt:  # at once, as the run may be saved before the update is due
                 left_out.put_back()
 
+        @functools.wraps(step)  # a scheduler looks for the mark that it put on it
         def step_unless_spoilt(**kwargs) -> None:
             if self.spoilt:
                 left_out.put_back()
