@@ -1,7 +1,7 @@
 """Convolutions over maps of a few pixels as matrix products, on a CPU.
 
 The last stages of an ImageNet network see maps of 2x2 where the images have 64 pixels. A 3x3 kernel then lies outside
-the map in more than half of its taps, and oneDNN, made for larger ones, takes two to nine times as long as here
+the map in more than half of its taps, and oneDNN, made for larger ones, takes up to five times as long as here
 (docs/bench/cpu/README.md), where each tap is one product over the places at which it lies inside. The sums are the
 same, in another order.
 """
