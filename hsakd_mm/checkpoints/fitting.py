@@ -54,11 +54,38 @@ def misfit(own: Mapping, reading: Reading, source: str, what: str, others: str =
         for keys, kind in kinds
         if keys
     )
+    advice = 'use a checkpoint of the same architecture, or the config that this one was trained with.'
+    if classes := _other_classes(own, reading):
+        here, there = classes
+        advice = (
+            f'only the number of classes differs, {here} here and {there} in the file, so set num_classes={there} of '
+            f'its backbone, or use another checkpoint.'
+        )
     return (
         f'the {what} has {len(own)} tensors and {source} does not hold exactly these{reading.place} '
-        f'({found}){others}: use a checkpoint of the same architecture, or the config that this one was '
-        f'trained with.'
+        f'({found}){others}: {advice}'
     )
+
+
+def _other_classes(own: Mapping, reading: Reading) -> tuple[int, int] | None:
+    """Classes here and in the file, if all that does not fit are classifiers with as many times more rows each.
+
+    That of the backbone is one of them: of a branch alone another pretext task changes the number.
+    """
+    odd = {
+        name: value.shape for name, value in reading.weights.items() if name in own and own[name].shape != value.shape
+    }
+    whole = any(name.startswith('backbone.') for name in own)
+    of_backbone = [name for name in odd if name.startswith('backbone.') or not whole]
+    layers = all(own[name].dim() <= 2 for name in odd) and any(own[name].dim() == 2 for name in of_backbone)
+    if reading.missing or reading.left or len(odd) != len(reading.odd) or not layers:
+        return None
+    here, there = own[of_backbone[0]].shape[0], odd[of_backbone[0]][0]
+    rows = all(
+        own[name].shape[1:] == shape[1:] and own[name].shape[0] * there == shape[0] * here
+        for name, shape in odd.items()
+    )
+    return (here, there) if rows else None
 
 
 def compare(

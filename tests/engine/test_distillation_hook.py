@@ -117,9 +117,21 @@ def no_branches(folder):
     return dict(state_dict=Classifier(narrow).state_dict())
 
 
+def other_classes(folder):
+    narrow = dict(type='TimmBackbone', model_name='resnet18', num_classes=7, channels=(8, 8, 16, 16))
+    return dict(state_dict=HSAKDTeacher(narrow).state_dict())
+
+
+def no_rotations(folder):
+    narrow = dict(type='TimmBackbone', model_name='resnet18', num_classes=10, channels=(8, 8, 16, 16))
+    return dict(state_dict=HSAKDTeacher(narrow, pretext=dict(type='Identity')).state_dict())
+
+
 @pytest.mark.parametrize(
     'content, said',
     [
+        (other_classes, 'only the number of classes differs, 10 here and 7 in the file, so set num_classes=7 of its'),
+        (no_rotations, '8 of another shape: .*: use a checkpoint of the same architecture'),
         (wrong_network, 'the teacher has .* tensors .* missing: .* of another shape: '),
         (no_branches, 'missing: branches.0.stages'),
         (lambda folder: {'epoch': 3}, 'holds no state dict'),
