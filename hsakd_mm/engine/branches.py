@@ -4,7 +4,7 @@ from mmengine.config import Config
 
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.branched import BranchedDistiller
-from hsakd_mm.registry import MODELS
+from hsakd_mm.registry import MODELS, type_name
 
 
 def report_branch_accuracy(cfg: Config) -> None:
@@ -29,6 +29,6 @@ def report_branch_accuracy(cfg: Config) -> None:
         wrapped = isinstance(evaluator, dict) and 'metrics' in evaluator  # an Evaluator around them, as mmengine has it
         found = evaluator['metrics'] if wrapped else evaluator
         metrics = list(found) if isinstance(found, list | tuple) else [found]
-        if not any(metric.type.rpartition('.')[2] == 'BranchAccuracy' for metric in metrics):
+        if not any(type_name(metric.type) == 'BranchAccuracy' for metric in metrics):
             metrics.append(dict(type='BranchAccuracy'))
         cfg[f'{part}_evaluator'] = dict(evaluator, metrics=metrics) if wrapped else metrics

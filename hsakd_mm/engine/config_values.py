@@ -133,11 +133,11 @@ def check_values(cfg: Config) -> None:
 
 
 def _check_loops(cfg: Config) -> None:
-    for part in ('train', 'val', 'test'):
+    for part in ('train', 'val'):  # a training does not build the loader of the test
         loader = cfg.get(f'{part}_dataloader')
         if isinstance(loader, dict) and 'sampler' not in loader:
             raise UserError(
-                f'{part}_dataloader is expected to have a sampler, and it has {", ".join(loader)}: add '
+                f'{part}_dataloader is expected to have a sampler, and it has {", ".join(loader) or "nothing"}: add '
                 f'sampler=dict(type="DefaultSampler", shuffle={part == "train"}).'
             )
     for part in ('val', 'test'):

@@ -6,8 +6,9 @@ the map in more than half of its taps, and oneDNN, made for larger ones, takes u
 same, in another order.
 """
 
+from types import MethodType
+
 import torch
-from mmengine.dist import get_world_size
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -20,14 +21,14 @@ LEAST_WORK = 2**17
 def use_matrix_products(model: nn.Module) -> None:
     """Have the convolutions of a network of ours compute small outputs as matrix products, if it is on the CPU.
 
-    Not for a detector, whose convolutions also see the large maps of a pyramid: the layout of weights that products
-    need makes those slower. Not where several processes train it: their buckets of gradients have a layout already.
+    Only where weights lie in memory as channels_last, which makes a tap's weights a matrix; nothing changes their
+    layout here, which optimizer, gradients and checkpoints share. Not for a detector, whose convolutions see small
+    and large maps in one step.
     """
-    if get_world_size() > 1 or any(parameter.device.type != 'cpu' for parameter in model.parameters()):
-        return
     for module in model.modules():
-        if type(module) is nn.Conv2d and _is_plain(module):
-            module.__class__ = SmallMapConv2d
+        if type(module) is nn.Conv2d and _is_plain(module) and module.weight.device.type == 'cpu':
+            # Of the module alone: its class stays, by which torch.fx and others know a convolution.
+            module._conv_forward = MethodType(_conv_forward, module)  # type: ignore[method-assign]
 
 
 def _is_plain(conv: nn.Conv2d) -> bool:
@@ -35,26 +36,21 @@ def _is_plain(conv: nn.Conv2d) -> bool:
     return whole and conv.padding_mode == 'zeros' and not isinstance(conv.padding, str)
 
 
-class SmallMapConv2d(nn.Conv2d):
-    """An ``nn.Conv2d`` that computes small outputs of float32 or float64 by :class:`TapProducts`, and others as usual.
+def _conv_forward(self: nn.Conv2d, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``nn.Conv2d``'s method: small outputs of float32 or float64 by :class:`TapProducts`, others as usual."""
+    if torch.compiler.is_compiling() or not _is_small(self, input, weight):
+        return nn.Conv2d._conv_forward(self, input, weight, bias)
+    made = TapProducts.apply(input, weight, self.stride, self.padding)
+    return made if bias is None else made + bias[:, None, None]
 
-    From the first small one on its weight lies in memory as channels_last, so that a tap's weights are a matrix.
-    """
 
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if not self._is_small(input) or torch.compiler.is_compiling():
-            return super()._conv_forward(input, weight, bias)
-        if not weight.is_contiguous(memory_format=torch.channels_last):
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-        made = TapProducts.apply(input, weight, self.stride, self.padding)
-        return made if bias is None else made + bias[:, None, None]
-
-    def _is_small(self, input: Tensor) -> bool:
-        out = _out_size(input, self.weight, self.stride, self.padding)
-        small = min(out) > 0 and max(out) <= LARGEST_MAP and input.dim() == 4
-        worth = self.in_channels * self.out_channels * out[0] * out[1] >= LEAST_WORK
-        plain = input.device.type == 'cpu' and input.dtype == self.weight.dtype in (torch.float32, torch.float64)
-        return small and worth and plain and not torch.is_autocast_enabled('cpu')
+def _is_small(conv: nn.Conv2d, input: Tensor, weight: Tensor) -> bool:
+    out = _out_size(input, weight, conv.stride, conv.padding)
+    small = min(out) > 0 and max(out) <= LARGEST_MAP and input.dim() == 4
+    worth = conv.in_channels * conv.out_channels * out[0] * out[1] >= LEAST_WORK
+    plain = input.device.type == 'cpu' and input.dtype == weight.dtype in (torch.float32, torch.float64)
+    laid_out = weight.is_contiguous(memory_format=torch.channels_last)
+    return small and worth and plain and laid_out and not torch.is_autocast_enabled('cpu')
 
 
 class TapProducts(torch.autograd.Function):
@@ -65,42 +61,44 @@ class TapProducts(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, image: Tensor, weight: Tensor, stride: tuple, padding: tuple) -> Tensor:
+    def forward(image: Tensor, weight: Tensor, stride: tuple, padding: tuple) -> Tensor:
         maps = _rows_first(image)
-        taps = _taps(image, weight, stride, padding)
         height, width = _out_size(image, weight, stride, padding)
         made = maps.new_zeros(height, width, len(image), len(weight))
-        for (source, target), rows in taps:
+        for (source, target), rows in _taps(image, weight, stride, padding):
             column = maps[:, source].contiguous()
             product = made if _all(target, width) else torch.zeros_like(made[:, target])
-            for tap, source_row, target_row in rows:
-                _add_product(product[target_row], column[source_row], weight[:, :, tap[0], tap[1]].t())
+            for (row, place), source_row, target_row in rows:
+                _add_product(product[target_row], column[source_row], weight[:, :, row, place].t())
             if product is not made:
                 made[:, target] += product
-        ctx.save_for_backward(maps, weight)
-        ctx.taps, ctx.format = taps, _format(image)
-        return _images_first(made, ctx.format)
+        return _images_first(made, _format(image))
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple, output: Tensor) -> None:
+        image, weight, *ctx.steps = inputs
+        ctx.save_for_backward(image, weight)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple:
-        maps, weight = ctx.saved_tensors
-        of_out = _rows_first(gradient)
+        image, weight = ctx.saved_tensors
+        maps, of_out = _rows_first(image), _rows_first(gradient)
         of_maps = torch.zeros_like(maps) if ctx.needs_input_grad[0] else None
-        of_weight = torch.zeros_like(weight, memory_format=torch.channels_last) if ctx.needs_input_grad[1] else None
-        for (source, target), rows in ctx.taps:
+        of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        for (source, target), rows in _taps(image, weight, *ctx.steps):
             column, of_column = maps[:, source].contiguous(), of_out[:, target].contiguous()
             if of_maps is not None:
                 product = of_maps if _all(source, maps.shape[1]) else torch.zeros_like(column)
-                for tap, source_row, target_row in rows:
-                    _add_product(product[source_row], of_column[target_row], weight[:, :, tap[0], tap[1]])
+                for (row, place), source_row, target_row in rows:
+                    _add_product(product[source_row], of_column[target_row], weight[:, :, row, place])
                 if product is not of_maps:
                     of_maps[:, source] += product
             if of_weight is not None:
-                for tap, source_row, target_row in rows:
+                for (row, place), source_row, target_row in rows:
                     one, other = of_column[target_row].flatten(0, -2), column[source_row].flatten(0, -2)
-                    torch.mm(one.t(), other, out=of_weight[:, :, tap[0], tap[1]])
-        return None if of_maps is None else _images_first(of_maps, ctx.format), of_weight, None, None
+                    torch.mm(one.t(), other, out=of_weight[:, :, row, place])
+        return None if of_maps is None else _images_first(of_maps, _format(image)), of_weight, None, None
 
 
 def _taps(image: Tensor, weight: Tensor, stride: tuple, padding: tuple) -> list:

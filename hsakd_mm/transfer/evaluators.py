@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from hsakd_mm.datasets.boxes.same_truth import difference
 from hsakd_mm.errors import UserError
+from hsakd_mm.registry import type_name
 
 from .annotations import AnnotationFiles, Annotations, is_voc
 from .categories import classes_of
@@ -29,8 +30,8 @@ def is_wrapper(evaluator) -> bool:
 
 
 def is_kind(config: dict, *kinds: str) -> bool:
-    """Whether a config is of one of these classes, with or without the name of a registry before it."""
-    return str(config.get('type', '')).rpartition('.')[2] in kinds
+    """Whether a config is of one of these classes, by name, with or without that of a registry, or by the class."""
+    return type_name(config.get('type', '')) in kinds
 
 
 def needs_masks(dataset: dict, evaluators: Sequence = ()) -> bool:

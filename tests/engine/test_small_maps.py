@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from hsakd_mm.engine import small_maps
-from hsakd_mm.engine.small_maps import SmallMapConv2d, TapProducts, use_matrix_products
+from hsakd_mm.engine.small_maps import TapProducts, use_matrix_products
 from hsakd_mm.engine.training import train
 from hsakd_mm.registry import MODELS
 from tests.engine.levers import assert_same_step, networks, step
@@ -21,9 +21,9 @@ def products(monkeypatch) -> list:
     monkeypatch.setattr(small_maps, 'LEAST_WORK', 0)
     usual, shapes = TapProducts.forward, []
 
-    def forward(ctx, image, *args):
+    def forward(image, *args):
         shapes.append(tuple(image.shape))
-        return usual(ctx, image, *args)
+        return usual(image, *args)
 
     monkeypatch.setattr(TapProducts, 'forward', staticmethod(forward))
     return shapes
@@ -58,7 +58,7 @@ def test_values_and_gradients_are_those_of_a_convolution(
 ) -> None:
     torch.manual_seed(0)
     usual = nn.Conv2d(6, 5, kernel, stride, padding, bias=bias).double()
-    small = copy.deepcopy(usual)
+    small = copy.deepcopy(usual).to(memory_format=torch.channels_last)
     use_matrix_products(small)
     image = torch.randn(3, 6, *size, dtype=torch.float64).to(memory_format=memory_format)
     to = torch.randn_like(usual(image))
@@ -77,13 +77,13 @@ def test_gradients_by_finite_differences(products) -> None:
     assert torch.autograd.gradcheck(lambda *inputs: TapProducts.apply(*inputs, (2, 2), (1, 1)), (image, weight))
 
 
-@pytest.mark.parametrize('levers', [{'small_maps'}, {'small_maps', 'channels_last', 'fold_bn'}], ids=len)
-def test_a_step_is_the_same(levers, monkeypatch, products) -> None:
+@pytest.mark.parametrize('others', [{'channels_last'}, {'channels_last', 'fold_bn'}], ids=len)
+def test_a_step_is_the_same(others, monkeypatch, products) -> None:
     monkeypatch.setattr(small_maps, 'LARGEST_MAP', 8)  # of the small network's last stage
     nets = networks()
     plain = step(*nets, set())
     assert not products
-    assert_same_step(plain, step(*nets, levers))
+    assert_same_step(plain, step(*nets, {'small_maps', *others}))
     assert len(products) > 10
 
 
@@ -103,32 +103,71 @@ def test_a_step_is_the_same(levers, monkeypatch, products) -> None:
 )
 def test_others_are_computed_as_usual(conv, image, context, monkeypatch) -> None:
     monkeypatch.setattr(TapProducts, 'forward', None)
-    layout = conv.weight.stride()
+    conv = conv.to(memory_format=torch.channels_last)
     use_matrix_products(conv)
     if context is None:
         conv(image)
     else:
         with context:
             conv(image)
-    assert conv.weight.stride() == layout
 
 
-def test_a_large_product_is_made_and_the_weight_laid_out_for_it() -> None:
-    conv = nn.Conv2d(512, 512, 3, padding=1)
+def wide(memory_format=torch.channels_last) -> nn.Conv2d:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(512, 512, 3, padding=1).to(memory_format=memory_format)
     use_matrix_products(conv)
-    out = conv(torch.randn(2, 512, 2, 2))
-    assert 'TapProducts' in type(out.grad_fn.next_functions[0][0]).__name__  # before the bias is added
-    assert conv.weight.is_contiguous(memory_format=torch.channels_last)
+    return conv
 
 
-def test_stopped_and_gone_on_is_the_same_to_the_last_bit(products) -> None:
-    images = torch.randn(4, 8, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+def made_by(out: torch.Tensor) -> str:
+    return type(out.grad_fn.next_functions[0][0]).__name__  # before the bias is added
+
+
+def test_the_layout_of_the_weight_decides_and_stays() -> None:
+    image = torch.randn(2, 512, 2, 2)
+    nhwc, nchw = wide(), wide(torch.contiguous_format)
+    before = [conv.weight.stride() for conv in (nhwc, nchw)]
+    assert 'TapProducts' in made_by(nhwc(image)) and type(nchw(image).grad_fn).__name__ == 'ConvolutionBackward0'
+    assert [conv.weight.stride() for conv in (nhwc, nchw)] == before
+
+
+def test_a_copy_computes_with_its_own_weight(products) -> None:
+    conv = wide()
+    twin = copy.deepcopy(conv)
+    with torch.no_grad():
+        twin.weight.zero_(), twin.bias.zero_()
+    image = torch.randn(1, 512, 2, 2)
+    assert torch.equal(twin(image), torch.zeros(1, 512, 2, 2)) and conv(image).abs().sum() > 0
+    assert len(products) == 2
+
+
+def test_a_convolution_stays_one_for_others() -> None:
+    """torch.fx, inference mode and functional gradients, of which hooks of MMEngine and of users make use."""
+    conv, image = wide(), torch.randn(1, 512, 2, 2)
+    graph = torch.fx.symbolic_trace(nn.Sequential(conv))
+    assert [node.op for node in graph.graph.nodes] == ['placeholder', 'call_module', 'output']
+    with torch.inference_mode():
+        conv(image)
+    conv(image).sum().backward()
+    parameters = dict(conv.named_parameters())
+
+    def total(parameters) -> torch.Tensor:
+        return torch.func.functional_call(conv, parameters, (image,)).sum()
+
+    torch.testing.assert_close(torch.func.grad(total)(parameters)['weight'], conv.weight.grad)
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_stopped_and_gone_on_is_the_same_to_the_last_bit(fused, products) -> None:
+    """Also where the maps become larger and no products are made any more."""
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.randn(8, 3, size, size, generator=generator) for size in (2, 2, 5, 2)]
 
     def start():
         torch.manual_seed(1)
-        net = nn.Conv2d(3, 3, 3, padding=1)
+        net = nn.Conv2d(3, 3, 3, padding=1).to(memory_format=torch.channels_last)
         use_matrix_products(net)
-        return net, torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-2)
+        return net, torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-2, fused=fused)
 
     def train(net, optimizer, batches) -> None:
         for batch in batches:
@@ -138,13 +177,14 @@ def test_stopped_and_gone_on_is_the_same_to_the_last_bit(products) -> None:
 
     whole = start()
     train(*whole, images)
-    first = start()
-    train(*first, images[:2])
-    second = start()
-    for fresh, stopped in zip(second, first):
-        fresh.load_state_dict(copy.deepcopy(stopped.state_dict()))
-    train(*second, images[2:])
-    assert torch.equal(whole[0].weight, second[0].weight)
+    for stop in (1, 2, 3):
+        first, second = start(), start()
+        train(*first, images[:stop])
+        for fresh, stopped in zip(second, first):
+            fresh.load_state_dict(copy.deepcopy(stopped.state_dict()))
+        train(*second, images[stop:])
+        assert torch.equal(whole[0].weight, second[0].weight)
+    assert (8, 3, 2, 2) in products and (8, 3, 5, 5) not in products
 
 
 def test_training_uses_it_for_networks_of_ours_and_their_teacher(config) -> None:
@@ -157,7 +197,7 @@ def test_training_uses_it_for_networks_of_ours_and_their_teacher(config) -> None
     train(runner)
     for model in (runner.model, runner.model.teacher):
         convs = [each for each in model.modules() if isinstance(each, nn.Conv2d)]
-        assert convs and all(isinstance(each, SmallMapConv2d) for each in convs)
+        assert convs and all('_conv_forward' in vars(each) for each in convs)
 
 
 class Detector(BaseModel):
@@ -179,4 +219,4 @@ def test_a_detector_stays_as_it_is(config) -> None:
     cfg.model = dict(type=Detector)
     runner = Runner.from_cfg(cfg)
     train(runner)
-    assert type(runner.model.conv) is nn.Conv2d
+    assert '_conv_forward' not in vars(runner.model.conv)

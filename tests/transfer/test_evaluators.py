@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from hsakd_mm.errors import UserError
 from hsakd_mm.transfer.data_files import check_data
 from hsakd_mm.transfer.detector import mmdet_models, record_detections
-from hsakd_mm.transfer.evaluators import evaluators_of
+from hsakd_mm.transfer.evaluators import evaluators_of, is_kind
 
 from .tiny_detection import change, detector, image
 
@@ -59,6 +59,13 @@ def test_detections_are_recorded_beside_the_metric(cfg) -> None:
     if 'metrics' in before:
         assert type(built).__name__ == before.get('type', 'Evaluator').rpartition('.')[2]
         assert getattr(built, 'suffix', None) == before.get('suffix')
+
+
+@pytest.mark.parametrize('kind', ['Renamed', 'mmengine.Renamed', Renamed])
+def test_a_kind_is_known_however_it_is_named(kind) -> None:
+    assert (
+        is_kind(dict(type=kind), 'Other', 'Renamed') and not is_kind(dict(type=kind), 'Other') and not is_kind({}, 'x')
+    )
 
 
 def test_the_metric_inside_is_checked_and_mended(cfg, tmp_path) -> None:
