@@ -208,7 +208,8 @@ def test_from_the_first_step_into_a_detector(method, config, tmp_path, seen) -> 
     exports = export_all(checkpoint)
     assert len(exports) == len(whole.model.backbones)
     for export, backbone in zip(exports, whole.model.backbones):
-        assert_the_same_features(export, backbone.eval())
+        # The detector's layout, for after two epochs at this rate another's rounding is enlarged.
+        assert_the_same_features(export, backbone.eval().to(memory_format=torch.contiguous_format))
 
 
 @torch.no_grad()

@@ -116,7 +116,7 @@ def test_nothing_is_found_where_nothing_changed(small) -> None:
     assert checked.differences == []
     assert checked.skipped == [
         f'docs/tiny/report.json: the first losses of {name} are not compared, as its run stored none.'
-        for name in ('teacher', 'plain, same cost', 'HSAKD')
+        for name in ('teacher', 'plain, same cost', 'KD, same cost', 'HSAKD')
     ]
 
 
@@ -237,7 +237,7 @@ def test_a_finished_bench_is_published(small) -> None:
     bench = small / 'configs/demo/bench.py'
     with pytest.raises(UserError, match='a finished report was expected in work_dirs/demo, and there is none'):
         publish('configs/demo/bench.py', 'docs/new', '.')
-    bench.write_text(bench.read_text() + '\ndetector = None\n')
+    bench.write_text(bench.read_text() + '\ndetector = pairs = None\n')
     (small / 'work_dirs').mkdir()
     shutil.move(small / 'docs/tiny', small / 'work_dirs/demo')
     (small / 'README.md').unlink()

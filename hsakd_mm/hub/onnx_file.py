@@ -73,9 +73,9 @@ def write_onnx(checkpoint: str, path: str, prefix: str = 'backbone.', with_head:
         UserError: A package is missing, it is another project's backbone, or torch cannot export it.
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
+        lacking = f'{" and ".join(missing)} {"is" if len(missing) == 1 else "are"} not installed'
         raise UserError(
-            f'--onnx needs the packages {" and ".join(NEEDED)}, and there is no {" and no ".join(missing)}: '
-            f'run pip install "hsakd_mm[onnx]".'
+            f'--onnx needs the packages {" and ".join(NEEDED)}, and {lacking}: run pip install "hsakd_mm[onnx]".'
         )
     weights, metadata = trained_backbone(checkpoint, with_head=True, prefix=prefix)
     backbone = _backbone(metadata, checkpoint)
