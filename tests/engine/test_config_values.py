@@ -89,7 +89,7 @@ def test_other_values(key, value, said) -> None:
             'train_dataloader = dict(_delete_=True, batch_size=4)',
             r'have a sampler, and it has batch_size: .*shuffle=True',
         ),
-        ('test_dataloader = dict(_delete_=True, batch_size=4)', r'test_dataloader .*shuffle=False'),
+        ('val_dataloader = dict(_delete_=True, batch_size=4)', r'val_dataloader .*shuffle=False'),
         ('val_cfg = val_evaluator = None', 'val_cfg and val_evaluator are None'),
     ],
 )
