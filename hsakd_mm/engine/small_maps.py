@@ -28,7 +28,7 @@ def use_matrix_products(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is nn.Conv2d and _is_plain(module) and module.weight.device.type == 'cpu':
             # Of the module alone: its class stays, by which torch.fx and others know a convolution.
-            module._conv_forward = MethodType(_conv_forward, module)  # type: ignore[method-assign]
+            module._conv_forward = MethodType(_conv_forward, module)
 
 
 def _is_plain(conv: nn.Conv2d) -> bool:
