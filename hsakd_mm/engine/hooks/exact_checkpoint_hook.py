@@ -75,9 +75,8 @@ class ExactCheckpointHook(CheckpointHook):
         """
         name = f'iter_{step}.pth'
         path = os.path.join(str(self.out_dir), name)
-        if (
-            path == self.last_ckpt or (os.path.abspath(path), step) == self.resumed
-        ):  # of this very step; a regular one stays
+        # Of this very step; a regular one stays.
+        if path == self.last_ckpt or (os.path.abspath(path), step) == self.resumed:
             self._point_to(runner, path)
             barrier()
             return path
