@@ -13,6 +13,7 @@ import os
 from mmengine.dist import is_main_process
 
 from hsakd_mm.checkpoints.loading import load_checkpoint
+from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.commands.arguments import add_config_options, add_processes, parse_worker
 from hsakd_mm.commands.several_gpus import start
 from hsakd_mm.engine.branches import report_branch_accuracy
@@ -26,7 +27,7 @@ from hsakd_mm.files import digest_of, write_atomically
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Measure a checkpoint on the test set.')
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file; every weight has to fit')
+    parser.add_argument('checkpoint', help='checkpoint file, every weight of which has to fit, or a work directory')
     parser.add_argument('--work-dir', help='for logs; default: work_dirs/<config>')
     parser.add_argument('--out', metavar='FILE', help='write the metrics as JSON')
     parser.add_argument('--branches', action='store_true', help='also report the accuracy of each branch')
@@ -49,6 +50,7 @@ def main() -> None:
     prepare_work_dir(cfg, args.work_dir, args.config)
     if args.branches:
         report_branch_accuracy(cfg)
+    args.checkpoint = find_checkpoint(args.checkpoint, 'train it first, or name a file.')
     checkpoint = load_checkpoint(args.checkpoint)
     cfg.load_from, cfg.resume = None, False  # loaded below, where nothing may be left out
     prepare_launcher(cfg, args.launcher)

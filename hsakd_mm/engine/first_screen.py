@@ -12,6 +12,7 @@ from torch import nn
 
 from hsakd_mm.datasets.same_classes import classes_of
 from hsakd_mm.engine.hooks.distillation_hook import DistillationHook
+from hsakd_mm.engine.named_config import config_name
 from hsakd_mm.evaluation.training_cost import step_macs, train_size
 from hsakd_mm.models.unwrapped import unwrapped
 from hsakd_mm.randomness import isolated_rng
@@ -28,7 +29,8 @@ def first_screen(runner: Runner) -> str:
 
     A row whose facts another project's config or model does not give is left out.
     """
-    lines = [f'Training {_path(runner.cfg.filename) or type(unwrapped(runner.model)).__name__}']
+    filename = runner.cfg.filename
+    lines = [f'Training {config_name(filename) if filename else type(unwrapped(runner.model)).__name__}']
     for title, row in _ROWS.items():
         try:
             text = row(runner)

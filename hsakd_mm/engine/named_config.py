@@ -23,6 +23,13 @@ def of_the_package(file: str) -> str:
     return ''
 
 
+def config_name(path: str) -> str:
+    """The reverse of :func:`config_path`, for the configs of this package where they are not in the current folder."""
+    inside = os.path.relpath(os.path.realpath(path), os.path.realpath(package_configs()))
+    here = os.path.relpath(path)
+    return here if not here.startswith('..') else path if inside.startswith('..') else f'hsakd_mm::{inside}'
+
+
 def config_path(name: str) -> str:
     """The file of ``PACKAGE::FOLDER/FILE.py``, in a package that carries its configs; any other name is a path.
 

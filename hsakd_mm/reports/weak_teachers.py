@@ -28,7 +28,7 @@ def weak_teachers(results: Sequence[dict]) -> list[str]:
             if teacher in means and means[teacher] <= means[student]:
                 students.setdefault(teacher, []).append(f'{student} ({means[student]:.1f})')
     return [
-        f'Warning: the teacher {teacher} ({means[teacher]:.1f}) is not better than its student{"s" * (len(of) > 1)} '
+        f'Warning: the teacher {teacher!r} ({means[teacher]:.1f}) is not better than its student{"s" * (len(of) > 1)} '
         f'{", ".join(of)}, by top-1 on validation images: such a row does not show what its method does with a good '
         f'teacher. Train the teacher longer, or take a better one.'
         for teacher, of in students.items()

@@ -6,7 +6,7 @@ import pytest
 
 from hsakd_mm.commands import main as entry
 from hsakd_mm.commands.several_gpus import _without_gpus
-from hsakd_mm.engine.named_config import config_path
+from hsakd_mm.engine.named_config import config_name, config_path
 from hsakd_mm.errors import UserError
 from hsakd_mm.experiments.provenance import typed_command
 from hsakd_mm.version import __version__
@@ -68,6 +68,17 @@ def test_a_config_is_named_as_its_package_has_it(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(ROOT)
     assert config_path('hsakd_mm::hsakd/own_r34_r18.py') == 'configs/hsakd/own_r34_r18.py'
     assert config_path('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py').endswith('_coco.py')
+
+
+def test_the_name_of_a_config_is_the_reverse_of_its_path(tmp_path, monkeypatch) -> None:
+    name = 'hsakd_mm::hsakd/own_r34_r18.py'
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'own.py').touch()
+    for path, expected in {config_path(name): name, 'own.py': 'own.py', str(tmp_path / 'own.py'): 'own.py'}.items():
+        assert config_name(path) == expected
+    assert config_name('/elsewhere/own.py') == '/elsewhere/own.py'
+    monkeypatch.chdir(ROOT)
+    assert config_name(config_path(name)) == 'configs/hsakd/own_r34_r18.py'
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""hsakd-mm test --out: metrics as JSON."""
+"""hsakd-mm test: a checkpoint or the folder of a run, and its metrics as JSON."""
 
 import json
 import sys
@@ -51,3 +51,13 @@ def test_arrays_are_written_as_lists(registered, tmp_path, monkeypatch) -> None:
     command.main()
     metrics = json.loads((tmp_path / 'm.json').read_text())['metrics']
     assert metrics == {f'many/{name}': expected for name, (_, expected) in VALUES.items()}
+
+
+def test_a_work_directory_stands_for_its_checkpoint(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'run').mkdir()
+    torch.save(dict(state_dict=TinyModel().state_dict()), 'run/epoch_2.pth')
+    (tmp_path / 'run' / 'last_checkpoint').write_text('run/epoch_2.pth')
+    monkeypatch.setattr(sys, 'argv', ['test', str(TINY), 'run', '--out', 'm.json'])
+    command.main()
+    assert json.loads((tmp_path / 'm.json').read_text())['checkpoint'] == 'run/epoch_2.pth'

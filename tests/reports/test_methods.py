@@ -99,13 +99,13 @@ def test_a_teacher_that_is_no_better_than_its_student(tmp_path, capsys) -> None:
     follows = dict(result('agrees', 90.0, 0.1), taught_by=['R56*'], metric='agreement/top1')
     results = [teacher, other, *students, better, follows]
     (said,) = weak_teachers(results)
-    assert said.startswith('Warning: the teacher R56* (50.0) is not better than its student KD (50.0), by top-1')
+    assert said.startswith("Warning: the teacher 'R56*' (50.0) is not better than its student KD (50.0), by top-1")
     assert (
         'its students KD (50.0), DKD (60.0), by'
         in weak_teachers([*results, dict(result('DKD', 60.0, 0.1), taught_by=['R56*'])])[0]
     )
     files = write_method_report(results, str(tmp_path), 'Methods', 'weak')
-    assert '**Warning: the teacher R56\\* (50.0)' in Path(files['md']).read_text()
+    assert "**Warning: the teacher 'R56\\*' (50.0)" in Path(files['md']).read_text()
     assert json.loads(Path(files['json']).read_text())['warnings'] == [said]
     print_method_report(results, 'weak', 0, 6, files)
     assert said in capsys.readouterr().out
