@@ -17,7 +17,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-os.environ['CUDA_VISIBLE_DEVICES'] = ''
+os.environ['CUDA_VISIBLE_DEVICES'] = ''  # before mmengine looks for a GPU
 
 import torch
 from mmengine.config import Config
@@ -25,22 +25,19 @@ from mmengine.runner import Runner
 
 import hsakd_mm  # noqa: F401
 from benchmarks.origin import origin
+from benchmarks.random_run import WARM_UP, random_run
 from benchmarks.timing import Phases, timed
 from hsakd_mm.datasets import stateless_sampler
 from hsakd_mm.engine import loops
 from hsakd_mm.engine.before_step import BeforeStep
-from hsakd_mm.engine.exact import make_exact
 from hsakd_mm.engine.hooks import finite_hook
 from hsakd_mm.engine.hooks.broken_image_hook import BrokenImageHook
 from hsakd_mm.engine.hooks.finite_hook import FiniteHook
 from hsakd_mm.engine.hooks.preemption_hook import PreemptionHook
-from hsakd_mm.engine.launch import prepare_launcher, user_errors
-from hsakd_mm.errors import UserError
+from hsakd_mm.engine.launch import user_errors
 from hsakd_mm.files import write_json
 from hsakd_mm.processes import ranks
-from hsakd_mm.registry import DATASETS, MODELS
 
-WARM_UP = 3
 GUARDS = {
     'seed of the step': (loops, 'seed_everything'),
     'seeds of the images': (stateless_sampler, 'seed_everything'),
@@ -51,44 +48,6 @@ GUARDS = {
     'asked to stop': (PreemptionHook, 'after_train_iter'),
     'broken images': (BrokenImageHook, 'after_train_iter'),
 }
-
-
-@DATASETS.register_module()
-class RandomImages:
-    """Random images and labels, ready made."""
-
-    def __init__(self, size: int, classes: int, length: int) -> None:
-        self.images = torch.randint(0, 256, (16, 3, size, size), dtype=torch.uint8)
-        self.metainfo, self.length = dict(classes=tuple(map(str, range(classes)))), length
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> dict:
-        return dict(inputs=self.images[index % 16], labels=index % len(self.metainfo['classes']))
-
-
-def prepare(args: argparse.Namespace, folder: str) -> Config:
-    cfg = Config.fromfile(args.config)
-    hook = cfg.get('default_hooks', {}).get('distillation')
-    if hook is None:
-        raise UserError(f'a config with a DistillationHook was expected, and {args.config} has none: name a student.')
-    hook.update(checkpoint=os.path.join(folder, 'teacher.pth'), check=False)
-    torch.manual_seed(0)
-    torch.save(dict(state_dict=MODELS.build(dict(hook.teacher)).state_dict()), hook.checkpoint)
-    length = args.batch * (args.steps + WARM_UP) * int(os.environ.get('WORLD_SIZE', 1))
-    classes = cfg.model.backbone.num_classes
-    cfg.train_dataloader.update(batch_size=args.batch, num_workers=0, persistent_workers=False)
-    cfg.train_dataloader.pop('dataset')
-    cfg.train_dataloader.dataset = dict(type='RandomImages', size=args.size, classes=classes, length=length)
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
-    cfg.train_cfg.max_epochs, cfg.param_scheduler = 1, None
-    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1000, save_last=False)
-    cfg.work_dir = folder
-    make_exact(cfg)
-    prepare_launcher(cfg, args.launcher)
-    return cfg
 
 
 def measure(cfg: Config) -> dict:
@@ -121,7 +80,8 @@ def main() -> None:
     parser.add_argument('--launcher', choices=['none', 'pytorch'], default='none')
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix='guards') as folder:
-        result = measure(prepare(args, folder))
+        cfg = Config.fromfile(args.config)
+        result = measure(random_run(cfg, folder, args.size, args.batch, args.steps, 0, args.launcher))
     if ranks()[0] == 0:
         world = int(os.environ.get('WORLD_SIZE', 1))
         result = dict(

@@ -218,8 +218,8 @@ def benchmark(args: argparse.Namespace) -> dict:
             turn.run(args.steps)
             release()
             report['variants'][turn.name] = turn.result(flops, peak)
+            write(report, args.out)
         report['turns'] = number + 1
-        write(report, args.out)
     for turn in turns if args.profile else []:
         report['variants'][turn.name]['top kernels'] = top_kernels(turn)
         write(report, args.out)

@@ -1,24 +1,32 @@
 #!/usr/bin/env bash
-# What only a GPU can show, most valuable first and in under eight minutes, but for the front, which takes calls of its
-# own: one JSON or text file for each part in $OUT.
+# What only a GPU can show, most valuable first, each part within its own limit: one JSON or text file for each in $OUT.
+# Two calls of nine minutes hold all but the front, which takes calls of its own:
 #
-#   OUT=results bash benchmarks/on_gpu.sh              all parts; one whose file is there already is skipped
-#   OUT=results PARTS="compile fp32" bash benchmarks/on_gpu.sh
-#   OUT=results PARTS=front TOTAL=560 bash benchmarks/on_gpu.sh   accuracy against cost (configs/bench/front): goes on in a
-#                                                      second call on the same machine, where work_dirs/front is kept
-#   OUT=results SIZES=tiny bash benchmarks/on_gpu.sh   minutes on a CPU: see that everything runs
+#   export OUT=results COMMIT=...                      of `git rev-parse HEAD`, where .wheels and the code were copied here
+#   PARTS="env compile fp32 tests" bash benchmarks/on_gpu.sh
+#   PARTS="step run curve loader" bash benchmarks/on_gpu.sh
+#   PARTS=front TOTAL=560 bash benchmarks/on_gpu.sh    accuracy against cost (configs/bench/front): goes on in a second
+#                                                      call on the same machine, where work_dirs/front is kept
+#   SIZES=tiny SLOW=4 bash benchmarks/on_gpu.sh        minutes on a CPU: see that everything runs
 #
+# A part whose file is in $OUT already is skipped; where $OUT is emptied before each call, name the parts.
 # DATA is a folder of images, one folder per class, for the loss curves; otherwise .wheels/images/train, or digits.
 # Packages in .wheels/ (benchmarks/wheels.sh) are installed beside those of the machine; nothing is downloaded.
+# DEMAND is the rate, in images/s, that the loader is compared with: by default the compiled step's of an H100.
 # TOTAL is when to end, in seconds; SLOW multiplies the parts' limits.
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 OUT=${OUT:-benchmarks/out}
-PARTS=${PARTS:-env step tests compile fp32 curve loader}
+PARTS=${PARTS:-env compile fp32 tests step run curve loader}
 mkdir -p "$OUT"
 python=${PYTHON:-python3}
 export PYTHONUNBUFFERED=1 CUBLAS_WORKSPACE_CONFIG=:4096:8 PYTHONPATH=$PWD
+if ls .wheels/*.whl > /dev/null 2>&1 && [ "${SIZES:-}" != tiny ] && [ -z "${COMMIT:-}" ]; then
+    echo 'COMMIT should name the commit that was copied here, and it is not set: COMMIT=$(git rev-parse HEAD) of where' \
+        'the copy was made.' >&2
+    exit 2
+fi
 if ls .wheels/*.whl > /dev/null 2>&1 && [ ! -e /tmp/hsakd_site/.done ] && [ "${SIZES:-}" != tiny ]; then
     "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade \
         --target /tmp/hsakd_site .wheels/*.whl && touch /tmp/hsakd_site/.done
@@ -32,9 +40,13 @@ if [ "${SIZES:-}" = tiny ]; then
         'default_hooks.distillation.teacher.backbone.channels=[8,8,16,16]'
         'default_hooks.distillation.teacher.backbone.num_classes=10')
     reference=() curve=(--steps 12 --batch 8 --width 4) loader=(--images 8 --workers 1 --seconds 1 --batch 4)
+    run=(--batch 2 --size 32 --steps 2 --workers 0)
+    run=(--batch 2 --size 32 --steps 2 --workers 0)
 else
     sizes=(--batch "${BATCH:-256}" --size 224 --steps 6 --rounds 3)
     narrow=() reference=(--against reference) curve=() loader=(--workers 1 8 16 --seconds 4)
+    run=(--batch "${BATCH:-256}" --size 224)
+    run=(--batch "${BATCH:-256}" --size 224)
 fi
 
 # part NAME FILE LIMIT COMMAND...: run it unless its file is there; a failure or a limit ends this part only. What it wrote
@@ -70,19 +82,33 @@ part env env.txt 60 bash -c '
     { nvidia-smi; lscpu | head -25; "$0" -m pip list 2> /dev/null; nvidia-smi topo -m; } > "$FILE" 2>&1
     head -18 "$FILE"; "$0" -c "import hsakd_mm, torch, timm, mmengine; print(torch.__version__, timm.__version__)"' "$python"
 
-part step step_amp.json 170 "${step[@]}" --variants amp amp+channels_last "$levers" "$levers+fused" \
-    "${reference[@]}" --profile --out "$OUT/step_amp.json" "${narrow[@]}"
+part compile step_compile.json 200 "${step[@]}" --variants "$levers+fused" "$levers+fused+compile" \
+    --profile --out "$OUT/step_compile.json" "${narrow[@]}"
 
-part tests tests.txt 110 bash -c '
+part fp32 step_fp32.json 200 "${step[@]}" --steps 2 --rounds 2 --variants fp32 tf32+channels_last \
+    "${reference[@]}" --out "$OUT/step_fp32.json" "${narrow[@]}"
+
+part tests tests.txt 220 bash -c '
     set -o pipefail
-    "$0" -m pytest tests/cuda -m cuda -q -p no:cacheprovider --durations=8 -n ${JOBS:-6} --dist load -rA 2>&1 |
+    "$0" -m pytest tests/cuda -m cuda -v -p no:cacheprovider --durations=8 -n ${JOBS:-6} --dist load -rA 2>&1 |
         grep -v Warning > "$FILE"; status=$?; tail -n 30 "$FILE"; exit $status' "$python"
 
 part compile step_compile.json 200 "${step[@]}" --variants "$levers+fused" "$levers+fused+compile" \
     --profile --out "$OUT/step_compile.json" "${narrow[@]}"
 
-part fp32 step_fp32.json 100 "${step[@]}" --steps 3 --rounds 2 --variants fp32 tf32 tf32+channels_last \
+part fp32 step_fp32.json 200 "${step[@]}" --steps 2 --rounds 2 --variants fp32 tf32+channels_last \
     "${reference[@]}" --out "$OUT/step_fp32.json" "${narrow[@]}"
+
+part tests tests.txt 220 bash -c '
+    set -o pipefail
+    "$0" -m pytest tests/cuda -m cuda -v -p no:cacheprovider --durations=8 -n ${JOBS:-6} --dist load -rA 2>&1 |
+        grep -v Warning > "$FILE"; status=$?; tail -n 30 "$FILE"; exit $status' "$python"
+
+part step step_amp.json 170 "${step[@]}" --variants amp amp+channels_last "$levers" "$levers+fused" \
+    "${reference[@]}" --profile --out "$OUT/step_amp.json" "${narrow[@]}"
+
+part run run.json 100 "$python" benchmarks/benchmark_run.py "$config" --amp "${run[@]}" --out "$OUT/run.json" \
+    --cfg-options default_hooks.distillation.fold_bn=True optim_wrapper.optimizer.fused=True "${narrow[@]:1}"
 
 if [ -z "${DATA:-}" ] && [ -d .wheels/images/train ]; then
     DATA=.wheels/images/train
@@ -92,9 +118,9 @@ elif [ -z "${DATA:-}" ]; then
         [ -d "$DATA" ] || "$python" tools/prepare_demo_data.py --out /tmp/hsakd_demo > /dev/null ;;
     esac
 fi
-part curve curve.json 110 "$python" benchmarks/loss_curve.py "$DATA" --out "$OUT/curve.json" "${curve[@]}"
+part curve curve.json 200 "$python" benchmarks/loss_curve.py "$DATA" --out "$OUT/curve.json" "${curve[@]}"
 
-part loader loader.json 100 "$python" benchmarks/benchmark_loader.py "${loader[@]}" --out "$OUT/loader.json"
+part loader loader.json 100 "$python" benchmarks/benchmark_loader.py "${loader[@]}" --demand "${DEMAND:-1743}" --out "$OUT/loader.json"
 
 # Networks this small leave a GPU idle: several runs share it. The report covers what is finished, at each end.
 mkdir -p data

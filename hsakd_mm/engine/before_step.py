@@ -63,7 +63,10 @@ class BeforeStep:
             for mine, theirs in zip(self.buffers, live)
         )
         if same and all(each is not None for each in live) and live:
-            torch._foreach_copy_(self.buffers, live)
+            # By type: of a list with several, as statistics and counters of steps, a GPU copies each by itself.
+            for kind in {each.dtype for each in live}:
+                pairs = [(mine, theirs) for mine, theirs in zip(self.buffers, live) if theirs.dtype == kind]
+                torch._foreach_copy_(*map(list, zip(*pairs)))
         else:
             self.buffers = [None if each is None else each.detach().clone() for each in live]
         self.plain = {

@@ -34,13 +34,20 @@ class BatchMix:
         self.mix = MIXES[type](alpha=float(alpha), num_classes=num_classes)
         self.num_classes = num_classes
 
-    def __call__(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """``[B, 3, H, W], [B]`` -> ``[B, 3, H, W], [B, N]``; of images without labels only the images are mixed."""
-        if labels is None:
-            return self.mix(images, images.new_zeros(len(images)).long())[0], None
-        if int(labels.max()) >= self.num_classes:
+    def check(self, labels: Tensor | None) -> None:
+        """Look at the labels of a batch, while they are on the CPU: a GPU would be waited for.
+
+        Raises:
+            UserError: One is not below N.
+        """
+        if labels is not None and int(labels.max()) >= self.num_classes:
             raise UserError(
                 f'labels below {self.num_classes} were expected, the num_classes of batch_mix, and there is '
                 f'{int(labels.max())}: set model.data_preprocessor.batch_mix.num_classes to the number of classes.'
             )
+
+    def __call__(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """``[B, 3, H, W], [B]`` -> ``[B, 3, H, W], [B, N]``; of images without labels only the images are mixed."""
+        if labels is None:
+            return self.mix(images, images.new_zeros(len(images)).long())[0], None
         return self.mix(images, labels)

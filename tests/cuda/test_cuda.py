@@ -12,6 +12,7 @@ from torch import nn
 from hsakd_mm.checkpoints.export import export_all
 from hsakd_mm.checkpoints.work_dir import last_checkpoint
 from hsakd_mm.engine.frozen_teacher import freeze_teacher
+from hsakd_mm.engine.hooks.finite_hook import _all_finite
 from hsakd_mm.engine.optim import use_amp
 from tests.engine.levers import assert_same_step, networks, step
 from tests.faults.exact import SignalAt, content, start, stop_and_resume
@@ -25,11 +26,17 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def no_search(monkeypatch) -> None:
+    """Configs turn cuDNN's search on and nothing turns it off; kernels that it picks anew round otherwise."""
+    monkeypatch.setattr(torch.backends.cudnn, 'benchmark', False)
+
+
 @pytest.mark.parametrize('method', METHODS)
 def test_two_steps_in_mixed_precision(method, config, tmp_path) -> None:  # noqa: F811
     cfg = config(METHODS[method])
     cfg.train_cfg.max_epochs = 1
-    cfg.train_dataloader.batch_size = 32
+    cfg.env_cfg.cudnn_benchmark = False
     use_amp(cfg)
     runner = start(cfg, tmp_path / 'run')
     runner.train()
@@ -39,10 +46,13 @@ def test_two_steps_in_mixed_precision(method, config, tmp_path) -> None:  # noqa
     assert len(export_all(last_checkpoint(str(tmp_path / 'run')))) == len(runner.model.backbones)
 
 
-def test_a_resumed_run_is_the_run(config, tmp_path, monkeypatch) -> None:  # noqa: F811
+@pytest.mark.parametrize('levers', [False, True])
+def test_a_resumed_run_is_the_run(levers, config, tmp_path, monkeypatch) -> None:  # noqa: F811
     monkeypatch.setattr(torch.backends.cudnn, 'deterministic', True)
     cfg = config(METHODS['hsakd/HSAKD'])
     cfg.env_cfg.cudnn_benchmark = False
+    if levers:
+        cfg.model.data_preprocessor.channels_last = cfg.optim_wrapper.optimizer.fused = True
     start(cfg, tmp_path / 'whole').train()
     stop_and_resume(cfg, tmp_path / 'stopped', SignalAt(step=3))
     whole, resumed = (content(tmp_path / name) for name in ('whole', 'stopped'))
@@ -78,11 +88,18 @@ def test_no_step_waits_for_the_gpu() -> None:
     assert not [module for module in student.modules() if isinstance(module, nn.BatchNorm2d) and not module.training]
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf'), 1.0])
+def test_one_number_of_many_gradients_is_found(value) -> None:
+    gradients = [torch.ones(size, device='cuda') for size in (3, 70_000)]
+    gradients[1][50_000] = value
+    assert bool(_all_finite(gradients)) == (value == 1.0)
+
+
 def test_one_process_with_nccl(tmp_path) -> None:
     done = run_command(
         'bash', ROOT / 'tools/dist_train.sh', TINY, 1, '--amp', '--work-dir', tmp_path / 'run',
         cwd=ROOT, CUDA_VISIBLE_DEVICES=os.environ.get('CUDA_VISIBLE_DEVICES', '0'), NCCL_DEBUG='VERSION',
-        PYTHONPATH=os.pathsep.join(sys.path), PORT=29511,
+        PYTHONPATH=os.pathsep.join(sys.path), PORT=29511, PYTHON=sys.executable,  # a fork would see no GPU
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'NCCL version' in done.stdout + done.stderr

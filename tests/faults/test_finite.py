@@ -51,6 +51,22 @@ def test_a_scheduler_finds_its_mark_on_the_guarded_step(config, tmp_path, recwar
     assert not [each for each in recwarn if 'has been overridden' in str(each.message)]
 
 
+class Outputs(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        self.outputs = outputs
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_a_step_is_read_once(method, config, tmp_path) -> None:  # noqa: F811
+    """What mmengine's hooks read, one by one, are copies on the CPU: of a GPU each would be waited for."""
+    cfg = config(METHODS[method])
+    cfg.train_cfg.max_epochs = 1
+    seen = Outputs()
+    guarded(cfg, tmp_path, [seen]).train()
+    assert seen.outputs and not [name for name, value in seen.outputs.items() if value.requires_grad]
+    assert len({value.untyped_storage().data_ptr() for value in seen.outputs.values()}) == 1
+
+
 @pytest.mark.parametrize('method', METHODS)
 def test_every_method_stops_before_the_update_or_skips_it(method, config, tmp_path, seen) -> None:  # noqa: F811
     torch.set_num_threads(1)

@@ -1,7 +1,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._dynamo.testing import CompileCounter
 
+from hsakd_mm.engine.hooks import CompileHook
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.teacher_check import measure_teacher
 from hsakd_mm.models.distillers.plain import Classifier
@@ -97,8 +99,18 @@ def test_selective_transfer() -> None:
     scores = torch.tensor([[3.0, 2.0, 1.0], [1.0, 3.0, 2.0], [2.0, 1.0, 3.0], [1.0, 3.0, 2.0], [3.0, 2.0, 1.0]])
     labels = torch.tensor([0, 0, 0, 2, 2])  # ranks 0, 2, 1, 1, 2
     for share, rows in ((1, [0, 1, 2, 3, 4]), (0.75, [0, 1, 2, 3]), (0.5, [0, 2, 3]), (0, [0])):
-        assert select_least_wrong(scores, labels, share).tolist() == rows
-    assert select_least_wrong(scores[1:], labels[1:], 0).tolist() == [1]
+        assert select_least_wrong(scores, labels, share).nonzero().flatten().tolist() == rows
+    assert select_least_wrong(scores[1:], labels[1:], 0).tolist() == [False, True, False, False]
+
+
+def test_one_graph_serves_all_steps(batch) -> None:
+    """Teachers are wrong for another number of images in each step."""
+    images, labels = batch
+    student, counter = made().train(), CompileCounter()
+    CompileHook(fullgraph=True, backend=counter).compile(student)
+    for shift in range(4):
+        student.loss(images + shift, labels.roll(shift))
+    assert counter.frame_count == 1
 
 
 def test_who_learns_and_what_is_saved(batch) -> None:

@@ -13,7 +13,8 @@ class CompileHook(Hook):
     """Replaces ``model.loss`` by ``torch.compile(model.loss)`` before training.
 
     mmengine's own ``compile=True`` compiles the whole training step, optimizer included, and with it everything that
-    mmengine does in one. Here the graph is what the method computes: views, student, teacher without gradient, losses.
+    mmengine does in one. Here the graph is what the method computes: views, student, teacher without gradient, losses
+    (under DDP several, one for each bucket of gradients).
     Validation stays as it is. The first step takes minutes, for it writes and builds the kernels; a last batch of
     another size would take them again, so that ``train_dataloader.drop_last=True`` belongs to it. Variants that differ
     between steps (``sampled``, ``branch_interval``, ``cached_crops``, sizes) break the graph and are compiled anew for

@@ -154,9 +154,21 @@ class FiniteHook(Hook):
         finite = [loss.isfinite().all()]
         if gradients:
             finite.append(_all_finite(gradients).to(loss.device))
-        loss_ok, *gradients_ok = torch.stack(finite).tolist()
+        loss_ok, *gradients_ok = map(bool, self._read(loss, finite))
         if any_rank(not (loss_ok and all(gradients_ok))):
             self._handle(wrapper, loss, loss_ok)
+
+    def _read(self, loss: Tensor, finite: list[Tensor]) -> list[float]:
+        """``finite`` as numbers, and the losses on the CPU, where mmengine's hooks read each of them.
+
+        All at once: a GPU is waited for here, while its optimizer's kernels are still to come, and in no other place of
+        a step.
+        """
+        near = {name: value for name, value in self.losses.items() if _is_scalar(value) and value.device == loss.device}
+        wide = functools.reduce(torch.promote_types, (value.dtype for value in near.values()), torch.float32)
+        read = torch.stack([each.detach().to(wide) for each in (*finite, *near.values())]).cpu()
+        self.losses.update(zip(near, read[len(finite) :].unbind()))
+        return read[: len(finite)].tolist()
 
     def _handle(self, wrapper: OptimWrapper, loss: Tensor, loss_ok: bool) -> None:
         """Skip the step or raise; on all ranks."""
@@ -240,6 +252,10 @@ def _gradients(wrapper: OptimWrapper) -> list[Tensor]:
     weights = (weight for group in wrapper.optimizer.param_groups for weight in group['params'])
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     return [each.coalesce().values() if each.is_sparse else each for each in gradients]
+
+
+def _is_scalar(value) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 0
 
 
 def _all_finite(gradients: list[Tensor]) -> Tensor:

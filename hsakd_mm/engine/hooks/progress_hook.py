@@ -73,7 +73,7 @@ class ProgressHook(Hook):
 
 
 def _loss(runner) -> float | None:
-    """The last step's loss; reading it is the one synchronisation with a GPU, once an interval."""
+    """The last step's loss, which FiniteHook has read from a GPU."""
     history = runner.message_hub.log_scalars.get('train/loss')
     return float(history.current()) if history is not None else None
 

@@ -110,7 +110,7 @@ class OKDDip(Classifier):
             own, target = logits[:, index], targets[:, index]
             losses[f'loss_ce_peer{index + 1}'] = F.cross_entropy(own, labels)
             losses[f'loss_kl_peer{index + 1}'] = weight * kl_loss(own, target, self.temperature)
-        losses['ramp'] = leader.new_tensor(ramp, dtype=torch.float32)
+        losses['ramp'] = leader.new_full((), ramp, dtype=torch.float32)  # new_tensor would wait for a GPU
         return losses
 
     def attention_targets(self, features: Tensor, logits: Tensor) -> Tensor:

@@ -92,6 +92,7 @@ class SSKDTeacher(SelfSupervisedClassifier):
             )
         self.checkpoint = checkpoint
         self.backbone.requires_grad_(False)
+        self.train(self.training)  # has the backbone keep its BN statistics from the first call on
 
     def init_weights(self) -> None:
         super().init_weights()
@@ -189,10 +190,10 @@ class SSKD(StudentMixin, SelfSupervisedClassifier):
             'loss_kd': weight * self.kd_weight * kl_loss(own, teacher_own, self.temperature),
             'loss_lt': weight
             * self.lt_weight
-            * kl_loss(turned[by_class], teacher_turned[by_class], self.lt_temperature),
+            * kl_loss(turned, teacher_turned, self.lt_temperature, by_class),
             'loss_ss': weight
             * self.ss_weight
-            * kl_loss(similar[by_image], teacher_similar[by_image], self.ss_temperature),
+            * kl_loss(similar, teacher_similar, self.ss_temperature, by_image),
             'ssp_accuracy': (similar.argmax(1) == images).float().mean(),
             'agreement': self.agreement(own, teacher_own),
         }
@@ -208,9 +209,10 @@ def select_least_wrong(scores: Tensor, labels: Tensor, share: float) -> Tensor:
             fewest scores above the label's, in order of rows among equals.
 
     Returns:
-        Tensor: Sorted indices of rows, at least one.
+        Tensor: Whether a row is selected, ``bool [R]``; at least one is.
     """
     rank = (scores > scores.gather(1, labels[:, None])).sum(1)
-    wrong = int((rank > 0).sum())
-    keep = max(1, len(rank) - wrong + int(wrong * share))
-    return rank.argsort(stable=True)[:keep].sort().values
+    wrong = (rank > 0).sum()
+    keep = len(rank) - wrong + (wrong.double() * share).long()
+    # The CPU reads no number, and shapes are the same in all steps: no GPU is waited for, and one graph serves them.
+    return rank.argsort(stable=True).argsort() < keep.clamp(min=1)
