@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # What only a GPU can show, most valuable first, each part within its own limit: one JSON or text file for each in $OUT.
-# Two calls of nine minutes hold all but the front, which takes calls of its own:
+# Two calls of nine minutes hold what counts most; the front takes calls of its own:
 #
 #   export OUT=results COMMIT=...                      of `git rev-parse HEAD`, where .wheels and the code were copied here
-#   PARTS="env compile fp32 tests" bash benchmarks/on_gpu.sh
-#   PARTS="step run curve loader" bash benchmarks/on_gpu.sh
+#   PARTS="env compile fp32" bash benchmarks/on_gpu.sh
+#   PARTS="tests curve run" bash benchmarks/on_gpu.sh  those left are step and loader
 #   PARTS=front TOTAL=560 bash benchmarks/on_gpu.sh    accuracy against cost (configs/bench/front): goes on in a second
 #                                                      call on the same machine, where work_dirs/front is kept
 #   SIZES=tiny SLOW=4 bash benchmarks/on_gpu.sh        minutes on a CPU: see that everything runs
@@ -18,7 +18,7 @@ set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 OUT=${OUT:-benchmarks/out}
-PARTS=${PARTS:-env compile fp32 tests step run curve loader}
+PARTS=${PARTS:-env compile fp32 tests curve run step loader}
 mkdir -p "$OUT"
 python=${PYTHON:-python3}
 export PYTHONUNBUFFERED=1 CUBLAS_WORKSPACE_CONFIG=:4096:8 PYTHONPATH=$PWD
@@ -82,7 +82,8 @@ part env env.txt 60 bash -c '
     { nvidia-smi; lscpu | head -25; "$0" -m pip list 2> /dev/null; nvidia-smi topo -m; } > "$FILE" 2>&1
     head -18 "$FILE"; "$0" -c "import hsakd_mm, torch, timm, mmengine; print(torch.__version__, timm.__version__)"' "$python"
 
-part compile step_compile.json 200 "${step[@]}" --variants "$levers+fused" "$levers+fused+compile" \
+part compile step_compile.json 300 "${step[@]}" --variants "$levers+fused" "$levers+fused+compile" \
+    "$levers+fused+stem+compile" \
     --profile --out "$OUT/step_compile.json" "${narrow[@]}"
 
 part fp32 step_fp32.json 200 "${step[@]}" --steps 2 --rounds 2 --variants fp32 tf32+channels_last \
@@ -93,7 +94,8 @@ part tests tests.txt 220 bash -c '
     "$0" -m pytest tests/cuda -m cuda -v -p no:cacheprovider --durations=8 -n ${JOBS:-6} --dist load -rA 2>&1 |
         grep -v Warning > "$FILE"; status=$?; tail -n 30 "$FILE"; exit $status' "$python"
 
-part compile step_compile.json 200 "${step[@]}" --variants "$levers+fused" "$levers+fused+compile" \
+part compile step_compile.json 300 "${step[@]}" --variants "$levers+fused" "$levers+fused+compile" \
+    "$levers+fused+stem+compile" \
     --profile --out "$OUT/step_compile.json" "${narrow[@]}"
 
 part fp32 step_fp32.json 200 "${step[@]}" --steps 2 --rounds 2 --variants fp32 tf32+channels_last \

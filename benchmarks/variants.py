@@ -7,9 +7,9 @@ A variant's name is a precision and levers, joined by "+": ``amp+channels_last+f
 * ``amp``: bfloat16 autocast, as ``tools/train.py --amp``.
 
 Levers: ``channels_last`` (NHWC), ``fold_bn`` (the teacher's BatchNorms), ``compile`` (CompileHook), ``fused`` (the
-optimizer's kernel), ``keep_memory`` (freed memory stays with the process, on a CPU), ``small_maps`` (with
-``channels_last``, convolutions with outputs of 2x2 and less as matrix products, on a CPU). ``tools/train.py`` uses the
-last two by itself.
+optimizer's kernel), ``stem`` (benchmarks/stem.py, a candidate), ``keep_memory`` (freed memory stays with the process, on
+a CPU), ``small_maps`` (with ``channels_last``, convolutions with outputs of 2x2 and less as matrix products, on a CPU).
+``tools/train.py`` uses the last two by itself.
 ``reference:fp32`` is benchmarks/reference_step.py at that precision.
 """
 
@@ -22,6 +22,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import Tensor, nn
 
 from benchmarks.reference_step import AuxiliaryResNet, ReferenceStep, normalised
+from benchmarks.stem import use_blocks
 from benchmarks.timing import Phases, timed
 from hsakd_mm.engine.frozen_teacher import freeze_teacher
 from hsakd_mm.engine.hooks import CompileHook
@@ -32,7 +33,7 @@ from hsakd_mm.models.distillers.student import UnregisteredModule
 from hsakd_mm.registry import HOOKS, MODELS
 
 PRECISIONS = ('fp32', 'tf32', 'amp')
-LEVERS = ('channels_last', 'fold_bn', 'compile', 'fused', 'keep_memory', 'small_maps')
+LEVERS = ('channels_last', 'fold_bn', 'compile', 'fused', 'keep_memory', 'small_maps', 'stem')
 
 
 def parse(name: str) -> tuple[str, set]:
@@ -94,6 +95,10 @@ class Networks:
             student._teacher = UnregisteredModule()  # copies of a student share their teacher
             freeze_teacher(teacher, student, 'fold_bn' in levers)
             student.attach_teacher(teacher)
+        if 'stem' in levers:
+            use_blocks(student)
+            if self.teacher is not None:
+                use_blocks(teacher)
         if 'small_maps' in levers:
             use_matrix_products(student)
             if self.teacher is not None:
