@@ -7,9 +7,9 @@ A variant's name is a precision and levers, joined by "+": ``amp+channels_last+f
 * ``amp``: bfloat16 autocast, as ``tools/train.py --amp``.
 
 Levers: ``channels_last`` (NHWC), ``fold_bn`` (the teacher's BatchNorms), ``compile`` (CompileHook), ``fused`` (the
-optimizer's kernel), ``stem`` (benchmarks/stem.py, a candidate), ``keep_memory`` (freed memory stays with the process, on
-a CPU), ``small_maps`` (with ``channels_last``, convolutions with outputs of 2x2 and less as matrix products, on a CPU).
-``tools/train.py`` uses the last two by itself.
+optimizer's kernel), ``stem`` (benchmarks/stem.py, a candidate), and two of a CPU, which ``tools/train.py`` uses by
+itself: ``keep_memory`` (freed memory stays with the process), ``small_maps`` (with ``channels_last``, convolutions with
+outputs of 2x2 and less as matrix products).
 ``reference:fp32`` is benchmarks/reference_step.py at that precision.
 """
 
