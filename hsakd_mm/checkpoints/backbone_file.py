@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
 from hsakd_mm.checkpoints.normalisation import trained_normalisation
-from hsakd_mm.checkpoints.reading_files import METADATA
+from hsakd_mm.checkpoints.reading_files import METADATA, exported_metadata
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import write_atomically
 
@@ -76,8 +76,7 @@ def read_backbone(path: str) -> BackboneFile:
     """
     content = load_checkpoint(path)
     state_dict = content['state_dict']
-    inside = getattr(state_dict, '_metadata', None) or {}
-    metadata = inside.get(METADATA) or (content.get('meta') or {}).get(METADATA) or {}
+    metadata = exported_metadata(content)
     try:
         normalisation = trained_normalisation(content, path)
     except UserError:  # a config that is more than values: the weights can be used without it

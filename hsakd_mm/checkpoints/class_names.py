@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from hsakd_mm.checkpoints.reading_files import METADATA
+from hsakd_mm.checkpoints.reading_files import exported_metadata
 from hsakd_mm.errors import UserError
 
 _SHOWN = 5
@@ -18,12 +18,11 @@ def class_names(content: Mapping) -> tuple | None:
         content (Mapping): The result of :func:`~.loading.load_checkpoint`.
     """
     meta = content.get('meta') or {}
-    exported = meta.get(METADATA) or (getattr(content['state_dict'], '_metadata', None) or {}).get(METADATA) or {}
     named = [
         (meta.get('dataset_meta') or {}).get('classes'),
         (meta.get('dataset_meta') or {}).get('CLASSES'),
         meta.get('CLASSES'),
-        exported.get('classes'),
+        exported_metadata(content).get('classes'),
     ]
     found = next((names for names in named if names and not isinstance(names, str)), None)
     return None if found is None else tuple(map(str, found))

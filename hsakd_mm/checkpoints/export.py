@@ -90,18 +90,20 @@ def trained_backbone(
     Raises:
         UserError: The file is not a training checkpoint, or has no backbone under ``prefix``.
     """
-    return _backbone_of(load_checkpoint(checkpoint), checkpoint, with_head, prefix)
+    return backbone_in(load_checkpoint(checkpoint), checkpoint, with_head, prefix)
 
 
 def export_content(
     content: dict, checkpoint: str, out: str | None = None, with_head: bool = False, prefix: str = 'backbone.'
 ) -> Export:
     """:func:`export_backbone` of a checkpoint that is in memory; ``checkpoint`` names it."""
-    backbone, metadata = _backbone_of(content, checkpoint, with_head, prefix)
+    backbone, metadata = backbone_in(content, checkpoint, with_head, prefix)
     return write_export(backbone, metadata, checkpoint, out)
 
 
-def _backbone_of(content: dict, checkpoint: str, with_head: bool, prefix: str) -> tuple[OrderedDict[str, Tensor], dict]:
+def backbone_in(
+    content: dict, checkpoint: str, with_head: bool = False, prefix: str = 'backbone.'
+) -> tuple[OrderedDict[str, Tensor], dict]:
     """:func:`trained_backbone` of a checkpoint that is in memory."""
     if (content.get('meta') or {}).get('iter', 1) == 0:
         raise UserError(

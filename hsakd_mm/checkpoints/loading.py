@@ -10,6 +10,7 @@ from hsakd_mm.checkpoints.fetching import fetch, is_fetched
 from hsakd_mm.checkpoints.fitting import Reading, compare, misfit, require_finite
 from hsakd_mm.checkpoints.reading_files import read_file
 from hsakd_mm.checkpoints.readings import find_reading, state_dicts
+from hsakd_mm.checkpoints.same_network import check_same_network
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import sha256 as sha256  # where the rest of the package looks for it
 
@@ -113,11 +114,13 @@ def load_fitting(
         Reading: What was loaded. A prefix or key that is not our own is logged.
 
     Raises:
-        UserError: No reading or several fit. The module is then unchanged.
+        UserError: No reading or several fit, or the one that fits is of another network
+            (:func:`~.same_network.check_same_network`). The module is then unchanged.
     """
     own = module.state_dict()
     wanted = {name: value for name, value in own.items() if name not in skip}
     reading = find_reading(wanted, content, source, what, **search)
+    check_same_network(getattr(module, 'backbone', module), content, source)
     kept = {name: own[name] for name in (*skip, *search.get('may_lack', ())) if name not in reading.weights}
     load_strict(module, {**kept, **reading.weights}, source, what)
     if reading.place and (reading.key, reading.prefix) != ('state_dict', 'backbone.'):

@@ -13,6 +13,7 @@ import tarfile
 import warnings
 import zipfile
 from argparse import Namespace
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -76,6 +77,16 @@ def read_file(path: str):
             return torch.load(file, map_location='cpu', weights_only=True)
     except Exception as error:  # each format has its own ways to say "not mine"
         raise UserError(_explain(path, head, error)) from error
+
+
+def exported_metadata(content: Mapping) -> dict:
+    """What :func:`~.export.export_backbone` stored in a file; empty for other files.
+
+    Args:
+        content (Mapping): The result of :func:`~.loading.load_checkpoint`.
+    """
+    inside = getattr(content['state_dict'], '_metadata', None) or {}
+    return inside.get(METADATA) or (content.get('meta') or {}).get(METADATA) or {}
 
 
 def _is_safetensors(head: bytes) -> bool:

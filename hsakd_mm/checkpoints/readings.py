@@ -14,11 +14,14 @@ import torch
 from torch import Tensor
 
 from hsakd_mm.checkpoints.fitting import SHOWN, Reading, compare, misfit
+from hsakd_mm.checkpoints.reading_files import METADATA
 from hsakd_mm.errors import UserError
 
 # Names that torch's own wrappers put into keys, also in the middle.
 WRAPPERS = ('_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module')
 DEPTH = 3  # of mappings inside mappings that are searched for state dicts
+# In `meta` of safetensors, of weights of timm and of the hub, which are no training checkpoints.
+OWN_META = (METADATA, 'normalisation', 'revision', 'sha256')
 EXTRACT = 'hsakd-mm export {source} --with-head --key KEY --prefix PREFIX --out FILE'
 
 
@@ -37,6 +40,11 @@ class Selection:
     prefix: str = ''
     only: str = ''
     without: str = ''
+
+
+def is_openmmlab(content: Mapping) -> bool:
+    """Whether a file is a training checkpoint of mmengine or mmcv: its ``meta`` says more than we add ourselves."""
+    return any(key not in OWN_META for key in content.get('meta') or {})
 
 
 def state_dicts(content: Mapping) -> dict[str, Mapping]:
@@ -106,7 +114,7 @@ def find_reading(
         readings += judge.converted(places, convert)
         fitting = _distinct([reading for reading in readings if reading.fits])
     usual = [each for each in fitting if each.key == 'state_dict' and each.prefix in ('', 'backbone.')]
-    if len(fitting) > 1 and usual and content.get('meta'):
+    if len(fitting) > 1 and usual and is_openmmlab(content):
         fitting = usual[:1]
     choose = (choose or EXTRACT).replace('{source}', source)
     if len(fitting) > 1:
@@ -201,7 +209,7 @@ def _places(content: Mapping, selection: Selection, source: str) -> dict[str, Ma
                 f'{", ".join(repr(key) for key in places)}: name one of these as key.'
             )
         return {selection.key: places[selection.key]}
-    if content.get('meta') and 'state_dict' in places:  # beside it are an optimizer and averages
+    if is_openmmlab(content) and 'state_dict' in places:  # beside it are an optimizer and averages
         return {'state_dict': places['state_dict']}
     return places
 

@@ -9,16 +9,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hsakd_mm.checkpoints.fetching import is_fetched
-from hsakd_mm.checkpoints.hf_hub import SCHEME
+from hsakd_mm.checkpoints.hf_hub import SCHEME, is_hub_name
 from hsakd_mm.checkpoints.loading import backbone_weights, load_checkpoint
 from hsakd_mm.checkpoints.normalisation import trained_normalisation
-from hsakd_mm.checkpoints.readings import state_dicts
+from hsakd_mm.checkpoints.reading_files import exported_metadata
+from hsakd_mm.checkpoints.readings import is_openmmlab, state_dicts
 from hsakd_mm.checkpoints.training_config import has_config, training_config
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.errors import UserError
 
 from .backbone_file import FORMAT_VERSION, FORMATS, BackboneFile, is_head, plain_tensor, read_backbone, write_backbone
-from .export import networks_in, stem_beside, trained_backbone, write_export
+from .export import backbone_in, networks_in, stem_beside, trained_backbone, write_export
 
 RANDOM = 'random'  # instead of a file: no pretraining
 # torchvision's normalisation for ImageNet, in units of 0..255.
@@ -125,30 +126,45 @@ def _fetched(name: str, folder: str) -> BackboneSource:
     tag = f'-{hashlib.sha256(name.encode()).hexdigest()[:8]}' if scheme.startswith('http') else ''
     path = os.path.join(folder, f'{short}{tag}_backbone.safetensors')
     if not os.path.isfile(path) or read_backbone(path).metadata.get('source') != name:
-        content = load_checkpoint(name)
-        if not content.get('meta') and len({id(tensors) for tensors in state_dicts(content).values()}) > 1:
-            raise UserError(
-                f'one set of weights was expected at {name}, and there are several, under '
-                f'{", ".join(map(repr, state_dicts(content)))}: download it, and name the file, of which one can be '
-                f'chosen.'
-            )
-        normalisation = trained_normalisation(content, name)
-        if not normalisation and scheme == 'torchvision':
-            normalisation = dict(IMAGENET, channel_order='RGB')
-        weights = OrderedDict(
-            (key, plain_tensor(value)) for key, value in content['state_dict'].items() if not is_head(key)
-        )
-        metadata = dict(format_version=FORMAT_VERSION, method=short, source=name, with_head=False)
-        if scheme in ('torchvision', 'timm'):
-            metadata.update(backbone_type=scheme, model_name=model)
-        if normalisation:
-            metadata.update(normalisation=normalisation)
-        if revision := (content.get('meta') or {}).get('revision'):
-            metadata.update(revision=revision)
+        weights, metadata = _weights_of(load_checkpoint(name), name)
+        metadata.update(method=short, source=name)
         write_backbone(weights, metadata, path)
     return BackboneSource(
         short, short, read_backbone(path), [f'The weights of {name} are kept without their classifier in {path}.']
     )
+
+
+def _weights_of(content: dict, name: str) -> tuple[OrderedDict, dict]:
+    """The backbone in what was downloaded, without its classifier, and what is known of it."""
+    if not is_openmmlab(content) and len({id(tensors) for tensors in state_dicts(content).values()}) > 1:
+        raise UserError(
+            f'one set of weights was expected at {name}, and there are several, under '
+            f'{", ".join(map(repr, state_dicts(content)))}: download it, and name the file, of which one can be '
+            f'chosen.'
+        )
+    backbone_weights(content['state_dict'], name)  # raises if there are several networks
+    if networks_in(content['state_dict']) and has_config(content):  # as of a file
+        weights, metadata = backbone_in(content, name)
+    else:
+        weights = OrderedDict(
+            (key, plain_tensor(value)) for key, value in content['state_dict'].items() if not is_head(key)
+        )
+        metadata = dict(_published(content, name), format_version=FORMAT_VERSION, with_head=False)
+    if revision := (content.get('meta') or {}).get('revision'):
+        metadata.update(revision=revision)
+    return weights, metadata
+
+
+def _published(content: dict, name: str) -> dict:
+    """The network and the normalisation of weights by name, as far as they are known."""
+    scheme, _, model = name.partition('://')
+    known = dict(exported_metadata(content))
+    if scheme in ('torchvision', 'timm') and not is_hub_name(name):
+        known.update(backbone_type=scheme, model_name=model)
+    normalisation = trained_normalisation(content, name)
+    if not normalisation and scheme == 'torchvision':
+        normalisation = dict(IMAGENET, channel_order='RGB')
+    return dict(known, normalisation=normalisation) if normalisation else known
 
 
 def newest_student(root: str = 'work_dirs') -> str:

@@ -90,7 +90,7 @@ class AnnotationFiles:
             self._coco[key] = file, clean, findings
         file, clean, findings = self._coco[key]
         notes = _refuse(findings, path, len(file.content['annotations']), 'coco_subset.py', use)
-        return file, clean, file.notes() + notes
+        return file, clean, file.notes() + notes + _repeated(findings, path, use)
 
     def read(self, dataset: dict, masks: bool = False, use: str = 'measured') -> Annotations:
         """Check the annotation file of a dataset and its images.
@@ -161,6 +161,15 @@ class AnnotationFiles:
         findings = check_files(spread(list(zip(paths, sizes))), path, _turns(dataset))
         tool = 'voc_to_coco.py' if is_voc(dataset) else 'coco_subset.py --images DIR'
         _refuse(findings, path, 0, tool, 'measured')
+
+
+def _repeated(findings: Findings, path: str, use: str) -> list:
+    """A note on boxes that are there twice; whether that was meant, the file cannot say."""
+    effect = 'the metric counts them as missed' if use == 'measured' else 'they count once more in training'
+    return [
+        f'{path}: boxes that repeat another of the same image, class and place: {len(findings.repeated)} '
+        f'({first_places(findings.repeated)}); {effect}, and tools/dataset_converters/coco_subset.py leaves them out.'
+    ] * bool(findings.repeated)
 
 
 def spread(items: list) -> list:

@@ -75,7 +75,7 @@ def match_channels(model: dict, build: Callable) -> None:
                 f"({name_backbone(model['backbone'])}) have {channels}: set {key}.in_channels={channels}, or 'auto'."
             ) from error
         if is_timm and key == 'model.neck':
-            check_levels(model, levels, PIXELS)
+            check_levels(model, levels, PIXELS, build)
 
 
 def provide_auto_channels() -> None:

@@ -36,13 +36,12 @@ def start_from(cfg: Config, source: BackboneSource) -> list:
         list[str]: Sentences that say what was set.
 
     Raises:
-        UserError: ``random``, and the config names weights; or a ResNet of the other style.
+        UserError: ``random``, and the config names weights.
     """
     backbone = cfg.model.backbone
     parts = [backbone, *(part for part in _strict_parts(cfg.model) if part is not backbone)]
     if source.backbone is None:
         return _start_random(cfg, parts)
-    _check_style(backbone, source.backbone.metadata)
     path = os.path.abspath(source.backbone.path)
     for part in parts:
         init_cfg = part.get('init_cfg') or {}
@@ -66,19 +65,6 @@ def start_from(cfg: Config, source: BackboneSource) -> list:
     _preprocessor(cfg).update(mean=mean, std=std, bgr_to_rgb=order == 'RGB', rgb_to_bgr=False)
     notes.append(f'Input: {order} 0..255, mean {mean}, std {std} ({origin}).')
     return notes
-
-
-def _check_style(backbone: dict, metadata: dict) -> None:
-    """Bottlenecks of Caffe's ResNets have their stride in another convolution, under the same key names and shapes."""
-    trained = metadata.get('model_kwargs') or {}
-    if metadata.get('backbone_type') != 'ResNet' or (trained.get('depth') or 0) < 50:
-        return
-    styles = [network.get('style') or 'pytorch' for network in (trained, backbone)]
-    if backbone.get('type') == 'ResNet' and styles[0] != styles[1]:
-        raise UserError(
-            f"the backbone was trained with style={styles[0]!r}, and the detector's ResNet has {styles[1]!r}, in which "
-            f'other convolutions have the stride: set model.backbone.style={styles[0]}.'
-        )
 
 
 def _preprocessor(cfg: Config) -> dict:
@@ -123,7 +109,8 @@ def check_fit(cfg: Config, source: BackboneSource, images: int) -> tuple:
         rate in sentences.
 
     Raises:
-        UserError: mmdet is absent, the weights do not fit, or the neck does not take the feature maps.
+        UserError: mmdet is absent, the weights do not fit or are of another network, or the neck does not take the
+            feature maps.
     """
     with mmdet_models() as models:
         backbone = models.build(cfg.model.backbone)

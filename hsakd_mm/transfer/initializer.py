@@ -10,6 +10,7 @@ from hsakd_mm.checkpoints.backbone_file import BackboneFile, is_head, read_backb
 from hsakd_mm.checkpoints.fitting import Reading, require_finite
 from hsakd_mm.checkpoints.loading import load_strict
 from hsakd_mm.checkpoints.readings import Selection, find_reading, state_dicts
+from hsakd_mm.checkpoints.same_network import check_same_network
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.unwrapped import unwrapped
 from hsakd_mm.registry import HOOKS, WEIGHT_INITIALIZERS
@@ -50,7 +51,7 @@ class StrictPretrained:
 
     Raises:
         UserError: When called, if the file and the module do not match exactly, if several readings
-            of the file do, or if it holds NaN. The module is then unchanged.
+            of the file do, if it is of another network or holds NaN. The module is then unchanged.
 
     Example:
         >>> init_cfg = dict(type='hsakd_mm.StrictPretrained', checkpoint='epoch_100_backbone.pth')
@@ -193,7 +194,8 @@ def read_weights(module: nn.Module, file: BackboneFile, selection: Selection) ->
         and of layers behind its last stage.
 
     Raises:
-        UserError: No reading of the file fits, several do, or it holds NaN.
+        UserError: No reading of the file fits, several do, the one that fits is of another network
+            (:func:`~hsakd_mm.checkpoints.same_network.check_same_network`), or it holds NaN.
     """
     own = module.state_dict()
     behind = getattr(module, 'unused_keys', ())
@@ -215,6 +217,7 @@ def read_weights(module: nn.Module, file: BackboneFile, selection: Selection) ->
                 f'network cannot be resampled: leave out img_size, or set the one that it was trained with.'
             ) from None
         raise
+    check_same_network(module, file.content, file.path)
     require_finite(own, reading.weights, file.path, 'backbone')
     return reading
 

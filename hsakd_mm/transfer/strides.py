@@ -3,8 +3,9 @@
 A head whose anchors have other strides than its levels trains without a word, and finds nothing where it should.
 """
 
+import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
@@ -34,20 +35,21 @@ def match_in_stride(key: str, neck: dict, strides: Sequence[int]) -> None:
         )
 
 
-def check_levels(model: Mapping, levels: Sequence[Tensor], pixels: int) -> None:
+def check_levels(model: Mapping, levels: Sequence[Tensor], pixels: int, build: Callable) -> None:
     """Compare the sizes of the neck's levels with the strides of the head's anchors or points.
 
     Args:
         model (Mapping): A detector's config.
         levels (Sequence[Tensor]): Of an image of ``pixels`` x ``pixels``.
         pixels (int): Its size.
+        build (Callable): Builds a module from its config.
 
     Raises:
         UserError: The head expects other levels.
     """
     for part in ('rpn_head', 'bbox_head'):
-        head = model.get(part) or {}
-        strides = (head.get('anchor_generator') or {}).get('strides') if isinstance(head, Mapping) else None
+        head = model.get(part)
+        strides = _strides(head, build) if isinstance(head, Mapping) else None
         if not strides:
             continue
         expected = [stride[0] if isinstance(stride, list | tuple) else stride for stride in strides]
@@ -62,3 +64,14 @@ def check_levels(model: Mapping, levels: Sequence[Tensor], pixels: int) -> None:
                 f'choose the maps with model.backbone.out_indices, a network with maps at these strides, or change '
                 f'the strides of the head.'
             )
+
+
+def _strides(head: Mapping, build: Callable) -> Sequence | None:
+    """The strides of a head's levels; None if it has none (DETR), or cannot be built by itself."""
+    if strides := (head.get('anchor_generator') or {}).get('strides'):
+        return strides
+    try:  # FCOS, YOLOX and RepPoints each name them in another way, and each has a default
+        generator = getattr(build(copy.deepcopy(head)), 'prior_generator', None)
+    except Exception:  # building the detector will say it
+        return None
+    return getattr(generator, 'strides', None)

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from hsakd_mm.checkpoints.export import export_backbone, extract_backbone
 from hsakd_mm.checkpoints.loading import load_checkpoint, load_fitting
@@ -141,6 +142,19 @@ def test_none_or_several_are_listed_and_nothing_is_loaded(tmp_path, name) -> Non
     for word in words:
         assert word in str(error.value)
     assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+
+
+@pytest.mark.parametrize('metadata', [None, {'hsakd_mm': '{"method": "file"}'}])
+@pytest.mark.parametrize('ending', ['.pth', '.safetensors'])
+def test_the_format_of_a_file_does_not_choose(tmp_path, ending, metadata) -> None:
+    """A .safetensors has a header in place of mmengine's ``meta``; two networks in it are two."""
+    content, path = {**under('backbone.'), **under('teacher.', OTHER)}, str(tmp_path / f'theirs{ending}')
+    if ending == '.pth':
+        torch.save(content, path)
+    else:
+        save_file(content, path, metadata)
+    with pytest.raises(UserError, match=r"2 fit it \(key='state_dict' prefix='teacher\.' .* prefix='backbone\.'"):
+        load_backbone(TimmBackbone(**NETWORK), path)
 
 
 def test_the_option_that_the_sentence_names_chooses(tmp_path, monkeypatch, capsys) -> None:

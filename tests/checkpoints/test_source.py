@@ -160,6 +160,39 @@ def test_an_address_of_another_projects_checkpoint(trained, tmp_path, monkeypatc
     assert any(key.endswith('.conv1.weight') for key in made.backbone.state_dict)
 
 
+def test_a_detector_at_an_address_is_read_as_its_file(trained, tmp_path, monkeypatch) -> None:
+    """What the network was decides whether it may be loaded into another (:mod:`~.same_network`)."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+    cfg = "model = dict(type='FasterRCNN', backbone=dict(type='ResNet', depth=50, style='caffe'))\n" + MMPRETRAIN
+    state = {f'backbone.{key}': value for key, value in trained[1].state_dict().items()}
+    content = dict(state_dict={**state, 'neck.w': torch.ones(1)}, meta=dict(cfg=cfg, CLASSES=('cat', 'dog')))
+    torch.save(content, tmp_path / 'theirs.pth')
+    file = resolve_source(str(tmp_path / 'theirs.pth')).backbone
+    kept = resolve_source((tmp_path / 'theirs.pth').as_uri(), str(tmp_path / 'kept')).backbone
+    for name in ('backbone_type', 'model_kwargs', 'classes', 'normalisation'):
+        assert kept.metadata[name] == file.metadata[name]
+    assert kept.metadata['model_kwargs']['style'] == 'caffe' and kept.metadata['classes'] == ['cat', 'dog']
+    assert kept.state_dict.keys() == file.state_dict.keys()
+
+
+def test_an_export_at_an_address_keeps_what_is_known_of_it(trained, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+    export = export_backbone(str(trained[0]), str(tmp_path / 'student'), with_head=True)
+    address = (tmp_path / 'student.safetensors').as_uri()
+    metadata = resolve_source(address, str(tmp_path / 'kept')).backbone.metadata
+    changed = dict(method=metadata['method'], source=address, with_head=False)
+    assert metadata == {**export.metadata, **changed}
+
+
+def test_networks_that_taught_each_other_at_an_address(trained, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+    own = trained[1].state_dict()
+    state = {f'net{number}.backbone.{key}': own[key] for number in (1, 2) for key in own}
+    torch.save(dict(state_dict=state, meta=dict(cfg='a = 1')), tmp_path / 'both.pth')
+    with pytest.raises(UserError, match='it holds several that taught each other: export them'):
+        resolve_source((tmp_path / 'both.pth').as_uri(), str(tmp_path / 'kept'))
+
+
 def test_names_of_weights_that_do_not_exist() -> None:
     with pytest.raises(UserError, match="torchvision has no weights named 'resnet19'"):
         resolve_source('torchvision://resnet19')

@@ -164,6 +164,14 @@ def test_class_names_in_another_encoding(yolo, tool, names) -> None:
     assert 'a file of class names was expected at other.txt' in tool(*FROM_FOLDER[:4], 'other.txt', '--out', 'out.json')
 
 
+def test_an_index_without_a_name_is_no_class(yolo, tool) -> None:
+    """Labels that count from 1, and classes that are named by their number."""
+    (yolo / 'data.yaml').write_text('train: images/train\nnames: [class 1, class 2, class 3]\n')
+    (yolo / 'labels/train/a.txt').write_text('3 0.5 0.5 0.25 0.5\n')
+    told = tool(*FROM_YAML)
+    assert '1 box (unknown category' in told and "line 1 'unnamed class 3'" in told
+
+
 def test_a_split_without_any_label_file(yolo, tool) -> None:
     write_image(yolo / 'images/val/c.jpg')
     (yolo / 'data.yaml').write_text('train: images/train\nval: images/val\nnames: [cat, dog]\n')
@@ -227,6 +235,15 @@ def test_image_set_lists(voc, tool, tmp_path, text, names) -> None:
     (tmp_path / 'list.txt').write_bytes(text)
     tool(*FROM_VOC, '--image-sets', 'list.txt')
     assert boxes(tmp_path / 'out.json') == [(f'{name}.jpg', *RIGHT[0][1:]) for name in names]
+
+
+def test_lists_of_one_name_would_be_one_file(voc, tool, tmp_path) -> None:
+    for folder, name in (('f1', 'a'), ('f2', 'a b')):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'train.txt').write_text(name)
+    told = tool(*FROM_VOC[:-1], 'out', '--image-sets', 'f1/train.txt', 'f2/train.txt')
+    assert '--image-sets takes lists of different names' in told and 'f1/train.txt, f2/train.txt' in told
+    assert not (tmp_path / 'out').exists()
 
 
 def test_a_list_in_another_encoding(voc, tool, tmp_path) -> None:

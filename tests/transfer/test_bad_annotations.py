@@ -136,7 +136,9 @@ def test_a_few_thin_boxes_of_many_are_said_and_accepted(tmp_path, part, boxes, s
 
     def many(content: dict) -> None:
         first = content['annotations'][0]
-        content['annotations'] += [dict(first, id=100 + number) for number in range(boxes)]
+        content['annotations'] += [
+            dict(first, id=100 + number, bbox=[4, 4, 20, 12 + (number + 1) / 1000]) for number in range(boxes)
+        ]
         content['annotations'][-1]['bbox'] = [4, 4, 0.5, 9]
 
     change(tmp_path / f'{part}.json', many)
@@ -275,3 +277,15 @@ def test_a_crowd_is_nothing_to_find(tmp_path) -> None:
     cfg = detector(tmp_path)
     change(tmp_path / 'val.json', lambda content: [each.update(iscrowd=1) for each in content['annotations']])
     assert 'no box of any class' in check_data(cfg)[0]
+
+
+@pytest.mark.parametrize('part, effect', [('val', 'counts them as missed'), ('train', 'count once more in training')])
+def test_a_box_that_is_there_twice_is_said(tmp_path, part, effect) -> None:
+    cfg = detector(tmp_path)
+    change(
+        tmp_path / f'{part}.json',
+        lambda content: content['annotations'].append({**content['annotations'][0], 'id': 99}),
+    )
+    (note,) = check_data(cfg)
+    assert f'{part}.json: boxes that repeat another of the same image, class and place: 1 (annotation 99)' in note
+    assert effect in note

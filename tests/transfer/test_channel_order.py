@@ -89,30 +89,6 @@ def test_the_export_says_the_channel_order_and_the_detector_feeds_it(tmp_path, n
         BackboneCheckHook(file).before_train(FakeRunner(backbone, dict(own, bgr_to_rgb=order != 'RGB')))
 
 
-@pytest.mark.parametrize(
-    'depth, theirs, ours, fits',
-    [
-        (50, ", style='caffe'", 'pytorch', False),
-        (101, '', 'caffe', False),
-        (50, ", style='caffe'", 'caffe', True),
-        (50, '', 'pytorch', True),
-        (18, ", style='caffe'", 'pytorch', True),  # basic blocks do not differ
-    ],
-)
-def test_where_caffes_bottlenecks_have_their_stride(tmp_path, depth, theirs, ours, fits) -> None:
-    content = mmlab(f", data_preprocessor=dict(type='DetDataPreprocessor', {CAFFE})")
-    content['meta']['cfg'] = content['meta']['cfg'].replace('depth=18', f'depth={depth}{theirs}')
-    torch.save(content, tmp_path / 'detector.pth')
-    cfg = Config.fromfile(DEMO)
-    cfg.model.backbone.update(depth=depth, style=ours)
-    source = resolve_source(str(tmp_path / 'detector.pth'))
-    if fits:
-        start_from(cfg, source)
-    else:
-        with pytest.raises(UserError, match=r"trained with style='(caffe|pytorch)'.*set model\.backbone\.style"):
-            start_from(cfg, source)
-
-
 def test_a_checkpoint_of_mmpretrain_is_transferred(tmp_path) -> None:
     """As bash tools/transfer_det.sh FILE CONFIG does, with the checkpoint itself and not an export."""
     torch.save(ORDERS['MMPretrain'][0], tmp_path / 'resnet18_8xb32_in1k.pth')

@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 from hsakd_mm.checkpoints.source import resolve_source
 from hsakd_mm.errors import UserError
 from hsakd_mm.transfer import SimpleFeaturePyramid
-from hsakd_mm.transfer.detector import check_fit, start_from
+from hsakd_mm.transfer.detector import check_channels, check_fit, start_from
 from tests.transfer.test_timm_any_network import VIT, exported
 
 pytest.importorskip('mmdet.models', reason='mmdet is not installed')
@@ -122,6 +122,30 @@ def test_a_training_step(file, backbone) -> None:
         assert len(moved) > 0.9 * len(before)
         with torch.no_grad():
             assert len(model.eval().test_step(batch())) == 2
+
+
+@pytest.mark.parametrize('strides, fits', [((8, 16, 32), True), ((4, 8, 16), False)])
+@pytest.mark.parametrize(
+    'head',
+    [
+        dict(type='FCOSHead', strides=[8, 16, 32]),
+        dict(type='YOLOXHead', feat_channels=16),  # by default
+        dict(type='RepPointsHead', feat_channels=16, point_feat_channels=16, point_strides=[8, 16, 32]),
+        dict(type='ATSSHead', anchor_generator=dict(type='AnchorGenerator', ratios=[1.0], strides=[8, 16, 32])),
+    ],
+)
+def test_strides_of_points_and_of_anchors(head, strides, fits) -> None:
+    """A neck of other strides than the head's is refused, whatever the head calls them."""
+    model = dict(
+        backbone=dict(BACKBONES['vit'], type='hsakd_mm.TimmDetBackbone', **LAST),
+        neck=dict(PYRAMID, strides=strides, num_outs=3),
+        bbox_head=dict(head, num_classes=3, in_channels=16),
+    )
+    if fits:
+        check_channels(Config(dict(model=model)))
+        return
+    with pytest.raises(UserError, match=r'bbox_head expects levels at the strides \[8, 16, 32\]'):
+        check_channels(Config(dict(model=model)))
 
 
 def test_the_tools_way_takes_an_exported_vit(tmp_path) -> None:

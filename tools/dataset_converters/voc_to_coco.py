@@ -27,6 +27,7 @@ from hsakd_mm.datasets.boxes.coco_files import add_options, check_options, outpu
 from hsakd_mm.datasets.boxes.coco_json import collect, read_classes, to_coco
 from hsakd_mm.datasets.boxes.voc_xml import VOC_CLASSES, found_classes, voc_samples
 from hsakd_mm.engine.launch import user_errors
+from hsakd_mm.errors import UserError
 
 
 def main() -> None:
@@ -58,6 +59,11 @@ def convert(args: argparse.Namespace) -> None:
     """Read and check all splits, then write all files."""
     check_options(args)
     sets = {os.path.splitext(os.path.basename(name))[0]: name for name in args.image_sets or ()}
+    if len(sets) < len(args.image_sets or ()):
+        raise UserError(
+            f'--image-sets takes lists of different names, since each is written as <name>.json, and '
+            f'{", ".join(args.image_sets)} are {len(sets)} by name: convert them one by one, or rename one.'
+        )
     sets = sets or {os.path.basename(os.path.abspath(args.root)): None}
     paths = output_paths(args.out, sets, args.force)
     classes = VOC_CLASSES if args.classes == ['voc'] else read_classes(args.classes)

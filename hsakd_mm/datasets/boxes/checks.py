@@ -35,11 +35,13 @@ _TAIL = 70_000  # bytes; an EXIF block has up to 65,535
 
 @dataclass
 class Findings:
-    """Problems of one split: places by reason; and the number of clipped boxes."""
+    """Problems of one split: places by reason. What is no problem: the number of clipped boxes, and the places of
+    boxes that say what another one says already, and were left out."""
 
     images: dict = field(default_factory=dict)
     boxes: dict = field(default_factory=dict)
     clipped: int = 0
+    repeated: list = field(default_factory=list)
 
     def image(self, reason: str, place: str) -> None:
         self.images.setdefault(reason, []).append(place)
@@ -52,6 +54,7 @@ class Findings:
             for reason, places in getattr(other, kind).items():
                 getattr(self, kind).setdefault(reason, []).extend(places)
         self.clipped += other.clipped
+        self.repeated += other.repeated
 
     def __bool__(self) -> bool:
         return bool(self.images or self.boxes)

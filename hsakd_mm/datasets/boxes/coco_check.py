@@ -36,7 +36,7 @@ def check_coco(content: dict, images: str | None, clip: float, masks: bool = Fal
         masks (bool): Every annotation needs a mask.
 
     Returns:
-        tuple: The content without the images and boxes that have problems, and
+        tuple: The content without the images and boxes that have problems and without repeated boxes, and
         :class:`.checks.Findings`.
     """
     findings, sizes, files, kept = Findings(), {}, set(), []
@@ -75,7 +75,20 @@ def check_coco(content: dict, images: str | None, clip: float, masks: bool = Fal
             else:
                 boxes += _fitted(box, sizes[owner], clip, findings)
         seen.add(number)
-    return dict(content, images=kept, annotations=boxes), findings
+    return dict(content, images=kept, annotations=_without_repeated(boxes, findings)), findings
+
+
+def _without_repeated(boxes: list, findings: Findings) -> list:
+    """The first of boxes with the same image, category, place and mask: a detector can find only one of them."""
+    kept, first = [], {}
+    for box in boxes:
+        key = box['image_id'], box['category_id'], box['iscrowd'], *box['bbox']
+        same = first.setdefault(key, box)
+        if same is not box and same.get('segmentation') == box.get('segmentation'):
+            findings.repeated.append(f'annotation {box["id"]}')
+        else:
+            kept.append(box)
+    return kept
 
 
 def _has_mask(box: dict) -> bool:

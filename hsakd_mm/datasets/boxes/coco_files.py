@@ -109,6 +109,8 @@ def table(contents: dict, findings: dict) -> str:
     for category in next(iter(contents.values()))['categories']:
         row(f'  {category["name"]}', lambda split: boxes[split][category['id']])
     row('clipped boxes', lambda split: findings[split].clipped)
+    if any(found.repeated for found in findings.values()):
+        row('repeated boxes, left out', lambda split: len(findings[split].repeated))
     for kind in ('images', 'boxes'):
         reasons = dict.fromkeys(reason for found in findings.values() for reason in getattr(found, kind))
         for reason in reasons:

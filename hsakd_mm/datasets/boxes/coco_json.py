@@ -205,6 +205,7 @@ def _add(
     split: Split, sample: Sample, size: tuple, annotation: Annotation, classes: Sequence | None, clip: float
 ) -> None:
     kept, findings = [], split.findings
+    seen = set()
     for place in annotation.malformed:
         findings.box(MALFORMED, f'{sample.source}, {place}')
     for box in annotation.boxes:
@@ -215,6 +216,11 @@ def _add(
             detail = f' {box.category!r}' if reason == UNKNOWN else ''
             findings.box(reason, f'{sample.source}, {box.place}{detail}')
             continue
+        same = box.category, corners, box.ignore
+        if same in seen:  # two truths in one place, of which a detector can find one
+            findings.repeated.append(f'{sample.source}, {box.place}')
+            continue
+        seen.add(same)
         findings.clipped += clipped
         kept.append(Box(box.category, corners, box.ignore, box.place))
     split.images.append(dict(file_name=sample.name, width=size[0], height=size[1]))

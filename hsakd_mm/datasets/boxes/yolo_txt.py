@@ -144,8 +144,7 @@ def read_labels(path: str, size: tuple, names: Sequence, keypoints: int = 0) -> 
             continue
         if keypoints:
             values = values[:4]
-        # 'class 10' is in no list of names, so the check reports an unknown category.
-        category = names[index] if 0 <= index < len(names) else f'class {index}'
+        category = names[index] if 0 <= index < len(names) else _no_name(index, names)
         annotation.boxes.append(Box(category, _corners(values, size), place=place))
     return annotation
 
@@ -167,6 +166,14 @@ def _wrong_row(label: float, values: Sequence, keypoints: int) -> str | None:
     if count > 5 and (count % 2 or (flagged and inside)):
         return ': a box with keypoints, for which data.yaml needs kpt_shape'
     return None if count >= 6 else f': {count} values where a box has 4'
+
+
+def _no_name(index: int, names: Sequence) -> str:
+    """What an index without a name is called, in no list of names, so that the check reports an unknown category."""
+    text = f'class {index}'
+    while text in names:  # a class may be named so
+        text = f'unnamed {text}'
+    return text
 
 
 def label_path(path: str) -> str:
