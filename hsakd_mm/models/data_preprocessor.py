@@ -50,15 +50,16 @@ class ImagePreprocessor(BaseDataPreprocessor):
                 f'a batch with inputs was expected, and it has {", ".join(data) or "nothing"}: end the pipeline of the '
                 f'dataset with PackInputs.'
             )
-        if mixes := training and self.batch_mix is not None:
-            self.batch_mix.check(data.get('labels'))
+        mix = self.batch_mix if training else None
+        if mix is not None:
+            mix.check(data.get('labels'))
         data = self.cast_data(data)
         inputs = (data['inputs'].to(self.mean.dtype) - self.mean) / self.std
         if training and self.train_size and inputs.shape[2:] != (self.train_size,) * 2:
             inputs = F.interpolate(inputs, (self.train_size,) * 2, mode='bilinear', antialias=True)
         mixed = {}
-        if mixes:
-            inputs, labels = self.batch_mix(inputs, data.get('labels'))
+        if mix is not None:
+            inputs, labels = mix(inputs, data.get('labels'))
             mixed = dict(labels=labels) if labels is not None else {}
         if self.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
