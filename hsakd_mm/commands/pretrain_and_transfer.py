@@ -35,6 +35,8 @@ def parse_args() -> argparse.Namespace:
     for name, least in (('size', 32), ('epochs', 1)):
         if getattr(args, name) < least:
             raise UserError(f'--{name} takes a number of at least {least}, and got {getattr(args, name)}.')
+    if min(args.seeds) < 0:
+        raise UserError(f'--seeds takes numbers of 0 or more, and got {min(args.seeds)}.')
     if args.detector and not args.detector.endswith('.py'):
         raise UserError(f'a detection config that ends in .py was expected, and {args.detector} does not: name one.')
     return args

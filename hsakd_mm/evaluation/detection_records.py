@@ -5,6 +5,7 @@ AP per class, precision-recall curves, drawn detections and the bootstrap over t
 running the detector again.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 
@@ -110,6 +111,14 @@ def read_record(path: str) -> dict:
             f'{", ".join(sorted(absent))}: delete it and validate that run again.'
         )
     return record
+
+
+def truth_sha256(record: dict) -> str:
+    """SHA-256 of all that was to be found, in whatever order: image, label, box and whether it is ignored."""
+    boxes = [
+        [box['image'], box['label'], list(map(float, box['bbox'])), bool(box.get('ignore'))] for box in record['truth']
+    ]
+    return hashlib.sha256('\n'.join(sorted(map(json.dumps, boxes))).encode()).hexdigest()
 
 
 def of_image(record: dict, image: int | str) -> tuple:

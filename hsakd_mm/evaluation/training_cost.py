@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from hsakd_mm.models.distillers.student import UnregisteredModule
@@ -137,7 +138,8 @@ def _macs(model: nn.Module, size: int, device: str, remembered: bool) -> list[fl
         model.targets.select([*range(BATCH)], crop=0)
     counts = []
     for _ in range(1 + remembered):
-        with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _backward}) as counter:
+        counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _backward})
+        with counter, sdpa_kernel(SDPBackend.MATH):  # the CPU's fused kernel of attention is not counted
             losses = model(inputs, indices % model.num_classes, mode='loss', indices=indices)
             sum(value for name, value in losses.items() if 'loss' in name).backward()
         counts.append(counter.get_total_flops() / 2 / BATCH)

@@ -22,7 +22,8 @@ The file is Python, read by mmengine::
 ``row=False``           The run is in the JSON report only.
 ``cost_of``             Of a run: the name of another. It is trained for as many epochs as cost what that one costs, in
                         multiply-adds without those of its teachers' training; its schedule is stretched in
-                        proportion. See :mod:`.equal_cost`.
+                        proportion. Refused where whole epochs miss that by more than a quarter. See
+                        :mod:`.equal_cost`.
 ``curve``               Of a run: the method that it is a point of, in a picture of accuracy against cost.
 ``measure='test'``      Top-1 is that of the last checkpoint on the test set; by default the last validation's.
 ``pairs``               Of detectors: rows whose difference is told too, as ``[('HSAKD', 'KD')]``.
@@ -41,24 +42,19 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
-from hsakd_mm.checkpoints.source import RANDOM
+from hsakd_mm.engine.options import parse_value
 from hsakd_mm.engine.preflight import load_config
-from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import folder_name
 
+from .bench_file import read_bench
 from .child import tool
-from .equal_cost import check_cost_of, same_cost
-from .pretraining import PretrainingRun, with_checkpoints
+from .equal_cost import same_cost
+from .pretraining import PretrainingRun, goes_on_from, with_checkpoints
+from .provenance import hash_of_config
 from .stage import Stage
 
 SMOKE = '**Smoke run: one epoch on a few images. The numbers mean nothing.**'
-_KEYS = {'name', 'config', 'seeds', 'needs', 'metric', 'row', 'options', 'curve', 'cost_of'}
-_DETECTOR_KEYS = {'config', 'seeds', 'folder', 'title'}
-_FILE_KEYS = {
-    *('runs', 'title', 'baseline', 'pairs', 'notes', 'work_dir', 'seeds', 'options', 'measure', 'prepare', 'detector'),
-    *('threads', 'jobs', 'filename', 'custom_imports'),
-}
 
 
 class Bench:
@@ -85,8 +81,7 @@ class Bench:
         words: Sequence[str] = (),
         smoke: bool = False,
     ) -> None:
-        content = load_config(file, needs=('runs',))
-        _check_keys(content, file)
+        content, self.entries = read_bench(file)
         folder = os.path.relpath(os.path.dirname(file) or '.')
         stem = os.path.basename(os.path.abspath(folder))
         self.file, self.smoke = file, smoke
@@ -95,26 +90,12 @@ class Bench:
         self.work_dir = work_dir or content.get('work_dir') or os.path.join('work_dirs', stem)
         self.work_dir = os.path.normpath(self.work_dir) + ('_smoke' if smoke else '')
         self.seeds = list(dict.fromkeys(seeds or content.get('seeds') or (0, 1, 2)))[: 1 if smoke else None]
-        self.detector = content.get('detector')
+        self.detector = content.get('detector', {})
         self.measure = content.get('measure', 'val')
         self.threads, self.jobs = content.get('threads'), content.get('jobs')
         self.prepare = self._preparation(content.get('prepare'))
-        self._common, self._options, self._words = dict(content.get('options') or {}), options or {}, list(words)
-        self.entries = _checked(content.runs, file)
-        self.baseline = content.get('baseline', next(iter(self.entries)))
-        if self.baseline not in self.entries:
-            raise UserError(
-                f'the baseline of {file} should be one of its runs, and it is '
-                f'{self.baseline!r}{nearest(self.baseline, self.entries)}.'
-            )
-        self.pairs = list(content.get('pairs') or ())
-        rows = [name for name, entry in self.entries.items() if entry.get('row', True)]
-        for pair in self.pairs:
-            if isinstance(pair, str) or len(set(pair)) != 2 or set(pair) - set(rows) or not self.detector:
-                raise UserError(
-                    f'pairs of {file} should have two of its rows each ({", ".join(rows)}), of a bench with a '
-                    f'detector, and one is {pair!r}: write [("A", "B")].'
-                )
+        self._common, self._options, self._words = dict(content.get('options', {})), options or {}, list(words)
+        self.baseline, self.pairs = content['baseline'], list(content.get('pairs', ()))
         self._made: dict = {}
         self._folder = folder
         runs = [self.run_of(name, seed) for seed in self.seeds for name in self.entries]
@@ -154,7 +135,7 @@ class Bench:
 
     def _plan(self, name: str, seed: int, entry: dict, needs: dict) -> PretrainingRun:
         config = os.path.join(self._folder, entry['config'])
-        own = {**self._common, **(entry.get('options') or {})}
+        own = {**self._common, **entry.get('options', {})}
         cfg = load_config(
             config, {**own, **self._options}, needs=('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
         )
@@ -164,34 +145,36 @@ class Bench:
                 f'it, with by_epoch=True.'
             )
         words = [*as_words(own), *self._words]
-        length = smoke_options(cfg) if self.smoke else self._same_cost(cfg, entry.get('cost_of'), seed, needs)
+        length = smoke_options(cfg) if self.smoke else self._same_cost(cfg, name, seed, needs)
         cfg.merge_from_dict(length)
         words += as_words(length)
         folder = os.path.join(self.work_dir, folder_name(name), f'seed{seed}')
         checkpoint = os.path.join(folder, f'epoch_{cfg.train_cfg.max_epochs}.pth')
         from_runs = [f'{option}={need.checkpoint}' for option, need in needs.items()]
         inputs = [*([self.prepare.produces] if self.prepare else []), *(need.checkpoint for need in needs.values())]
-        title = f'{name}, seed {seed}'
+        title, content = f'{name}, seed {seed}', hash_of_config(cfg)
         command = [tool('train.py'), config, '--work-dir', folder, '--resume', '--cfg-options']
-        stage = Stage(
-            folder, title, [*command, f'randomness.seed={seed}', *from_runs, *words], checkpoint, [config], inputs
-        )
+        command += [f'randomness.seed={seed}', *from_runs, *words]
+        stage = Stage(folder, title, command, checkpoint, [config], inputs, settings=[content, str(seed), *needs])
         test = None
         if self.measure == 'test' and entry.get('row', True):
             out = os.path.join(folder, 'test', 'metrics.json')
             command = [tool('test.py'), config, checkpoint, '--out', out, '--work-dir', os.path.dirname(out)]
             command += ['--cfg-options', *words] if words else []
-            test = Stage(os.path.dirname(out), f'{title}: test set', command, out, [config], [checkpoint])
+            title += ': test set'
+            test = Stage(os.path.dirname(out), title, command, out, [config], [checkpoint], settings=[content])
         metric, row = entry.get('metric', 'accuracy/top1'), entry.get('row', True)
         return PretrainingRun(name, seed, config, cfg, stage, checkpoint, metric, needs, row, entry.get('curve'), test)
 
-    def _same_cost(self, cfg: Config, cost_of: str | None, seed: int, needs: dict) -> dict:
-        """Changes to a config that make the run cost what the one of this name does."""
+    def _same_cost(self, cfg: Config, name: str, seed: int, needs: dict) -> dict:
+        """Changes to the config of a run that make it cost what the one of its ``cost_of`` does."""
+        cost_of = self.entries[name].get('cost_of')
         if cost_of is None:
             return {}
-        before = [run.with_checkpoints() for run in needs['load_from'].lineage()] if 'load_from' in needs else []
+        start = goes_on_from(needs)
+        before = [run.with_checkpoints() for run in start.lineage()] if start else []
         named = [run.with_checkpoints() for run in self.run_of(cost_of, seed).lineage()]
-        return same_cost(with_checkpoints(cfg, needs), before, named)
+        return same_cost(with_checkpoints(cfg, needs), before, named, f'{name!r} in {self.file}', cost_of)
 
     def _preparation(self, entry: dict | None) -> Stage | None:
         if entry is None:
@@ -201,47 +184,20 @@ class Bench:
 
 
 def as_words(options: dict) -> list:
-    """Options as ``--cfg-options`` takes them: ``KEY=VALUE``, a list as ``KEY=[1,2]``."""
-    return [
-        f'{key}={"[" + ",".join(map(str, value)) + "]" if isinstance(value, list | tuple) else value}'
-        for key, value in options.items()
-    ]
+    """Options as ``--cfg-options`` takes them: ``KEY=VALUE``, a list or a tuple as ``KEY=[1,2]``.
+
+    A value that would be read as another one is written as code: the text ``a,b`` as ``KEY='a,b'``.
+    """
+    return [f'{key}={_as_word(list(value) if isinstance(value, tuple) else value)}' for key, value in options.items()]
 
 
-def _check_keys(content: Config, file: str) -> None:
-    for key in content:
-        if key not in _FILE_KEYS and not key.startswith('_'):
-            raise UserError(
-                f'{file} sets {key}, which a bench file does not have{nearest(key, _FILE_KEYS)}: it takes '
-                f'{", ".join(sorted(_FILE_KEYS))}; names of your own start with _.'
-            )
-    if content.get('measure', 'val') not in ('val', 'test'):
-        raise UserError(f"measure of {file} should be 'val' or 'test', and is {content.measure!r}.")
-    for key in ('threads', 'jobs'):
-        if key in content and not (isinstance(content[key], int) and content[key] > 0):
-            raise UserError(f'{key} of {file} should be a number of 1 or more, and is {content[key]!r}.')
-    for key, needed in (('detector', {'config'}), ('prepare', {'title', 'command', 'produces'})):
-        value = content.get(key)
-        if value is not None and not (isinstance(value, dict) and needed <= set(value)):
-            wanted = ', '.join(f'{name}=...' for name in sorted(needed))
-            raise UserError(f'{key} of {file} should be dict({wanted}), and is {value!r}.')
-    _check_detector_keys(content, file)
-
-
-def _check_detector_keys(content: Config, file: str) -> None:
-    detector = content.get('detector') or {}
-    for key in set(detector) - _DETECTOR_KEYS:
-        raise UserError(
-            f'detector of {file} sets {key}, which it does not have{nearest(key, _DETECTOR_KEYS)}: it takes '
-            f'{", ".join(sorted(_DETECTOR_KEYS))}.'
-        )
-    folder = detector.get('folder', 'detectors')
-    runs = [folder_name(str(run.get('name'))) for run in content.get('runs') or ()]
-    if folder in ('', '.', '..', *runs) or folder != os.path.basename(folder):
-        raise UserError(
-            f'folder of the detector in {file} should be a name in the work directory that is none of its runs, and '
-            f'it is {folder!r}: choose another.'
-        )
+def _as_word(value) -> str:
+    word = f'[{",".join(map(str, value))}]' if isinstance(value, list) else str(value)
+    try:
+        same = repr(parse_value(word)) == repr(value)
+    except ValueError:
+        same = False
+    return word if same else repr(value)
 
 
 def smoke_options(cfg: Config, epochs: int = 1) -> dict:
@@ -254,27 +210,3 @@ def smoke_options(cfg: Config, epochs: int = 1) -> dict:
     if 'distillation' in (cfg.get('default_hooks') or {}):
         options['default_hooks.distillation.check'] = False
     return options
-
-
-def _checked(runs: Sequence[dict], file: str) -> dict:
-    """The entries by name, each after what it needs."""
-    entries: dict = {}
-    for entry in runs:
-        name = entry.get('name') if isinstance(entry, dict) else None
-        taken = map(folder_name, (RANDOM, *entries))  # two names may be one folder
-        if not name or 'config' not in entry or set(entry) - _KEYS or folder_name(name) in taken:
-            raise UserError(
-                f'every run of {file} should have a name of its own (not {RANDOM}), a config and '
-                f'perhaps {", ".join(sorted(_KEYS - {"name", "config"}))}, and one is {entry}: correct it.'
-            )
-        for other in entry.get('needs', {}).values():
-            if other not in entries:
-                raise UserError(
-                    f'{name!r} in {file} needs {other!r}, and no run before it has '
-                    f'that name: put it before, or correct the name.'
-                )
-        entries[name] = dict(entry)
-    if not entries:
-        raise UserError(f'{file} should list runs, and its list is empty: add some.')
-    check_cost_of(entries, file)
-    return entries

@@ -12,12 +12,11 @@ several, the detector of a seed starts from the pretraining of the same seed, so
 The comparison is that of :class:`~.detector_list.DetectorList`, as in ``tools/transfer_det.py``.
 """
 
-import hashlib
 import os
 from collections.abc import Sequence
 
 from hsakd_mm.checkpoints.export import networks_in
-from hsakd_mm.checkpoints.loading import load_checkpoint, sha256
+from hsakd_mm.checkpoints.loading import load_checkpoint
 from hsakd_mm.checkpoints.source import RANDOM, export_start
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
@@ -30,6 +29,7 @@ from .bench import Bench, smoke_options
 from .detector_list import DetectorList
 from .detector_run import NEEDS, DetectorRun
 from .run_cost import cost
+from .run_record import folder_sha256
 
 
 def check_detector(bench: Bench, seeds: Sequence[int] = ()) -> None:
@@ -169,29 +169,15 @@ def backbone_file(checkpoint: str, keep_in: str) -> str:
     return export_start(checkpoint, keep_in, prefix='net1')
 
 
-def folder_sha256(folder: str) -> str:
-    """SHA-256 of the names and contents of all files below ``folder``."""
-    digest = hashlib.sha256()
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
-        for name in sorted(files):
-            path = os.path.join(root, name)
-            digest.update(f'{os.path.relpath(path, folder)} {sha256(path)}\n'.encode())
-    return digest.hexdigest()
-
-
 def _data_notes(bench: Bench, made: DetectorList) -> list:
-    """SHA-256 of the data, which all runs share."""
+    """SHA-256 of the folders of the pictures, as they are now. That of the annotations is in each run's row."""
     detector = made.runs[0].cfg
     root = bench.runs[0].cfg.train_dataloader.dataset.get('data_root')
     folders = [os.path.join(root, part) for part in ('train', 'val')] if root else []
-    files = []
     for loader in filter(None, (detector.train_dataloader, detector.get('val_dataloader'))):
         for dataset in inner_datasets(loader.dataset):
             root = dataset.get('data_root') or ''
             folders += [os.path.join(root, prefix) for prefix in (dataset.get('data_prefix') or {}).values()]
-            files.append(os.path.join(root, dataset.get('ann_file') or ''))
     paths = dict.fromkeys(os.path.normpath(path) for path in folders)
     sums = [f'`{path}` {folder_sha256(path)}' for path in paths if os.path.isdir(path)]
-    sums += [f'`{path}` {sha256(path)}' for path in dict.fromkeys(files) if os.path.isfile(path)]
-    return [f'SHA-256 of the data, of folders by names and contents: {", ".join(sums)}.'] if sums else []
+    return [f'SHA-256 of the pictures, of folders by names and contents: {", ".join(sums)}.'] if sums else []

@@ -164,13 +164,11 @@ class DetectorList:
         ]
         if not done:
             return {}
-        known = {run.name for run in done} | {run.name for run in failed}
-        baseline = self.baseline if self.baseline in known else None
         return write_comparison(
             done,
             self.work_dir,
             self.title,
-            baseline=baseline,
+            baseline=self.baseline,
             notes=[*(f'**{escaped(warning)}**' for warning in self.warnings), *self.notes],
             origins={run.name: self.origins[run.name] for run in done},
             failed=failed,

@@ -24,7 +24,7 @@ from .detector_metrics import final_metrics, setting, write_config
 from .first_losses import first_losses
 from .outdated import move_outdated_aside
 from .provenance import hash_of_config, provenance, typed_command
-from .run_record import fingerprint, read_record, read_row, require_same, write_record
+from .run_record import annotations_of, code_at_start, fingerprint, read_record, read_row, require_same, write_record
 
 NEEDS = ('model', 'train_dataloader')  # required in a detection config
 _SAME_RESULT = {'--no-validate', '--overwrite', *LOGGERS}  # flags that change no weight
@@ -146,12 +146,8 @@ class DetectorRun:
 
     def is_done(self) -> bool:
         """Whether the work directory holds a report of this config, these weights and this seed."""
-        row = read_row(self.work_dir)
-        return bool(row) and (row.get('config_sha256'), row.get('checkpoint_sha256'), row.get('seed')) == (
-            self.config_sha256,
-            self._sha256(),
-            self.seed,
-        )
+        row, own = read_row(self.work_dir), (self.config_sha256, self._sha256(), self.seed)
+        return bool(row) and tuple(map(row.get, ('config_sha256', 'checkpoint_sha256', 'seed'))) == own
 
     def move_outdated_aside(self) -> None:
         """Move the work directory aside if its run had another config or other weights.
@@ -176,6 +172,8 @@ class DetectorRun:
 
     def run(self) -> None:
         """Go on with this run in its work directory, or start it, and report: a :class:`~.schedule.Step`."""
+        if self.is_done():  # by another process, since the list was made
+            return
         self.move_outdated_aside()
         self.train(resume='auto')
         self.report()
@@ -191,15 +189,16 @@ class DetectorRun:
         """
         resume = RunMark(self.work_dir, '--overwrite' in self.flags).to_resume(resume)  # it may have been preempted
         record = read_record(self.work_dir) if resume is not None else {}
+        annotations = annotations_of(self.cfg)
         if record:
-            require_same(record, self.work_dir, self._sha256(), self.seed, self.config_sha256)
+            require_same(record, self.work_dir, self._sha256(), self.seed, self.config_sha256, annotations)
         elif resume is None and '--overwrite' not in self.flags:
             require_unused(self.work_dir)
         before = record.get('seconds', 0.0)
         try:
             os.makedirs(self.work_dir, exist_ok=True)
             write_config(self.cfg, self.config)
-            self._write_record(before)
+            self._write_record(before, annotations)
         except OSError as error:
             raise UserError(
                 f'the work directory {self.work_dir} cannot be written to '
@@ -216,7 +215,7 @@ class DetectorRun:
         try:
             self._run([*command, *self.flags])
         finally:
-            self._write_record(before + time.monotonic() - started)
+            self._write_record(before + time.monotonic() - started, annotations)
 
     def report(self) -> dict:
         """Print the row, and write ``report.md`` and ``report.json`` into the work directory.
@@ -238,7 +237,7 @@ class DetectorRun:
             **setting(self.cfg, self.work_dir),
             seconds=self.seconds,
             parameters=self.parameters,
-            **provenance(self.command, self.seed),
+            **{**provenance(self.command, self.seed), **code_at_start(self.work_dir)},
             processes=self.gpus,
             nodes=self.nodes,
             checkpoint=backbone.path if backbone else None,
@@ -250,6 +249,7 @@ class DetectorRun:
             config=self.config,
             config_sha256=self.config_sha256,
             detector_config_sha256=self.detector_config_sha256,
+            annotations=read_record(self.work_dir).get('annotations'),
             **self._first_losses(),
         )
         print_table(row)
@@ -276,7 +276,7 @@ class DetectorRun:
         print(f'{"  " if self.title else "Running: "}{shlex.join(command)}', flush=True)
         run_child(command, self.title, os.path.join(self.work_dir, 'output.log') if self.title else '')
 
-    def _write_record(self, seconds: float) -> None:
+    def _write_record(self, seconds: float, annotations: dict) -> None:
         if not self.reports:
             return
         backbone = self.source.backbone
@@ -288,6 +288,7 @@ class DetectorRun:
                 seed=self.seed,
                 seconds=round(seconds, 1),
                 config_sha256=self.config_sha256,
+                annotations=annotations,
                 command=self.command,
             ),
         )

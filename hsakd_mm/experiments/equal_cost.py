@@ -18,6 +18,7 @@ from hsakd_mm.registry import DATASETS
 # Of a scheduler that counts epochs: its lengths. Its first epoch, begin, may be 0.
 LENGTHS = ('end', 'T_max', 'milestones', 'step_size', 'periods', 'total_steps', 'restart_steps')
 NO_END = 10**9  # mmengine's
+LARGEST_MISS = 0.25  # of the cost, as epochs are whole
 RAMPS = ('model.ramp_up_epochs', 'default_hooks.distillation.ramp_up_epochs')
 _counted: dict = {}  # multiply-adds of an image, by what decides them: a bench asks for the same ones for each seed
 
@@ -60,19 +61,21 @@ def _depends_on(name: str, entries: Mapping[str, dict]) -> set:
     return found
 
 
-def same_cost(cfg: Config, before: Sequence[Config], named: Sequence[Config]) -> dict:
+def same_cost(cfg: Config, before: Sequence[Config], named: Sequence[Config], title: str, cost_of: str) -> dict:
     """Changes to a config that make its training cost what another one costs.
 
     Args:
         cfg (Config): Of the run; every config here with a file's name, existing or not, where it reads a checkpoint.
         before (Sequence[Config]): Of the runs whose weights it goes on from. Their cost is a part of its own.
         named (Sequence[Config]): Of the other run, and of those whose weights that one goes on from.
+        title, cost_of (str): What errors call the run and the other one.
 
     Returns:
         dict: As :func:`stretched`.
 
     Raises:
-        UserError: The runs have different images, and the data to count them is not there.
+        UserError: No number of epochs costs about that; or the runs have different images, and the data to count them
+            is not there.
     """
     images = _images([cfg, *before, *named])
 
@@ -80,12 +83,24 @@ def same_cost(cfg: Config, before: Sequence[Config], named: Sequence[Config]) ->
         return sum(_macs(each) * number * each.train_cfg.max_epochs for each, number in zip(configs, counts))
 
     budget = whole(named, images[1 + len(before) :]) - whole(before, images[1:])
+    if budget <= 0:
+        raise UserError(
+            f'{title} should cost what {cost_of!r} does, and the training whose weights it goes on from costs as much '
+            f'or more by itself: make {cost_of!r} longer or that training shorter, or leave cost_of out.'
+        )
     tried, epochs = copy.deepcopy(cfg), cfg.train_cfg.max_epochs
     while True:  # an epoch costs less in a longer run that remembers its teacher's outputs (cached_crops)
-        found = max(1, round(budget / (_macs(tried) * images[0])))
+        exact = budget / (_macs(tried) * images[0])
+        found = max(1, round(exact))
         if found == epochs:
-            return stretched(cfg, epochs)
+            break
         epochs = tried.train_cfg.max_epochs = found
+    if abs(epochs / exact - 1) > LARGEST_MISS:
+        raise UserError(
+            f'{title} should cost what {cost_of!r} does, which would be {exact:.2f} epochs, and epochs are whole: make '
+            f'{cost_of!r} longer, or leave cost_of out.'
+        )
+    return stretched(cfg, epochs)
 
 
 def stretched(cfg: Config, epochs: int) -> dict:

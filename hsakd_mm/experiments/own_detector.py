@@ -4,12 +4,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.backbones.chain import STRIDES
 from hsakd_mm.randomness import isolated_rng
 from hsakd_mm.registry import MODELS
+from hsakd_mm.transfer.evaluators import evaluators_of, is_kind
 
 from .named_network import Network
 
@@ -25,7 +26,13 @@ class Part:
 
 
 def detector_settings(
-    student: Network, root: str, parts: Sequence[Part], classes: Sequence[str] | None, given: ConfigDict, name: str
+    student: Network,
+    root: str,
+    parts: Sequence[Part],
+    classes: Sequence[str] | None,
+    given: ConfigDict,
+    name: str,
+    data: Config | None = None,
 ) -> dict:
     """What the detector's file sets: data and backbone; with ``classes``, those too, and for a transformer its recipe.
 
@@ -35,6 +42,11 @@ def detector_settings(
         classes (Sequence[str] | None): Of the boxes, where the detector is ours.
         given (ConfigDict): The detector's own ``model``.
         name (str): Its file, for messages.
+        data (Config | None): The whole of a detector that is not ours, whose datasets and evaluators may have others
+            inside.
+
+    Raises:
+        UserError: The detector's neck cannot take the student's maps, or its data are several sets.
     """
     model = _backbone(student, given, name)
     own: dict = dict(model=model)
@@ -42,9 +54,11 @@ def detector_settings(
         dataset: dict = dict(data_root=root + os.sep, ann_file=part.ann_file, data_prefix=dict(img=f'{part.split}/'))
         if classes:
             dataset['metainfo'] = dict(classes=tuple(classes))
+        if data is not None:
+            dataset = _inside((data.get(f'{loader}_dataloader') or {}).get('dataset') or {}, dataset, name)
         own[f'{loader}_dataloader'] = dict(dataset=dataset)
         if loader != 'train':
-            own[f'{loader}_evaluator'] = dict(ann_file=os.path.join(root, part.ann_file))
+            own[f'{loader}_evaluator'] = _evaluator(data, loader, os.path.join(root, part.ann_file))
     if classes:
         model['roi_head'] = dict(bbox_head=dict(num_classes=len(classes)))
         if not student.is_convolutional:  # that of configs/transfer for ViT and Swin
@@ -54,6 +68,31 @@ def detector_settings(
                 paramwise_cfg=dict(layer_decay=0.8, norm_decay_mult=0.0),
             )
     return own
+
+
+def _inside(given: dict, own: dict, name: str) -> dict:
+    """Settings of a dataset at the depth of the one inside RepeatDataset and other wrappers.
+
+    Raises:
+        UserError: There are several inside.
+    """
+    if given.get('datasets'):
+        raise UserError(
+            f'a detector that reads one data set was expected, which the pictures take the place of, and {name} has '
+            f'{given.get("type")} of {len(given["datasets"])}: name a config with one of them.'
+        )
+    return dict(dataset=_inside(given['dataset'], own, name)) if given.get('dataset') else own
+
+
+def _evaluator(data: Config | None, part: str, ann_file: str) -> dict | list:
+    """What sets the annotation file of the evaluator of a part; of a list or an Evaluator, all of its metrics."""
+    given = data and data.get(f'{part}_evaluator')
+    if not given or (isinstance(given, dict) and 'metrics' not in given):
+        return dict(ann_file=ann_file)
+    return [
+        dict(metric, ann_file=ann_file) if is_kind(metric, 'CocoMetric') else dict(metric)
+        for metric in evaluators_of(data, part)
+    ]
 
 
 def _backbone(student: Network, given: ConfigDict, name: str) -> dict:

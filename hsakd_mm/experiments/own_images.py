@@ -102,7 +102,7 @@ def write_bench(
         features=_features(teacher),
         hsakd=_hsakd(teacher, len(classes)),
         detector=detector_settings(
-            student, os.path.abspath(root), parts, None if detector else classes, model, detector or ours[0]
+            student, os.path.abspath(root), parts, None if detector else classes, model, detector or ours[0], given
         ),
     )
     labelled = {name for name in ('plain', 'teacher') if name == 'plain' or not teacher.has_classifier}

@@ -22,6 +22,7 @@ from .run_cost import cost
 from .stage import Stage
 
 TEACHER = 'default_hooks.distillation.'  # options of the hook that holds the teacher
+STARTS = 'load_from', 'model.load_backbone_from'  # options for weights that training goes on from
 
 
 @dataclass
@@ -100,9 +101,10 @@ class PretrainingRun:
             self.test.run()
 
     def _write_origin(self) -> None:
-        content = dict(
-            provenance(self.command, self.seed), threads=torch.get_num_threads(), config_sha256=self.config_sha256()
-        )
+        # The child's is of the code that ran; the working tree may have changed since.
+        started = read_json(self.stage.folder, 'provenance.json') or provenance(self.command, self.seed)
+        whose = dict(command=self.command, seed=self.seed)
+        content = dict(started, **whose, threads=torch.get_num_threads(), config_sha256=self.config_sha256())
         file = os.path.join(self.stage.folder, 'origin.json')
         write_json(file, content)
         more: dict = {'macs': (self.count_macs, 'multiply-adds could not be counted')}
@@ -128,7 +130,7 @@ class PretrainingRun:
 
     def lineage(self) -> list['PretrainingRun']:
         """Itself, the run whose weights it goes on from, and the one before that."""
-        before = self.needs_by_option.get('load_from')
+        before = goes_on_from(self.needs_by_option)
         return [self] if before is None else [self, *before.lineage()]
 
     def with_checkpoints(self) -> Config:
@@ -157,6 +159,11 @@ class PretrainingRun:
     def _is_validated(self) -> bool:
         curve = self.validations()
         return bool(curve) and curve[-1][0] == self.cfg.train_cfg.max_epochs
+
+
+def goes_on_from(needs: Mapping[str, PretrainingRun]) -> PretrainingRun | None:
+    """The run whose weights a run with these needs goes on training, so that its cost is a part of the run's own."""
+    return next((needs[option] for option in STARTS if option in needs), None)
 
 
 def with_checkpoints(cfg: Config, needs: Mapping[str, PretrainingRun]) -> Config:

@@ -4,19 +4,20 @@ The layout: the report of the detectors in the folder itself and that of their p
 a detector the report of the methods in the folder itself. Weights, logs and pages in HTML stay where they are.
 """
 
+import contextlib
 import os
 import shutil
-from glob import glob
 
 from hsakd_mm.checkpoints.source import RANDOM
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.files import read_json, write_json
-from hsakd_mm.reports.methods import FRONT, OVERVIEW
+from hsakd_mm.reports.methods import blocks
+from hsakd_mm.reports.page import Picture
 from hsakd_mm.reports.published import is_comparison
 
 from .bench import Bench
-from .bench_detectors import detector_config, detector_folder, detector_seeds
+from .bench_detectors import detector_config, detector_folder, detector_seeds, pretraining_seed
 from .detector_run import NEEDS
 from .provenance import hash_of_config
 
@@ -35,10 +36,12 @@ def publish(file: str, folder: str, root: str) -> list[str]:
         list[str]: The JSON files that were written.
 
     Raises:
-        UserError: A run is unfinished, its config is not the repository's, or it was made by changed code.
+        UserError: A run is unfinished, its config is not the repository's, it was made by changed code, it started
+            from another pretraining than the report's, or a picture is missing.
     """
     for path, where in ((file, ''), (folder, 'docs')):
-        if os.path.relpath(path, os.path.join(root, where)).startswith('..'):
+        below = os.path.relpath(path, os.path.join(root, where))
+        if below.startswith('..') or below == '.':
             raise UserError(f'{path} should be below {os.path.join(root, where)}: choose another place.')
     bench = Bench(file)
     methods = _require(bench, bench.work_dir)
@@ -58,14 +61,23 @@ def publish(file: str, folder: str, root: str) -> list[str]:
         today = hash_of_config(load_config(detector_config(bench), needs=NEEDS))
         wanted = {(name, seed): today for name in names for seed in detector_seeds(bench)}
         _check_runs(bench, detectors['runs'], 'detector_config_sha256', wanted)
+        _check_starts(bench, detectors['runs'], methods['runs'])
         reports = {folder: (source, detectors), os.path.join(folder, PRETRAINING): (bench.work_dir, methods)}
+    for source, content in reports.values():
+        for picture in _pictures(content):
+            if not os.path.isfile(os.path.join(source, picture)):
+                raise UserError(
+                    f'{picture}, which the report shows, was expected in {source}, and is not there: run python '
+                    f'tools/benchmark.py {file}, which draws it again.'
+                )
     for target, (source, content) in reports.items():
         os.makedirs(target, exist_ok=True)
-        for old in glob(os.path.join(target, '*.png')) + glob(os.path.join(target, '*.jpg')):
-            os.remove(old)  # of a report that had others
+        before = read_json(target, 'report.json')
+        for old in set(_pictures(before)) - set(_pictures(content)) if before else ():
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(target, old))  # which this report does not have
         for picture in _pictures(content):
-            if os.path.exists(os.path.join(source, picture)):
-                shutil.copyfile(os.path.join(source, picture), os.path.join(target, picture))
+            shutil.copyfile(os.path.join(source, picture), os.path.join(target, picture))
         write_json(os.path.join(target, 'report.json'), dict(content, bench=os.path.relpath(file, root)))
     return [os.path.join(target, 'report.json') for target in reports]
 
@@ -106,8 +118,29 @@ def _check_runs(bench: Bench, runs: list, key: str, wanted: dict) -> None:
         )
 
 
+def _check_starts(bench: Bench, detectors: list, pretrainings: list) -> None:
+    """Check that the detectors started from the checkpoints of the report of the pretraining.
+
+    A detector's row has the SHA-256 of the checkpoint that its backbone is from; those of older versions have none.
+    """
+    today = {(run['name'], run['seed']): run.get('checkpoint_sha256') for run in pretrainings}
+    for run in detectors:
+        if run['name'] == RANDOM:
+            continue
+        own = bench.run_of(run['name'], pretraining_seed(bench, run['seed']))
+        ours, source = today.get((own.name, own.seed)), (run.get('pretraining') or {}).get('source_sha256')
+        if ours and source and ours != source:
+            raise UserError(
+                f'the detector of {own.name} (seed {run["seed"]}) started from another checkpoint of its pretraining '
+                f'than the report there has: run python tools/benchmark.py {bench.file} until both are done.'
+            )
+
+
 def _pictures(content: dict) -> list:
-    return list(content['pictures'].values()) if is_comparison(content) else [OVERVIEW, FRONT]
+    """The names of a report's pictures."""
+    if is_comparison(content):
+        return [os.path.basename(file) for file in content['pictures'].values()]
+    return [os.path.basename(block.file) for block in blocks(content, '') if isinstance(block, Picture)]
 
 
 def mark_outdated(folder: str, reason: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Records what a detector run started from, so that it is only resumed from the same start."""
+"""Records what a detector run started from, so that it is only resumed from the same start and on the same boxes."""
 
 import hashlib
 import json
@@ -9,7 +9,10 @@ from mmengine.config import Config
 
 from hsakd_mm.checkpoints.source import BackboneSource
 from hsakd_mm.errors import UserError
-from hsakd_mm.files import read_json, write_json
+from hsakd_mm.files import read_json, sha256, write_json
+from hsakd_mm.transfer.annotations import is_voc, join
+from hsakd_mm.transfer.detector import evaluated_split
+from hsakd_mm.transfer.mended import inner_datasets
 
 RECORD = 'transfer.json'  # in the work directory
 
@@ -23,6 +26,41 @@ def fingerprint(cfg: Config, source: BackboneSource, flags: Sequence[str] = ()) 
     if source.backbone:
         text = text.replace(json.dumps(os.path.abspath(source.backbone.path)), json.dumps(source.backbone.sha256))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def annotations_of(cfg: Config) -> dict[str, str]:
+    """SHA-256, by path, of the annotations that a detector learns from and is measured on.
+
+    Of Pascal VOC, that of the list of images and of the folder with the boxes. What is not on this machine is left out.
+    """
+    files, folders = [], []
+    for part in filter(None, ('train', evaluated_split(cfg))):
+        for dataset in inner_datasets(cfg[f'{part}_dataloader'].dataset):
+            root = dataset.get('data_root') or ''
+            files.append(join(root, dataset.get('ann_file') or ''))
+            if is_voc(dataset):
+                folder = join(root, (dataset.get('data_prefix') or {}).get('sub_data_root', ''))
+                folders.append(os.path.join(folder, dataset.get('ann_subdir', 'Annotations')))
+    sums = {os.path.normpath(path): sha256(path) for path in dict.fromkeys(files) if os.path.isfile(path)}
+    sums.update((os.path.normpath(path), folder_sha256(path)) for path in dict.fromkeys(folders) if os.path.isdir(path))
+    return sums
+
+
+def folder_sha256(folder: str) -> str:
+    """SHA-256 of the names and contents of all files below ``folder``."""
+    digest = hashlib.sha256()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
+        for name in sorted(files):
+            path = os.path.join(root, name)
+            digest.update(f'{os.path.relpath(path, folder)} {sha256(path)}\n'.encode())
+    return digest.hexdigest()
+
+
+def code_at_start(folder: str) -> dict:
+    """``commit`` and ``dirty`` of the code that started the run in a folder; empty where nothing tells."""
+    origin = read_json(folder, 'provenance.json')
+    return {key: origin[key] for key in ('commit', 'dirty') if key in origin}
 
 
 def read_record(folder: str) -> dict:
@@ -39,8 +77,10 @@ def write_record(folder: str, content: dict) -> None:
     write_json(os.path.join(folder, RECORD), content)
 
 
-def require_same(record: dict, folder: str, sha256: str | None, seed: int, config_sha256: str) -> None:
-    """Check that ``--resume`` continues a run with the same weights, seed and config.
+def require_same(
+    record: dict, folder: str, sha256: str | None, seed: int, config_sha256: str, annotations: dict | None = None
+) -> None:
+    """Check that ``--resume`` continues a run with the same weights, seed, config and annotations.
 
     Raises:
         UserError: The run in the folder had others.
@@ -62,4 +102,10 @@ def require_same(record: dict, folder: str, sha256: str | None, seed: int, confi
             f'--resume goes on with the run in {folder}, and that has another config '
             f'or other options: give the same ones, choose another --work-dir, or '
             f'leave --resume out.'
+        )
+    before, now = (list((each or {}).values()) for each in (record.get('annotations'), annotations))
+    if before and now and before != now:
+        raise UserError(
+            f'--resume goes on with the run in {folder}, and that learnt from other annotations than those that are in '
+            f'{", ".join(annotations or ())} now: put those back, choose another --work-dir, or leave --resume out.'
         )

@@ -62,10 +62,11 @@ def run_all(steps: Sequence, after: Callable | None = None, same_duration: bool 
                 continue
             waiting.remove(place)
             position = f'[{place + 1}/{len(steps)}] {step.title}'
-            if done[place] and (not _uses(step, ran) or step.is_done()):  # a repeated need outdates it
+            # Looked at again: a repeated need outdates it, and another process may have finished it meanwhile.
+            done[place] = step.is_done() if _uses(step, ran) or not done[place] else True
+            if done[place]:
                 print(f'{position}: done before, in {step.seconds:.0f} s', flush=True)
                 continue
-            done[place] = False
             left = time_left(steps, done, 0 if jobs > 1 else place, same_duration, jobs)
             print(f'{position}{f" ({left})" if left else ""}', flush=True)
             if absent := _uses(step, [steps[other] for other in failed]):

@@ -31,10 +31,12 @@ class Stage:
         title (str): What the terminal calls it.
         command (list[str]): A tool and its arguments, as one would type them after ``python``.
         produces (str): A file that exists when the stage is done.
-        configs (list[str]): Config files that decide the outcome.
-        inputs (list[str]): Files made by earlier stages that do.
+        configs (list[str]): Config files that the command names.
+        inputs (list[str]): Files made by earlier stages that decide the outcome.
         always (bool): Run it even if it is done: it checks its own work.
         needs (Sequence[Step]): See :class:`~.schedule.Step`.
+        settings (list[str]): What decides the outcome beside the inputs; by default the command's arguments, whose
+            paths depend on the folder that it is given in.
     """
 
     folder: str
@@ -45,6 +47,7 @@ class Stage:
     inputs: Sequence[str] = ()
     always: bool = False
     needs: Sequence = ()
+    settings: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -59,7 +62,7 @@ class Stage:
         record = self.read_record()
         if not (record.get('done') and os.path.exists(self.produces) and all(map(os.path.exists, self.inputs))):
             return False
-        return record['fingerprint'] == self._fingerprint()
+        return record['fingerprint'] in self._fingerprints()
 
     @property
     def seconds(self) -> float:
@@ -77,19 +80,19 @@ class Stage:
             RunFailed: The command failed.
             UserError: Another process runs the stage, with other settings.
         """
-        record, fingerprint = self.read_record(), self._fingerprint()
-        if record and record['fingerprint'] != fingerprint:
+        record, fingerprints = self.read_record(), self._fingerprints()
+        if record and record['fingerprint'] not in fingerprints:
             move_outdated_aside(self.folder)
             record = {}
-        finished, before = self.is_up_to_date(), record.get('seconds', 0.0)
+        before = record.get('seconds', 0.0)
         shown = shlex.join(['python', *self.command])
         print(f'  {shown}', flush=True)
 
         def write(done: bool, seconds: float) -> None:
-            content = dict(fingerprint=fingerprint, done=done, seconds=seconds, command=shown)
+            content = dict(fingerprint=fingerprints[0], done=done, seconds=seconds, command=shown)
             write_json(os.path.join(self.folder, 'stage.json'), content)
 
-        if not finished:
+        if not self.is_up_to_date():
             write(False, before)  # so that a killed stage is known for what it was
         started, done = time.monotonic(), False
         try:
@@ -98,10 +101,16 @@ class Stage:
                 raise RunFailed(f'{self.produces} was expected from `{shown}`, which did not write it')
             done = True
         finally:
-            write(done, before if finished else before + time.monotonic() - started)
+            record = self.read_record()
+            # A record that says done was so before, or is of another process that has finished it meanwhile.
+            if not (record.get('done') and record['fingerprint'] in fingerprints):
+                write(done, before + time.monotonic() - started)
 
-    def _fingerprint(self) -> str:
-        parts = list(self.command)
-        parts += [Config.fromfile(config).pretty_text for config in self.configs]
-        parts += [sha256(path) for path in self.inputs]
-        return hashlib.sha256('\n'.join(parts).encode()).hexdigest()
+    def _fingerprints(self) -> tuple[str, str]:
+        """Of this code, and of the code before it, which took the whole command: its records stay valid."""
+        script, *arguments = self.command
+        now = [os.path.basename(script), *(self.settings or arguments)]
+        before = [*self.command, *(Config.fromfile(config).pretty_text for config in self.configs)]
+        inputs = [sha256(path) for path in self.inputs]
+        first, second = (hashlib.sha256('\n'.join([*parts, *inputs]).encode()).hexdigest() for parts in (now, before))
+        return first, second

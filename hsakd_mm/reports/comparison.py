@@ -14,13 +14,11 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from hsakd_mm.engine.user_messages import nearest
-from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.bootstrap import paired_bootstrap
 from hsakd_mm.evaluation.seed_test import compare_seeds
 
 from .comparison_costs import mean_cost, relate
-from .comparison_runs import FailedRun, FinishedRun, Records, read_records, read_runs
+from .comparison_runs import FailedRun, FinishedRun, Records, of_measure, read_records, read_runs
 from .comparison_scenes import draw_all
 from .comparison_text import blocks, table
 from .curves import read_curves
@@ -116,7 +114,7 @@ def write_comparison(
         out_dir (str): Created if absent.
         title (str): Heading.
         baseline (str, optional): The name that the others are compared with. Default: ``plain`` or ``baseline`` if
-            there is one, else the first.
+            there is one, else the first; so too, with a remark, where the one that is named has no finished run.
         notes (Sequence[str]): Sentences below the table, in Markdown.
         origins (dict[str, list[str]]): Of each name, sentences on what it started from.
         failed (Sequence[FailedRun]): Listed with their reasons. A name without a finished run is a row without
@@ -129,21 +127,20 @@ def write_comparison(
         dict[str, str]: The files, by ending.
 
     Raises:
-        UserError: There are no finished runs, one has no report, no run is called ``baseline``, or the files cannot
-            be written.
+        UserError: There are no finished runs, one has no report, or the files cannot be written.
     """
     grouped = read_runs(runs)
     without: dict = {run.name: [] for run in failed if run.name not in grouped}
     names, remarks = list(grouped), []
-    if baseline is not None and baseline in without:
-        instead = escaped(_baseline(names, None))
-        remarks = [f'No run of the baseline, {escaped(baseline)}, is finished: {instead} takes its place.']
-        baseline = None
-    baseline = _baseline(names, baseline)
+    if baseline not in names:
+        wanted, baseline = baseline, next((name for name in names if name.lower() in USUAL), names[0])
+        if wanted is not None:
+            remarks = [f'No run of the baseline, {escaped(wanted)}, is finished: {escaped(baseline)} takes its place.']
     records = read_records(grouped, baseline)
     rows = [row for group in grouped.values() for row in group]
     measure = max(('AP', 'AP50'), key=lambda key: sum(row.get(key) is not None for row in rows))
     of_curves, curves = read_curves(grouped, measure)
+    compared, without_interval = of_measure(records.matches, grouped, measure)
     made = Comparison(
         title,
         baseline,
@@ -163,11 +160,13 @@ def write_comparison(
             *remarks,
             *(f'{escaped(row["name"])} (seed {row["seed"]}): {row["remark"]}' for row in rows if row.get('remark')),
             *records.remarks,
+            *without_interval,
         ],
     )
-    _compare(made, records.matches)
+    _compare(made, compared)
+    _by_class(made, records.matches)
     known = {row['name'] for row in made.rows if row[measure]} - made.misfits.keys()
-    made.pairs = [_pair(made, records.matches, *pair) for pair in pairs if set(pair) <= known]
+    made.pairs = [_pair(made, compared, *pair) for pair in pairs if set(pair) <= known]
     relate(made.rows, baseline)
     draw_all(made, records.matches, grouped, out_dir, of_curves)
     content = asdict(made)
@@ -179,17 +178,6 @@ def print_comparison(files: dict) -> None:
     """Print the table of the report that :func:`write_comparison` wrote to ``files``."""
     with open(files['json']) as file:
         print_table(table(Comparison(**json.load(file))))
-
-
-def _baseline(names: list, wanted: str | None) -> str:
-    if wanted is None:
-        return next((name for name in names if name.lower() in USUAL), names[0])
-    if wanted not in names:
-        raise UserError(
-            f'the baseline should be one of the names that are compared ({", ".join(names)}), and it is '
-            f'{wanted!r}{nearest(wanted, names)}.'
-        )
-    return wanted
 
 
 def _setting(rows: list, records: Records, curves: dict) -> str:
@@ -227,10 +215,14 @@ def _spread(values: Iterable[float | None]) -> dict | None:
 
 
 def _compare(made: Comparison, matches: dict) -> None:
-    """Fill in the differences to the baseline and AP by class."""
+    """Fill in the differences to the baseline."""
     found = _differences(made, matches, made.baseline, made.others)
     for row in made.rows:
         row.update(found.get(row['name'], {}))
+
+
+def _by_class(made: Comparison, matches: dict) -> None:
+    """Fill in AP by class."""
     if not matches:
         return
     first = next(iter(matches.values()))[0]

@@ -11,6 +11,7 @@ from .pictures import (
     HALO,
     INK,
     MUTED,
+    beyond,
     colours_of,
     dashes_of,
     draw_grid_lines,
@@ -18,9 +19,11 @@ from .pictures import (
     name_ends,
     new_figure,
     save_figure,
+    set_title,
 )
 
 CLASSES_DRAWN = 20
+PANEL, PANEL_OF_CLASS = 40, 26  # characters of a panel's heading in a line
 
 
 def draw_overview(
@@ -48,9 +51,9 @@ def draw_overview(
         **({'difference': 1.0} if compared else {}),
         **({'curves': 1.25} if have_shape(curves) else {}),
     }
-    figure, axes = new_figure(
-        1.5 + 3.6 * len(drawn), 1.4 + 0.42 * max(4, len(rows)), title, panels=len(drawn), widths=list(drawn.values())
-    )
+    width = 1.5 + 3.6 * len(drawn) + beyond(names) * (1 + ('curves' in drawn))
+    height = 1.4 + 0.42 * max(4, len(rows))
+    figure, axes = new_figure(width, height, title, panels=len(drawn), widths=list(drawn.values()))
     panels = dict(zip(drawn, axes))
     for place, row in enumerate(rows):
         if row[measure]:
@@ -66,7 +69,7 @@ def draw_overview(
     for text in panels['values'].get_yticklabels():
         text.set_color(INK)
     panels['values'].margins(x=0.2)
-    panels['values'].set_title(f'{measure} (%): each seed, mean', loc='left', fontsize=10, color=INK)
+    set_title(panels['values'], f'{measure} (%): each seed, mean', PANEL)
     if compared:
         panels['difference'].axvline(0, color=MUTED, linewidth=1)
         panels['difference'].margins(x=0.12)
@@ -74,9 +77,8 @@ def draw_overview(
         over = (
             'seeds and test images' if all(seeds) else 'test images, and seeds of some' if any(seeds) else 'test images'
         )
-        panels['difference'].set_title(
-            f'Difference to {baseline}, 95 % interval\nover {over}', loc='left', fontsize=10, color=INK
-        )
+        interval = '95\N{NO-BREAK SPACE}%\N{NO-BREAK SPACE}interval'
+        set_title(panels['difference'], f'Difference to {baseline}, {interval} over {over}', PANEL)
     if 'curves' in panels:
         _curves(panels['curves'], curves, of_curves)
     save_figure(figure, file)
@@ -84,7 +86,7 @@ def draw_overview(
 
 def draw_curves(curves: dict, measure: str, file: str, title: str) -> None:
     """Draw the learning curves alone, larger. Arguments as for :func:`draw_overview`."""
-    figure, (ax,) = new_figure(8.5, max(3.6, 1.2 + 0.36 * len(curves)), title)
+    figure, (ax,) = new_figure(8.5 + beyond(curves), max(3.6, 1.2 + 0.36 * len(curves)), title)
     _curves(ax, curves, measure)
     save_figure(figure, file)
 
@@ -104,7 +106,7 @@ def draw_precision_recall(precision: dict, names: Sequence[str], file: str, titl
     for ax, (iou, lines) in zip(axes, precision.items()):
         for name, values in lines.items():
             ax.plot(100 * RECALLS, 100 * values, dashes[name], color=colours[name], linewidth=1.8, label=name)
-        ax.set_title(f'Precision (%) over recall (%), IoU {iou:g}', loc='left', fontsize=10, color=INK)
+        set_title(ax, f'Precision (%) over recall (%), IoU {iou:g}', PANEL)
         ax.set_xlim(0, 100)
         ax.set_ylim(0, 102)
         draw_grid_lines(ax, 'y')
@@ -129,7 +131,8 @@ def draw_classes(per_class: dict, objects: dict, names: Sequence[str], file: str
     names = list(per_class[classes[0]])
     across = min(5, len(classes))
     down = -(-len(classes) // across)
-    figure, axes = new_figure(1.5 + 2.1 * across, 0.7 + down * (0.5 + 0.24 * len(names)), title, across, down)
+    width, height = 1.5 + 2.1 * across + beyond(names), 0.7 + down * (0.5 + 0.24 * len(names))
+    figure, axes = new_figure(width, height, title, across, down)
     top = (
         max((value for values in per_class.values() for value in values.values() if value is not None), default=1) or 1
     )
@@ -149,7 +152,7 @@ def draw_classes(per_class: dict, objects: dict, names: Sequence[str], file: str
                     fontsize=8,
                     color=INK,
                 )
-        ax.set_title(f'{classes[number]} ({objects[classes[number]]})', loc='left', fontsize=9.5, color=INK)
+        set_title(ax, f'{classes[number]} ({objects[classes[number]]})', PANEL_OF_CLASS, 9.5)
         ax.set_xlim(0, 1.28 * top)
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.set_yticks(range(len(names)), names if number % across == 0 else [''] * len(names), fontsize=8.5)
@@ -206,8 +209,8 @@ def _curves(ax, curves: dict, measure: str) -> None:
         )
         ax.fill_between(epochs, lows, highs, color=colours[name], alpha=0.13, linewidth=0)
         ends.append((means[-1], name))
-    ax.set_title(f'{measure} (%) by epoch: mean, lowest and highest seed', loc='left', fontsize=10, color=INK)
+    set_title(ax, f'{measure} (%) by epoch: mean, lowest and highest seed', PANEL)
     ax.set_xlabel('Epoch', fontsize=9, color=MUTED)
     ax.xaxis.get_major_locator().set_params(integer=True)
     draw_grid_lines(ax, 'y')
-    name_ends(ax, ends, colours)
+    name_ends(ax, ends, colours, dashes)

@@ -1,8 +1,8 @@
 """Reads the finished runs of a comparison, and finds those whose figures do not fit together.
 
 A run's AP comes from its own metric (``report.json``), everything about single detections from its record
-(``detections.json``). Only runs whose AP agrees with their record, and that were measured on the baseline's images,
-are compared with it.
+(``detections.json``). Only runs whose AP agrees with their record, and that learnt from the baseline's annotations and
+were measured on its images and boxes, are compared with it.
 """
 
 import ast
@@ -15,7 +15,7 @@ import numpy as np
 
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.average_precision import Matches, summarise
-from hsakd_mm.evaluation.detection_records import FILE, read_record
+from hsakd_mm.evaluation.detection_records import FILE, read_record, truth_sha256
 
 from .curves import ROUNDING
 from .metrics import METRICS
@@ -106,6 +106,7 @@ def read_records(grouped: dict[str, list[dict]], baseline: str) -> Records:
     """
     made = Records()
     found: dict = {}
+    truths: dict = {}
     absent, computed, nothing = [], [], []
     for name, rows in grouped.items():
         for row in rows:
@@ -120,6 +121,7 @@ def read_records(grouped: dict[str, list[dict]], baseline: str) -> Records:
                 nothing.append(f'{escaped(name)} (seed {row["seed"]})')
                 continue
             found.setdefault(name, []).append(matches)
+            truths.setdefault(name, []).append(truth_sha256(record))
             if reason := _disagreement(row, matches):
                 made.misfits.setdefault(name, reason)
                 continue
@@ -133,7 +135,10 @@ def read_records(grouped: dict[str, list[dict]], baseline: str) -> Records:
     if found:
         first = (whole.get(baseline) or next(iter(found.values())))[0]
         made.classes, made.images = first.classes, len(first.images)
-    for name, reason in _measured_otherwise(whole, baseline).items():
+    for name, reason in [
+        *_measured_otherwise(whole, truths, baseline).items(),
+        *_of_other_annotations(grouped, baseline).items(),
+    ]:
         made.misfits.setdefault(name, reason)
     made.matches = {name: seeds for name, seeds in whole.items() if name not in made.misfits}
     made.remarks += made.misfits.values()
@@ -175,6 +180,28 @@ def _disagreement(row: dict, matches: Matches) -> str:
     )
 
 
+def of_measure(
+    matches: dict[str, list[Matches]], grouped: dict[str, list[dict]], measure: str
+) -> tuple[dict[str, list[Matches]], list[str]]:
+    """The names whose records give the figures of the table, and a remark on the others.
+
+    VOCMetric's AP50 is another than COCO's (its area, or 11 points), and has no interval.
+    """
+    if measure != 'AP50':
+        return matches, []
+    same = {
+        name: seeds
+        for name, seeds in matches.items()
+        if all(abs(row['AP50'] - 100 * each.ap(iou=0.5)) <= ROUNDING for row, each in zip(grouped[name], seeds))
+    }
+    if not (others := [escaped(name) for name in matches if name not in same]):
+        return same, []
+    return same, [
+        f"No interval: {', '.join(others)}. The run's own metric computes AP50 in another way than COCO's, which "
+        f'intervals from {FILE} are of.'
+    ]
+
+
 def _images_of_metric(row: dict) -> int | None:
     """The number of images in the annotation file of a run's COCO metric; None where it is not known.
 
@@ -201,13 +228,41 @@ def _images_of_metric(row: dict) -> int | None:
         return None
 
 
-def _measured_otherwise(whole: dict[str, list[Matches]], baseline: str) -> dict[str, str]:
-    """The names that were measured on other images or classes than the baseline, with the reason."""
+def _of_other_annotations(grouped: dict[str, list[dict]], baseline: str) -> dict[str, str]:
+    """The names whose runs learnt from or were measured on other annotations than the baseline's, with the reason.
+
+    They are told by the SHA-256 that a run notes at its start; runs of older versions noted none.
+    """
+    sums = {
+        name: [list(row['annotations'].values()) for row in rows if row.get('annotations')]
+        for name, rows in grouped.items()
+    }
+    known = [name for name in (baseline, *sums) if sums.get(name)]
+    reasons = {}
+    for name in dict.fromkeys(known):
+        if all(each == sums[known[0]][0] for each in sums[name]):
+            continue
+        who = f'The seeds of {escaped(name)}' if name == known[0] else f'{escaped(name)} and {escaped(known[0])}'
+        reasons[name] = (
+            f'{who} learnt from different annotations, or were measured on such: the files were changed between the '
+            f'runs (their SHA-256 is below). Run those of the older ones again.'
+        )
+    return reasons
+
+
+def _measured_otherwise(whole: dict[str, list[Matches]], truths: dict[str, list[str]], baseline: str) -> dict[str, str]:
+    """The names that were measured on other images, boxes or classes than the baseline, with the reason."""
     reference = baseline if baseline in whole else next(iter(whole), '')
     reasons = {}
     for name, seeds in whole.items():
         first, ours, other = whole[reference][0], escaped(name), escaped(reference)
         if all((each.images, each.classes) == (first.images, first.classes) for each in seeds):
+            if set(truths[name]) != {truths[reference][0]}:
+                who = f'The seeds of {ours}' if name == reference else f'{ours} and {other}'
+                reasons[name] = (
+                    f'{who} were measured on the same images with different boxes to find: the annotations were '
+                    f'changed between the runs. Validate all runs on the same data.'
+                )
             continue
         counts = dict.fromkeys(len(each.images) for each in seeds)
         images = f'{" and ".join(map(str, counts))} images'

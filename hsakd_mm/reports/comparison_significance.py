@@ -78,16 +78,24 @@ def coverage(rows: Sequence[dict], own: Sequence[str], shared: Sequence[str], im
     return text + (f' An interval over {few} seeds is rather too narrow; p is exact.' if few < MANY else '')
 
 
-def p_values(rows: Sequence[dict]) -> str:
-    """What p and "Seeds ahead" are, and the smallest p that the seeds can give; empty without any."""
+def p_values(rows: Sequence[dict], shared: Sequence[str] = ()) -> str:
+    """What p and "Seeds ahead" are, and the smallest p that the seeds can give; empty without any.
+
+    Args:
+        rows (list[dict]): Of the table.
+        shared (list[str]): Names of which several seeds start from one pretraining.
+    """
     tested = [row for row in rows if row['seed_test']]
     if not tested:
         return ''
     limited = [row for row in tested if row['seed_test']['smallest'] >= SMALL]
+    of = ' of the detector' if shared else ''
     text = (
-        'p: two-sided permutation test of the difference over seeds, on these test images; it does not allow '
-        'for the number of rows.'
+        f'p: two-sided permutation test of the difference over seeds{of}, on these test images; it does not allow '
+        f'for the number of rows.'
     )
+    if shared:
+        text += f' Those of {", ".join(map(escaped, shared))} share one pretraining, whose own seed p does not cover.'
     paired = {row['seed_test']['seeds']: row['seed_test']['smallest'] for row in limited if row['seed_test']['paired']}
     limits = [f'{seeds} seeds cannot give a p below {_small(smallest)}' for seeds, smallest in sorted(paired.items())]
     limits += [

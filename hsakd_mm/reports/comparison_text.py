@@ -158,7 +158,8 @@ def _how(made) -> str:
 
 
 def _significance(made) -> str:
-    return ' '.join(filter(None, [p_values(made.rows), needed(made.rows)]))
+    shared = [row['name'] for row in made.rows if 0 < row['pretrainings'] < len(row['seeds'])]
+    return ' '.join(filter(None, [p_values(made.rows, shared), needed(made.rows)]))
 
 
 def _failed(failed: Sequence) -> list:

@@ -12,7 +12,7 @@ def origin_items(runs: Sequence[dict]) -> list[str]:
 
     Args:
         runs (list[dict]): ``name``, ``seed``, and as far as known ``command``, ``commit``, ``dirty``, ``torch``,
-            ``hardware``, ``threads`` and ``frozen``.
+            ``hardware``, ``threads``, ``annotations`` (SHA-256 by path) and ``frozen``.
     """
     shared: dict = {}
     for run in runs:
@@ -23,6 +23,7 @@ def origin_items(runs: Sequence[dict]) -> list[str]:
             f'torch {run["torch"]}' if run.get('torch') else '',
             _hardware(run['hardware']) if run.get('hardware') else '',
             f'threads per process: {run["threads"]}' if run.get('threads') else '',
+            _annotations(run.get('annotations') or {}),
             str(run.get('frozen') or '').rstrip('.'),
         ]
         seeds = shared.setdefault('; '.join(filter(None, parts)), {}).setdefault(run['name'], [])
@@ -45,6 +46,11 @@ def checkpoint_table(runs: Sequence[dict], measure: str) -> Table:
 
 def _with_seeds(name: str, seeds: Sequence[str]) -> str:
     return f'{escaped(name)} (seed {", ".join(seeds)})' if seeds else escaped(name)
+
+
+def _annotations(sums: dict) -> str:
+    listed = ', '.join(f'`{path}` {digest}' for path, digest in sums.items())
+    return f'SHA-256 of the annotations: {listed}' if sums else ''
 
 
 def _hardware(hardware: dict | str) -> str:

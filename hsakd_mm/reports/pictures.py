@@ -6,6 +6,7 @@ all pictures that name the models in the same order; ``random`` is grey.
 
 import io
 import statistics
+import textwrap
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
+from hsakd_mm.checkpoints.source import RANDOM
 from hsakd_mm.files import write_atomically
 
 PALETTE = ('#E69F00', '#0072B2', '#CC79A7', '#56B4E9', '#D55E00', '#000000')
@@ -21,6 +23,9 @@ GREY = '#8c8c8c'
 TRUTH = '#009E73'
 INK, MUTED = '#222222', '#666666'
 HALO = [withStroke(linewidth=2.5, foreground='white')]  # keeps a number legible on a line
+LINE = 0.2  # inches from one label to the next
+CHARACTER = 0.07  # inches of one in a label of 10 points
+USUAL_NAME = 16  # characters of a name that a figure has room for anyway
 
 
 def draw_grid(
@@ -135,46 +140,63 @@ def _draw_box(ax, box, text: str, colour: str, right: bool = True) -> None:
     )
 
 
-def name_ends(ax, ends: list, colours: dict) -> None:
+def name_ends(ax, ends: list, colours: dict, dashes: dict) -> None:
     """Write the name and last value of each line to the right of its end, spread where they would overlap.
+
+    Where colours repeat, a piece of the line is drawn before its name.
 
     Args:
         ax (Axes): Where the lines are.
         ends (list[tuple]): Of each line the last value and the name.
-        colours (dict[str, str]): Of the names.
+        colours, dashes (dict[str, str]): Of the names.
     """
     low, high = ax.get_ylim()
     ends = sorted(((value - low) / (high - low), value, name) for value, name in ends)
-    for place, (_, value, name) in zip(_spread([end[0] for end in ends], 0.085), ends):
-        ax.text(
-            1.02, place, f'{name} {value:.1f}', fontsize=9, color=colours[name], va='center', transform=ax.transAxes
-        )
+    height = ax.get_position().height * ax.figure.get_figheight()
+    repeats = any(dashes[name] != '-' for *_, name in ends)
+    for place, (_, value, name) in zip(_spread([end[0] for end in ends], LINE / height), ends):
+        if repeats:
+            piece = dict(color=colours[name], linewidth=1.8, transform=ax.transAxes, clip_on=False)
+            ax.plot([1.02, 1.09], [place, place], dashes[name], scalex=False, scaley=False, **piece)
+        text = f'{name} {value:.1f}'
+        left = 1.11 if repeats else 1.02
+        ax.text(left, place, text, fontsize=9, color=colours[name], va='center', transform=ax.transAxes)
 
 
 def _spread(places: Sequence[float], gap: float) -> list:
-    """Move ascending places as little as possible until they are ``gap`` apart; those that touch share a centre."""
+    """Move ascending places of 0..1 as little as possible until they are ``gap`` apart, or as far as there is room.
+
+    Those that touch share a centre, as long as all of them stay in 0..1.
+    """
+    gap = min(gap, 1 / max(1, len(places) - 1))
     runs: list = []  # centre, members
     for place in places:
-        centre, count = place, 1
+        centre, count = _inside(place, 1, gap), 1
         while runs and centre - runs[-1][0] < gap * (count + runs[-1][1]) / 2:
             other, members = runs.pop()
-            centre = (centre * count + other * members) / (count + members)
+            centre = _inside((centre * count + other * members) / (count + members), count + members, gap)
             count += members
         runs.append((centre, count))
     return [centre + (number - (count - 1) / 2) * gap for centre, count in runs for number in range(count)]
 
 
+def _inside(centre: float, count: int, gap: float) -> float:
+    """The centre of ``count`` places, moved so that all of them are in 0..1."""
+    half = (count - 1) / 2 * gap
+    return min(max(centre, half), 1 - half)
+
+
 def colours_of(names: Iterable[str]) -> dict:
     """A colour for each name by its position; ``random`` is grey and uses none of the palette."""
     names = list(dict.fromkeys(names))
-    trained = [name for name in names if 'random' not in name]
+    trained = [name for name in names if name != RANDOM]
     return {name: PALETTE[trained.index(name) % len(PALETTE)] if name in trained else GREY for name in names}
 
 
 def dashes_of(names: Iterable[str]) -> dict:
     """A line style for each name: solid, and another where the colours repeat."""
     names = list(dict.fromkeys(names))
-    trained = [name for name in names if 'random' not in name]
+    trained = [name for name in names if name != RANDOM]
     return {
         name: ('-', '--', ':', '-.')[trained.index(name) // len(PALETTE) % 4] if name in trained else '-'
         for name in names
@@ -216,6 +238,16 @@ def draw_seeds(ax, place: int, values: Sequence[float], colour: str) -> None:
     )
 
 
+def beyond(names: Iterable[str]) -> float:
+    """The inches that the longest of these names takes beyond those that every figure has room for."""
+    return CHARACTER * max(0, max(map(len, names), default=0) - USUAL_NAME)
+
+
+def set_title(ax, text: str, characters: int, fontsize: float = 10) -> None:
+    """Write the heading of a panel on the left, in lines of so many characters at most."""
+    ax.set_title(textwrap.fill(text, characters), loc='left', fontsize=fontsize, color=INK)
+
+
 def draw_grid_lines(ax, axis: str) -> None:
     """Draw grid lines across one axis, and remove the ticks and the left frame."""
     ax.spines['left'].set_visible(False)
@@ -230,7 +262,9 @@ def new_figure(
     """A figure with a heading on the left, and its axes row by row. Sizes are in inches."""
     figure = Figure((width, height), dpi=160, layout='constrained')
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=12, fontweight='bold', color=INK, x=0.01, ha='left')
+    figure.suptitle(
+        textwrap.fill(title, max(20, int(10 * width))), fontsize=12, fontweight='bold', color=INK, x=0.01, ha='left'
+    )
     axes = figure.subplots(rows, panels, squeeze=False, width_ratios=widths).ravel()
     for ax in axes:
         ax.spines[['top', 'right']].set_visible(False)

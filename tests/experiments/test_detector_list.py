@@ -62,7 +62,7 @@ def listed(students, demo_data, tmp_path, monkeypatch):
     def compare(runs, out_dir, title, baseline=None, notes=(), origins=None, failed=(), bench='', pairs=()) -> dict:
         make.compared.append([(each.name, each.seed) for each in runs])
         assert set(origins) == {each.name for each in runs}
-        make.origins, make.notes = origins, notes
+        make.origins, make.notes, make.baseline = origins, notes, baseline
         make.failed = [(each.name, each.seed, each.reason) for each in failed]
         return dict(md=os.path.join(out_dir, 'report.md'))
 
@@ -122,6 +122,20 @@ def test_each_seed_is_a_round_and_what_is_done_is_skipped(listed, capsys) -> Non
     assert '[2/6] HSAKD, seed 0: done before' in capsys.readouterr().out
     listed(*names, seeds=[3, 4]).run()
     assert listed.calls == ['random, seed 4', 'HSAKD, seed 4', 'plain one*, seed 4']
+
+
+def test_a_baseline_that_was_not_run_is_named_all_the_same(listed) -> None:
+    listed('random', 'A=hsakd/epoch_3.pth', baseline='A').run(only=['random'])
+    assert listed.compared == [[('random', 0)]] and listed.baseline == 'A'
+
+
+def test_what_another_process_has_finished_meanwhile_is_not_run_again(listed) -> None:
+    first, second = listed('random'), listed('random')
+    first.run()
+    report = Path(first.runs[0].work_dir, 'report.json')
+    before = report.stat().st_mtime_ns
+    second.runs[0].run()
+    assert listed.calls == ['random, seed 0'] and report.stat().st_mtime_ns == before
 
 
 def test_warnings_are_read_in_the_report_and_on_the_terminal(listed, capsys) -> None:

@@ -90,12 +90,36 @@ def test_options_of_the_user_come_before(bench) -> None:
     assert told(longer).param_scheduler == longer.cfg.param_scheduler
 
 
-def test_what_a_run_goes_on_from_is_a_part_of_its_cost(bench) -> None:
+@pytest.mark.parametrize('option', ['load_from', 'model.load_backbone_from'])
+def test_what_a_run_goes_on_from_is_a_part_of_its_cost(bench, option) -> None:
     alone = bench()['longer'].cfg.train_cfg.max_epochs
-    after = bench(old="checkpoint': 'teacher'", new="checkpoint': 'teacher', 'load_from': 'teacher'")['longer']
-    assert after.cfg.train_cfg.max_epochs == alone + 30
-    less = bench(old="cost_of='KD'", new="cost_of='KD', needs={'load_from': 'teacher'}")['longer']
-    assert less.cfg.train_cfg.max_epochs == 1  # the 30 epochs before cost more already
+    runs = bench(old="checkpoint': 'teacher'", new=f"checkpoint': 'teacher', '{option}': 'teacher'")
+    assert runs['longer'].cfg.train_cfg.max_epochs == alone + 30
+    assert [run.name for run in runs['KD'].lineage()] == ['KD', 'teacher']
+    long = "dict(name='long', config='plain.py', options={'train_cfg.max_epochs': 80})"
+    after = f"dict(name='after', config='plain.py', cost_of='long', needs={{'{option}': 'teacher'}})"
+    runs = bench(old="cost_of='KD')", new=f"cost_of='KD'), {long}, {after}")
+    assert runs['after'].cfg.train_cfg.max_epochs == 80 - 30
+
+
+@pytest.mark.parametrize(
+    'cost_of, more, said',
+    [
+        ('KD', "needs={'load_from': 'teacher'}", "'KD' does, and the training .* costs as much or more"),
+        (
+            'short',
+            "options={'train_dataloader.dataset.pipeline.1.size': 64}",
+            "'short' does, which would be 0.50 epochs",
+        ),
+    ],
+)
+def test_a_cost_that_no_number_of_epochs_meets(bench, cost_of, more, said) -> None:
+    """The 30 epochs of the teacher cost more already; or one epoch costs as much as the other run and more."""
+    short = "dict(name='short', config='plain.py', options={'train_cfg.max_epochs': 2})"
+    change = dict(old="cost_of='KD')", new=f"cost_of='{cost_of}', {more}), {short}")
+    with pytest.raises(UserError, match=f"'longer' in bench.py should cost what {said}"):
+        bench(**change)
+    assert bench(**change, smoke=True)['longer'].cfg.train_cfg.max_epochs == 1
 
 
 def test_remembered_outputs_of_the_teacher(bench) -> None:

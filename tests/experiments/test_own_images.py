@@ -17,6 +17,7 @@ from hsakd_mm.experiments.named_network import Network, describe
 from hsakd_mm.experiments.own_images import find_parts, write_bench
 from hsakd_mm.experiments.run_bench import run_bench
 from hsakd_mm.registry import MODELS
+from hsakd_mm.transfer.evaluators import evaluators_of
 from tests.conftest import REPO
 
 pytest.importorskip('mmdet', reason='mmdet is not installed')
@@ -163,6 +164,60 @@ def test_a_detector_of_ones_own_gets_as_many_maps_as_it_takes(boxes, teacher, tm
     net = MMENGINE.build(model)
     levels = net.extract_feat(torch.zeros(1, 3, 128, 128))
     assert [128 // level.shape[2] for level in levels] == ([8, 16, 32] if base == RTMDET else [4, 8, 16, 32, 64])
+
+
+PARTS = """
+_data = dict(type='CocoDataset', data_root='old/', ann_file='{part}.json', data_prefix=dict(img='{part}/'), pipeline=[])
+{part}_dataloader = dict(dataset={dataset})
+"""
+EVALUATORS = {
+    'one': "dict(type='CocoMetric', metric='bbox', ann_file='old.json')",
+    'a list': "[dict(type='CocoMetric', ann_file='old.json'), dict(type='DumpDetResults', out_file_path='a.pkl')]",
+    'an Evaluator': "dict(_delete_=True, type='Evaluator', metrics=[dict(type='CocoMetric', ann_file='old.json')])",
+}
+
+
+def write_detector(path, train: str, evaluator: str) -> None:
+    parts = {
+        part: PARTS.format(part=part, dataset=f'dict(_delete_=True, {dataset})')
+        for part, dataset in (('train', train), ('val', '**_data'))
+    }
+    text = f"_base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'\n{''.join(parts.values())}"
+    path.write_text(f'{text}val_evaluator = {evaluator}\n')
+
+
+@pytest.mark.parametrize('evaluator', EVALUATORS)
+@pytest.mark.parametrize(
+    'dataset, depth',
+    [
+        ('**_data', 0),
+        ("type='RepeatDataset', times=3, dataset=_data", 1),
+        ("type='MultiImageMixDataset', dataset=dict(type='RepeatDataset', times=3, dataset=_data), pipeline=[]", 2),
+    ],
+)
+def test_data_inside_of_wrappers_is_replaced_there(boxes, teacher, tmp_path, dataset, depth, evaluator) -> None:
+    write_detector(tmp_path / 'mine.py', dataset, EVALUATORS[evaluator])
+    networks = describe(teacher, 64, True), describe('resnet18', 64, False)
+    write_bench(*networks, 'data', 'mine.py', 64, 30, [0], 'out', 'the command')
+    cfg = load_config('out/detector.py', needs=('model',))
+    found = cfg.train_dataloader.dataset
+    for _ in range(depth):
+        assert not {'data_root', 'ann_file', 'data_prefix'} & set(found)
+        found = found.dataset
+    assert (found.type, found.data_root, found.ann_file) == ('CocoDataset', f'{tmp_path}/data/', 'train.json')
+    metrics = evaluators_of(cfg, 'val')
+    assert [metric.get('ann_file') for metric in metrics if metric.type == 'CocoMetric'] == [
+        f'{tmp_path}/data/val.json'
+    ]
+    assert ['ann_file' in metric for metric in metrics] == [True, *[False] * (evaluator == 'a list')]
+
+
+def test_a_detector_of_several_data_sets_is_refused(boxes, teacher, tmp_path) -> None:
+    several = "type='RepeatDataset', times=2, dataset=dict(type='ConcatDataset', datasets=[_data, _data])"
+    write_detector(tmp_path / 'mine.py', several, EVALUATORS['one'])
+    networks = describe(teacher, 64, True), describe('resnet18', 64, False)
+    with pytest.raises(UserError, match=r'reads one data set was expected.*mine\.py has ConcatDataset of 2: name'):
+        write_bench(*networks, 'data', 'mine.py', 64, 30, [0], 'out', 'the command')
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Lists of runs: what is skipped, what fails, what is told."""
 
+import contextlib
+import json
 import os
 import select
 import signal
@@ -67,6 +69,16 @@ def test_a_repeated_step_outdates_those_that_need_it() -> None:
     student, other = Student('student', needs=(teacher,)), Student('other')
     assert run_all([teacher, student, other]) == []
     assert student.ran and not other.ran
+
+
+def test_what_another_process_finished_meanwhile_is_not_started(capsys) -> None:
+    class First(Planned):
+        def run(self) -> None:
+            second.done = True
+
+    second = Planned('second')
+    assert run_all([First('first'), second]) == []
+    assert not second.ran and '[2/2] second: done before, in 60 s' in capsys.readouterr().out
 
 
 def test_an_interrupt_of_a_child_ends_the_list() -> None:
@@ -155,6 +167,24 @@ def test_a_stage_is_run_once_and_again_when_its_input_changed(tmp_path, capsys) 
     assert product.read_text() == 'xx' and 'was made from other settings' in capsys.readouterr().out
     source.unlink()
     assert not stage().is_done()
+
+
+@pytest.mark.parametrize('error', [RunFailed('the work directory is in use by another run'), None])
+def test_the_record_of_another_process_that_finished_it_stays(tmp_path, monkeypatch, error) -> None:
+    one = stage(tmp_path, 'one', '')
+    record = tmp_path / 'one' / 'stage.json'
+
+    def child(*args) -> None:
+        content = json.loads(record.read_text())
+        record.write_text(json.dumps({**content, 'done': True, 'seconds': 250.0}))
+        (tmp_path / 'one.out').touch()
+        if error:
+            raise error
+
+    monkeypatch.setattr('hsakd_mm.experiments.stage.run_child', child)
+    with pytest.raises(RunFailed) if error else contextlib.nullcontext():
+        one.run()
+    assert one.is_done() and one.seconds == 250
 
 
 def stage(tmp_path, name: str, code: str, needs: tuple = ()) -> Stage:

@@ -37,6 +37,8 @@ def test_what_the_seeds_say() -> None:
     assert 'Those of c, which are not the seeds of the baseline, cannot give one below 0.10.' in p_values([other])
     assert 'p below' not in p_values([row('d', 1, 2, seeds=20, smallest=1 / 10_001)])  # no limit that matters
     assert '10 seeds cannot give a p below 0.002. Seeds ahead:' in p_values([many])
+    said = p_values([many], ['plain', 'a*'])
+    assert 'over seeds of the detector, on' in said and r'Those of plain, a\* share one pretraining, whose own' in said
 
 
 def test_how_many_seeds_are_needed() -> None:

@@ -62,6 +62,58 @@ def test_seeds_that_were_measured_on_different_images(finished, tmp_path) -> Non
     assert 'The seeds of plain were measured on different data: 4 and 8 images.' in headline(text)
 
 
+@pytest.mark.parametrize('seeds', [[0], [0, 1]])
+@pytest.mark.parametrize(
+    'shifted, said',
+    [
+        ('ours', 'ours and plain were measured on the same images with different boxes to find'),
+        ('plain', 'The seeds of plain were measured on the same images with different boxes'),
+    ],
+)
+def test_boxes_that_were_corrected_between_the_runs(finished, tmp_path, seeds, shifted, said) -> None:
+    runs = [finished(name, seed, 0.5) for name in ('plain', 'ours') for seed in (0, 1)]
+    if len(seeds) == 2 and shifted == 'plain':
+        said = 'ours and plain were measured on the same images with different boxes'
+    for seed in seeds:
+        spoil(tmp_path, shifted, lambda box: dict(box, bbox=[box['bbox'][0] + 6, *box['bbox'][1:]]), seed)
+    content, text = read(write_comparison(runs, str(tmp_path / 'out'), ''))
+    assert [row['difference'] for row in content['rows']] == [None, None]
+    assert said in headline(text)
+
+
+def test_the_order_of_the_boxes_does_not_matter(finished, tmp_path) -> None:
+    runs = [finished('plain', 0, 0.5), finished('ours', 0, 0.9)]
+    path = tmp_path / 'runs' / 'ours-seed0' / 'detections.json'
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(record, truth=record['truth'][::-1])))
+    content, _ = read(write_comparison(runs, str(tmp_path / 'out'), ''))
+    assert content['misfits'] == {}
+
+
+@pytest.mark.parametrize(
+    'sums, misfits',
+    [
+        (dict(plain='11', ours='11'), []),
+        (dict(plain='11', ours='12'), ['ours']),
+        (dict(plain='12', ours='11'), ['plain']),
+        (dict(plain='1-', ours='11'), []),  # a run of an older version noted none
+        (dict(plain='--', ours='12'), ['ours']),
+    ],
+)
+def test_runs_that_learnt_from_other_annotations(finished, tmp_path, sums, misfits) -> None:
+    runs = [
+        finished(name, seed, 0.5, **({} if each == '-' else dict(annotations={f'{name}.json': each})))
+        for name, of in sums.items()
+        for seed, each in enumerate(of)
+    ]
+    content, text = read(write_comparison(runs, str(tmp_path / 'out'), ''))
+    found = list(content['misfits'])
+    assert found[: len(misfits)] == misfits and bool(found) == bool(misfits)
+    assert (content['rows'][1]['difference'] is None) == bool(misfits)
+    assert ('learnt from different annotations' in headline(text)) == bool(misfits)
+    assert 'SHA-256 of the annotations: `ours.json` 1' in text
+
+
 def test_failed_runs_are_rows_that_say_why(finished, tmp_path, capsys) -> None:
     failed = [FailedRun('HSAKD', 0, 'the GPU is out of memory.'), FailedRun('plain', 1, 'status 9, see `output.log`')]
     runs = [finished('random', 0, 0.2), finished('plain', 0, 0.5)]
@@ -81,8 +133,9 @@ def test_failed_runs_are_rows_that_say_why(finished, tmp_path, capsys) -> None:
         write_comparison([], str(tmp_path / 'none'), '', failed=failed)
 
 
-def test_a_failed_baseline(finished, tmp_path) -> None:
-    runs, failed = [finished('random', 0, 0.2, False)], [FailedRun('plain', 0, 'no memory.')]
+@pytest.mark.parametrize('failed', [[FailedRun('plain', 0, 'no memory.')], []])
+def test_a_baseline_that_failed_or_is_not_finished(finished, tmp_path, failed) -> None:
+    runs = [finished('random', 0, 0.2, False)]
     content, text = read(write_comparison(runs, str(tmp_path / 'out'), '', 'plain', failed=failed))
     assert content['baseline'] == 'random' and 'Baseline: **random**.' in headline(text)
     assert '- No run of the baseline, plain, is finished: random takes its place.' in text
@@ -134,9 +187,9 @@ def test_classes_and_images_without_objects_leave_a_difference(finished, tmp_pat
     assert ours['difference']['low'] <= ours['difference']['difference'] <= ours['difference']['high']
 
 
-def spoil(tmp_path, name: str, truth) -> None:
+def spoil(tmp_path, name: str, truth, seed: int = 0) -> None:
     """Change each true box of a run's record, or leave it out; the run's own AP is then that of the record."""
-    folder = tmp_path / 'runs' / f'{name}-seed0'
+    folder = tmp_path / 'runs' / f'{name}-seed{seed}'
     record = json.loads((folder / 'detections.json').read_text())
     record['truth'] = [box for box in map(truth, record['truth']) if box]
     (folder / 'detections.json').write_text(json.dumps(record))
