@@ -1,13 +1,14 @@
 """Builds a method around networks that exist already, through the registry."""
 
 import inspect
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 import torch
 from mmengine.registry import DefaultScope
 
 from hsakd_mm.engine.frozen_teacher import freeze_teacher
+from hsakd_mm.engine.user_messages import nearest
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.linear_probe import LinearProbe
 from hsakd_mm.models.distillers.base import BaseDistiller
@@ -18,6 +19,7 @@ from .distillation import Distillation, length_of
 from .images import ImageModule
 from .networks import GIVEN, Network, given
 from .plain_values import plain_settings
+from .same_classes import check_class_names
 
 OURS = {'backbone', 'nets', 'data_preprocessor', 'load_backbone_from', 'args', 'kwargs', 'self'}
 
@@ -33,7 +35,8 @@ def distill(
 ) -> Distillation:
     """Have a student learn from a teacher by a method: a module to be trained in a plain loop.
 
-    The student is trained in place; an optimizer takes ``parameters()`` of what is returned. The teacher is frozen and
+    The student is trained in place; an optimizer takes ``parameters()`` of what is returned. What the method before did
+    not train of it, such as the classifier, is trained again; what you froze yourself is not. The teacher is frozen and
     put in eval mode, in place.
 
     Args:
@@ -53,7 +56,7 @@ def distill(
 
     Raises:
         UserError: Another method or setting than there is, a setting that no file can hold, no teacher where one is
-            needed or the reverse, or networks that do not fit together.
+            needed or the reverse, or networks or class names that do not fit together.
     """
     kind = find_method(method)
     networks: list[Network] = list(student) if isinstance(student, Sequence) else [student]
@@ -63,7 +66,8 @@ def distill(
     master = _teacher_model(teacher, networks, kind)
     ramp_up_epochs = settings.pop('ramp_up_epochs', 0.0) if issubclass(kind, StudentMixin) else 0.0
     settings = plain_settings(_completed(settings, kind, master, loader))
-    frozen = not any(parameter.requires_grad for net in networks for parameter in net.backbone.parameters())
+    frozen = [number for number, network in enumerate(networks, 1) if network.frozen]
+    trainable = [_trainable(network) for network in networks]
     normalisation = networks[0].model_config['data_preprocessor']
 
     def described(use) -> dict:
@@ -77,13 +81,18 @@ def distill(
     with DefaultScope.overwrite_default_scope('hsakd_mm'):
         try:
             model = MODELS.build(config)
-        except TypeError as error:
-            raise UserError(f'{method} cannot be built ({error}): correct the settings.') from error
+        except (TypeError, ValueError, KeyError) as error:
+            raise UserError(f'{method} cannot be built ({_reason(error)}): correct the settings.') from error
+    for network, backbone, names in zip(networks, model.backbones, trainable):
+        left_out = {name for name, parameter in backbone.named_parameters() if not parameter.requires_grad}
+        network.left_out = left_out & names
     if frozen and not getattr(model, 'frozen_backbone', 'checkpoint' in known):  # those train a part beside it
         raise UserError(
-            f'{method} trains a network, and this one is frozen, as one that has been a teacher: call '
+            f'{method} trains {"all its networks" if several else "a network"}, and '
+            f'{f"number {frozen[0]}" if several else "this one"} is frozen, as one that has been a teacher: call '
             f'requires_grad_(True) of it, or build another.'
         )
+    model.check_temperatures()
     weight = next(networks[0].backbone.parameters())
     model.to(device=weight.device, dtype=weight.dtype)
     if (model.counts_epochs or ramp_up_epochs) and length_of(loader) is None:
@@ -91,7 +100,9 @@ def distill(
             f'{method} counts epochs, and the length of one is not known: give distill() a loader with a length, or '
             f'set ramp_up_epochs=0.'
         )
-    if master is not None:
+    if teacher is not None and master is not None:
+        if model.learns_classes:
+            check_class_names(teacher, networks[0], loader if model.needs_labels else None)
         freeze_teacher(master, model)
         master.to(dtype=weight.dtype)
         model.attach_teacher(master)
@@ -137,6 +148,25 @@ def find_method(name: str) -> type[BaseDistiller]:
 
 def _config(network: Network) -> dict:
     return network.model_config['backbone']
+
+
+def _trainable(network: Network) -> set[str]:
+    """Names of the parameters that a method may train, after those that the last one left out are released.
+
+    Of a network that is frozen all, and none is released: a teacher stays one.
+    """
+    named = dict(network.backbone.named_parameters())
+    if network.frozen:
+        return set(named)
+    for name in network.left_out & named.keys():
+        named[name].requires_grad_(True)
+    return {name for name, parameter in named.items() if parameter.requires_grad}
+
+
+def _reason(error: Exception) -> str:
+    text = str(error.args[0]) if error.args else type(error).__name__
+    name, unregistered, _ = text.partition(' is not in the ')
+    return f'there is no {name!r}{nearest(name, MODELS.module_dict)}' if unregistered else text
 
 
 def _settings_of(kind: type) -> set[str]:
@@ -199,6 +229,9 @@ def _completed(settings: dict, kind: type[BaseDistiller], teacher: BaseDistiller
     known = _settings_of(kind) - OURS
     for name in settings.keys() - known:
         raise UserError(f'{kind.__name__} has no setting {name!r}: it has {", ".join(sorted(known))}.')
+    for name in ('branches', 'pretext') if 'pretext' in known else ():  # elsewhere branches are counted
+        if not isinstance(value := settings.get(name), Mapping | None):
+            raise UserError(f"{name} is a dict with a type, and it is {value!r}: write it as dict(type='...').")
     found: dict = {}
     if 'checkpoint' in known:
         found['checkpoint'] = GIVEN

@@ -75,7 +75,8 @@ class Distillation(ImageModule):
                 f'have the loader give (images, labels, indices), or give indices to the call.'
             )
         batch = self.prepared(images, labels, indices)
-        if self.teacher is not None and self.teacher.training:
+        # Any module: a network that shares the teacher's backbone may have been put in training mode.
+        if self.teacher is not None and any(module.training for module in self.teacher.modules()):
             self.teacher.eval()
         if self.ramp_up_epochs and self.steps_per_epoch:
             self.model.ramp_up(self.steps / self.steps_per_epoch, self.ramp_up_epochs)

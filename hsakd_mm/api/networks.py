@@ -36,6 +36,7 @@ class Network(ImageModule):
         model_config (dict): Its config.
         classes (tuple[str] | None): Names of the classes in order.
         method (str): By which the backbone was trained last.
+        left_out (set[str]): Names of the backbone's parameters that this method does not train.
     """
 
     def __init__(self, model: BaseDistiller, model_config: dict) -> None:
@@ -43,11 +44,17 @@ class Network(ImageModule):
         self.model = model
         self.model_config = model_config
         self.method: str = model_config['type']
+        self.left_out: set[str] = set()
 
     @property
     def backbone(self) -> StagedBackbone:
         """The network itself, under timm's key names where it is one of timm."""
         return self.model.backbones[0]
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing of the backbone is trained, as of one that has been a teacher."""
+        return not any(parameter.requires_grad for parameter in self.backbone.parameters())
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model.logits(self.prepared(images)['inputs'])
@@ -78,7 +85,7 @@ def build_network(
             weights were trained with, as far as the file says; else ImageNet's.
         std (Sequence[float]): As ``mean``.
         **arguments: Of ``timm.create_model`` or of the backbone: ``drop_path_rate=0.1``, ``depth=20``; plain values,
-            which a file can hold.
+            which a file can hold. ``pretrained`` is not among them: ``weights`` names what is loaded.
 
     Raises:
         UserError: No such network, argument or weights; they do not fit, were trained with another normalisation or on
@@ -89,6 +96,11 @@ def build_network(
         (64, 128, 256, 512)
     """
     backbone = backbone_config(name, num_classes, arguments)
+    if backbone['type'] == 'TimmBackbone' and backbone.get('pretrained'):
+        raise UserError(
+            f'trained weights were expected by their name, with which they bring their normalisation, and there is '
+            f"pretrained={backbone['pretrained']!r}: set weights='timm://{backbone['model_name']}' in its place."
+        )
     content: Mapping = {}
     if weights is not None:
         content = load_checkpoint(weights := find_checkpoint(weights, CURE))

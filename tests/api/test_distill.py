@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from mmengine.logging import MessageHub
+from torch.utils.data import DataLoader, Subset
 
 from hsakd_mm import api
 from tests.api.networks import branched_teacher, loader, narrow, pictures
@@ -52,6 +53,91 @@ def test_the_teacher_stays_in_eval_mode_and_follows() -> None:
     assert losses['loss'].dtype == torch.float64
     assert not any(module.training for module in teacher.model.modules())
     assert next(teacher.parameters()).dtype == torch.float64
+
+
+FROZEN = {'HSAKDTeacher': dict(frozen_backbone=True), 'SSKDTeacher': {}}
+
+
+@pytest.mark.parametrize('method', FROZEN)
+def test_no_statistics_of_a_frozen_network_change(method) -> None:
+    """Neither of a backbone before ``train()`` is called, nor of a teacher that another network shares."""
+    large = narrow()
+    teacher = api.distill(large, method=method, **FROZEN[method])
+    before = {name: value.clone() for name, value in large.backbone.named_buffers()}
+    teacher(*pictures())
+    student = api.distill(narrow(), teacher, method=method.removesuffix('Teacher'))
+    large.train()
+    student(*pictures())
+    assert all(torch.equal(value, before[name]) for name, value in large.backbone.named_buffers())
+
+
+@pytest.mark.parametrize('second', ['Classifier', 'KD', 'DML'])
+@pytest.mark.parametrize('first', ['FeatureDistillation', 'HSAKDTeacher'])
+def test_methods_one_after_another(first, second) -> None:
+    """What the first does not train, the second does, but for what the user froze."""
+    student = narrow()
+    student.backbone.layer1.requires_grad_(False)
+    if first == 'HSAKDTeacher':
+        train(api.distill(student, None, loader(), method=first, frozen_backbone=True, new_head=True))
+    else:
+        train(api.distill(student, narrow(), loader(), method=first))
+    networks = [student, narrow()] if second == 'DML' else student
+    distillation = api.distill(networks, narrow() if second == 'KD' else None, loader(), method=second)
+    before = {name: value.clone() for name, value in student.backbone.named_parameters()}
+    train(distillation)
+    kept = {name for name, value in student.backbone.named_parameters() if torch.equal(value, before[name])}
+    assert kept == {name for name in before if name.startswith('layer1.')}
+
+
+def test_a_teacher_again_a_frozen_network_learns_a_head_and_then_all() -> None:
+    network = narrow()
+    api.distill(narrow(), network, method='KD')
+    api.distill(network, method='HSAKDTeacher', frozen_backbone=True, new_head=True)
+    api.distill(network, method='Classifier')
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+NAMES = tuple('abcdefghij')
+
+
+@pytest.mark.parametrize(
+    'teacher, data, student, said',
+    [
+        (NAMES, NAMES[::-1], None, "and data .* class 0 is 'a' of the teacher and 'j' of the data: .*reorder_classes"),
+        (NAMES, None, NAMES[::-1], "and student .* class 0 is 'a' of the teacher and 'j' of the student: .*reorder_cl"),
+        (
+            NAMES,
+            (*NAMES[:9], 'x'),
+            None,
+            "class 9 is 'j' of the teacher and 'x' of the data: take a teacher of the sam",
+        ),
+        (NAMES, NAMES[:9], None, "class 9 is 'j' of the teacher and None of the data: take a teacher of the same cl"),
+        (NAMES, list(NAMES), NAMES[::-1], None),
+        (NAMES, None, None, None),
+        (None, NAMES, None, None),
+    ],
+)
+def test_names_of_classes_are_compared(teacher, data, student, said) -> None:
+    master, pupil, batches = narrow(), narrow(), loader()
+    master.classes, pupil.classes, batches.dataset.classes = teacher, student, data
+    part = DataLoader(Subset(batches.dataset, [3, 1]), batch_size=2)
+    if said is None:
+        api.distill(pupil, master, part, method='KD')
+        return
+    with pytest.raises(api.UserError, match=said):
+        api.distill(pupil, master, part, method='KD')
+    api.distill(pupil, master, part, method='FeatureDistillation')  # which learns no classes
+    if data:
+        api.distill(pupil, master, part, method='KD', ce_weight=0)  # which reads no labels
+
+
+def test_a_teacher_takes_the_order_of_the_data_as_the_sentence_says() -> None:
+    teacher, (images, _) = narrow().eval(), pictures()
+    teacher.classes, names = NAMES, NAMES[::-1]
+    before = teacher(images)
+    teacher.model.reorder_classes([teacher.classes.index(name) for name in names])
+    teacher.classes = names
+    torch.testing.assert_close(teacher(images), before.flip(1))
 
 
 OTHER = dict(mean=[10.0, 20.0, 30.0], std=[200.0] * 3)

@@ -62,6 +62,10 @@ def twice() -> api.Distillation:
     return api.distill([student, student], method='DML')
 
 
+def teacher_with(**settings) -> api.Distillation:
+    return api.distill(narrow(), method='HSAKDTeacher', **settings)
+
+
 class Unlabelled(Dataset):
     def __len__(self) -> int:
         return 8
@@ -70,6 +74,16 @@ class Unlabelled(Dataset):
 class Needy(Classifier):
     def __init__(self, backbone, wish, **kwargs) -> None:
         super().__init__(backbone, **kwargs)
+
+
+def one_frozen() -> api.Distillation:
+    teacher = narrow()
+    api.distill(narrow(), teacher, method='KD')
+    return api.distill([narrow(), teacher], method='DML')
+
+
+def of_several(method: str) -> api.Distillation:
+    return api.distill(narrow(), api.distill([narrow(), narrow()], method='DML'), method=method)
 
 
 def contrast(data) -> api.Distillation:
@@ -104,7 +118,28 @@ def contrast(data) -> api.Distillation:
         (lambda: next(iter(api.distill(narrow(), None, [{'x': 1}], method='Classifier'))), 'it is a dict of x'),
         (same, 'both are one network'),
         (frozen_student, r'this one is frozen, as one that has been a teacher: call requires_grad_\(True\)'),
+        (one_frozen, r'DML trains all its networks, and number 2 is frozen.*: call requires_grad_\(True\)'),
         (twice, 'one is given twice'),
+        (lambda: of_several('KD'), 'KD needs a teacher with one network, and DML has 2: .* give one of its networks'),
+        (lambda: of_several('DKD'), 'DKD needs a teacher with one network'),
+        (lambda: teacher_with(branches='LightBranches'), r"branches is a dict with a type, and it is 'LightBranches'"),
+        (
+            lambda: teacher_with(branches=dict(type='LightBranch')),
+            "built .there is no 'LightBranch' .*mean LightBranches.*: correct",
+        ),
+        (
+            lambda: teacher_with(pretext=dict(type='Nope')),
+            r"cannot be built \(there is no 'Nope'.*\): correct the sett",
+        ),
+        (lambda: teacher_with(pretext=dict(wish=3)), 'HSAKDTeacher cannot be built .*wish'),
+        (lambda: api.distill(narrow(), narrow(), method='KD', temperature='4'), "above 0, and temperature is '4'"),
+        (lambda: api.distill(narrow(), narrow(), method='KD', temperature=0), 'above 0, and temperature is 0'),
+        (lambda: api.distill([narrow(), narrow()], method='DML', temperature=-1.0), 'and temperature is -1.0'),
+        (lambda: api.distill(narrow(), narrow(), loader(), method='CRD', kd_temperature=0), 'kd_temperature is 0'),
+        (
+            lambda: api.distill(narrow(), narrow(), loader(), method='CRD', temperature=0, num_negatives=4),
+            'CRD is a number above 0, and temperature is 0',
+        ),
         (lambda: contrast(None), 'CRD remembers all training images, and they are not known'),
         (lambda: contrast(DataLoader(Unlabelled())), 'an attribute targets'),
         (
@@ -131,6 +166,16 @@ def test_what_does_not_fit_together(build, said, monkeypatch) -> None:
         (lambda: api.build_network('resnet18', 0), 'num_classes is a number of classes, at least 1, and it is 0'),
         (lambda: api.build_network('resnet18', 10, colour=3), 'TimmBackbone passes its arguments on'),
         (lambda: api.build_network('CifarResNet', 10), 'CifarResNet cannot be built .*depth'),
+        (
+            lambda: api.build_network('resnet18.nope', 3),
+            "weights 'nope' of 'resnet18': did you mean resnet18.*leave the",
+        ),
+        (lambda: narrow(global_pool='bad'), 'AssertionError Invalid pool type: bad; correct or remove that argument'),
+        (lambda: narrow(block='x'), "AttributeError 'str' object .* correct or remove that argument"),
+        (lambda: narrow(act_layer='nope'), "KeyError 'nope'; correct or remove that argument"),
+        (lambda: narrow(in_chans=1), "and in_chans of 'resnet18' is 1: leave it out, and repeat the channel of grey"),
+        (lambda: narrow(in_chans=4), "images of 3 channels, .* in_chans of 'resnet18' is 4"),
+        (lambda: narrow(pretrained=True), "and there is pretrained=True: set weights='timm://resnet18' in its place"),
         (lambda: narrow(mean=[0.5] * 3, std=[0.2] * 3), 'in units of 0..255.*multiply both by 255'),
         (lambda: narrow(mean=[127.5] * 3), 'one is missing'),
         (lambda: narrow(mean=[127.5], std=[127.5]), 'three numbers each'),

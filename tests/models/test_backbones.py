@@ -9,6 +9,7 @@ from torch import nn
 from hsakd_mm.errors import UserError
 from hsakd_mm.models.backbones import TimmBackbone
 from hsakd_mm.models.branches import LightBranches, TailBranches
+from hsakd_mm.models.distillers.plain import Classifier
 
 NARROW = dict(num_classes=5, channels=(8, 16, 24, 32))
 
@@ -139,6 +140,30 @@ def test_pretrained_weights_are_loaded(tmp_path) -> None:
     assert not torch.equal(net.build_tail(0)[0][0].conv1.weight, net.layer2[0].conv1.weight)
 
 
+def test_images_are_normalised_as_for_pretrained_weights(tmp_path) -> None:
+    torch.save(TimmBackbone('resnet18', **NARROW).state_dict(), tmp_path / 'net.pth')
+    overlay = dict(file=str(tmp_path / 'net.pth'), num_classes=5, mean=(0.5,) * 3, std=(0.5,) * 3)
+    backbone = dict(type='TimmBackbone', model_name='resnet18', pretrained_cfg_overlay=overlay, **NARROW)
+    half, other = (dict(type='ImagePreprocessor', mean=[mean] * 3, std=[127.5] * 3) for mean in (127.5, 120.0))
+    Classifier(dict(backbone, pretrained=True), half).init_weights()
+    Classifier(backbone, other).init_weights()
+    with pytest.raises(UserError, match='pretrained=True was trained on images with mean .127.5, .*: set the data_pre'):
+        Classifier(dict(backbone, pretrained=True), other).init_weights()
+
+
+def test_weights_of_another_patch_size_do_not_fit() -> None:
+    """timm's converter would resample them; position embeddings of another image size it may."""
+    tiny = dict(model_name='vit_tiny_patch16_224', num_classes=3, embed_dim=24, depth=1, num_heads=2)
+    weights = TimmBackbone(**tiny, img_size=64).state_dict()
+    for prefix in ('', 'visual.trunk.'):  # OpenCLIP's, which the converter takes off
+        theirs = {prefix + name: value for name, value in weights.items()}
+        larger = TimmBackbone(**tiny, img_size=96)
+        larger.load_state_dict(larger.adapt_state_dict(theirs))
+        other = TimmBackbone(**tiny, img_size=64, patch_size=32)
+        kept = other.adapt_state_dict(theirs)
+        assert kept.keys() == theirs.keys() and all(value is theirs[name] for name, value in kept.items())
+
+
 def test_takes_torchvisions_vgg() -> None:
     net = TimmBackbone('vgg11', num_classes=1000, mlp_ratio=0.01)
     with torch.device('meta'):
@@ -186,7 +211,7 @@ def test_weights_of_another_network_stay_as_they_are() -> None:
 
 def test_a_stage_that_cannot_be_repeated(monkeypatch) -> None:
     net = TimmBackbone('test_efficientnet', num_classes=5)
-    monkeypatch.setattr('hsakd_mm.models.backbones.timm_backbone.remove_strides', lambda stage: stage)
+    monkeypatch.setattr('hsakd_mm.models.backbones.timm_tails.remove_strides', lambda stage: stage)
     with pytest.raises(UserError, match='use branches=dict.type="LightBranches"'):
         net.build_tail(3)
 

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from hsakd_mm.errors import UserError
+from hsakd_mm.models.distillers.dml import DML
 from hsakd_mm.models.distillers.kd import KD
 from hsakd_mm.models.distillers.plain import Classifier
 
@@ -42,6 +43,17 @@ def test_a_teacher_deep_copied_with_its_student_stays_one(tmp_path) -> None:
 def test_refuses_a_teacher_of_other_classes() -> None:
     with pytest.raises(UserError, match='the teacher has 6 classes while the student has 5'):
         KD(SMALL).attach_teacher(Classifier(dict(SMALL, num_classes=6)))
+
+
+@pytest.mark.parametrize('temperature', [0, -1.0, '4', float('nan')])
+def test_refuses_a_temperature_that_is_no_number_above_0(temperature) -> None:
+    with pytest.raises(UserError, match=f'of KD is a number above 0, and temperature is {temperature!r}'):
+        KD(SMALL, temperature=temperature).init_weights()
+
+
+def test_refuses_a_teacher_of_several_networks() -> None:
+    with pytest.raises(UserError, match='KD needs a teacher with one network, and DML has 2: export them'):
+        KD(SMALL).attach_teacher(DML([dict(backbone=SMALL), dict(backbone=SMALL)]))
 
 
 def test_without_labels() -> None:

@@ -118,6 +118,33 @@ def test_a_size_that_the_network_does_not_take_is_named() -> None:
         net(torch.zeros(1, 3, 96, 96))
 
 
+@pytest.mark.parametrize(
+    'name, size',
+    [
+        ('levit_128s', 64),
+        ('efficientformerv2_s0', 224),
+        ('pit_ti_224', 64),
+        ('gcvit_xxtiny', 64),
+        ('maxvit_rmlp_pico_rw_256', 64),
+    ],
+)
+def test_so_is_one_that_an_operator_of_the_network_does_not_take(name, size) -> None:
+    """The last two are chains of modules."""
+    given = {} if size == 224 else dict(img_size=size)
+    net = TimmBackbone(name, num_classes=3, **given).eval()
+    with pytest.raises(UserError, match=r'images of 96 x 96 pixels, and does not .* set img_size=\(96, 96\)'):
+        net(torch.zeros(1, 3, 96, 96))
+
+
+def test_other_failures_are_not_put_down_to_the_size() -> None:
+    resnet = TimmBackbone('resnet18', num_classes=3, channels=(8, 8, 16, 16))
+    with pytest.raises(RuntimeError, match='expected .* to have 3 channels'):
+        resnet(torch.zeros(1, 4, 96, 96))
+    vit = TimmBackbone('vit_tiny_patch16_224', num_classes=3, img_size=64, embed_dim=24, depth=2)
+    with pytest.raises(RuntimeError, match='expected .* to have 3 channels'):
+        vit(torch.zeros(1, 4, 64, 64))
+
+
 def test_methods_that_need_one_classifier_say_so() -> None:
     assert [layer.out_features for layer, _ in branched(HSAKD, 'levit_128s').classifiers()[:2]] == [3, 3]
     with pytest.raises(UserError, match="'levit_128s' has several classifiers"):

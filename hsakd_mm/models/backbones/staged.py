@@ -31,6 +31,8 @@ class StagedBackbone(nn.Module, ABC):
         tail_channels (int): Channels of the output of :meth:`build_tail`.
         trial_size (tuple[int]): Height and width of images that it takes, for a trial; not the only ones.
         with_cp (bool): Activation checkpointing in training, see :mod:`.recomputed`.
+        pretrained_normalisation (dict | None): ``mean`` and ``std``, in units of 0..255, of the images that its weights
+            were trained on, where it was built with trained ones.
     """
 
     strides: tuple
@@ -40,6 +42,7 @@ class StagedBackbone(nn.Module, ABC):
     tail_channels: int
     trial_size: tuple = (64, 64)
     with_cp: bool = False
+    pretrained_normalisation: dict | None = None
 
     @abstractmethod
     def stage_names(self, images: Tensor) -> Sequence:

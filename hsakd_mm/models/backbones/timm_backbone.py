@@ -6,11 +6,12 @@ from torch import Tensor, nn
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
-from .chain import STRIDES, NotAChainError, Partition, probe, remove_strides
+from .chain import STRIDES, NotAChainError, Partition, probe
 from .intermediates import Intermediates, NoMapsError, find_taps, has_one_stride
 from .staged import StagedBackbone, run_modules
 from .tap_parameters import recompute_blocks
 from .timm_model import adapt_state_dict, create_network
+from .timm_tails import build_tail
 
 PROBE = 64  # pixels: the last tap is 2x2
 SMALL = 112  # a multiple of 14 and 16, the usual patches
@@ -33,7 +34,8 @@ class TimmBackbone(StagedBackbone):
     Args:
         model_name (str): timm's name.
         num_classes (int): N.
-        pretrained (bool): Load timm's weights for that name. ``False`` by default.
+        pretrained (bool): Load timm's weights for that name. ``False`` by default. A method compares its
+            normalisation of images with theirs when training starts.
         zero_init_last (bool): Initialise the last norm of residual blocks with zero, in families that
             have this option. ``False`` as in HSAKD's code (``zero_init_residual=False``); timm's
             default is ``True``.
@@ -65,6 +67,10 @@ class TimmBackbone(StagedBackbone):
         self._arguments = dict(kwargs, model_name=model_name, num_classes=num_classes, zero_init_last=zero_init_last)
         self.num_classes = num_classes
         net = create_network(self._arguments, pretrained)
+        if pretrained:
+            self.pretrained_normalisation = {
+                name: [255 * value for value in net.pretrained_cfg[name]] for name in ('mean', 'std')
+            }
         # Both networks share their modules: ours adds the stages, timm's the head. The tuple keeps
         # timm's from being registered as a child, which would give every weight a second key.
         self._timm = (net,)
@@ -118,17 +124,28 @@ class TimmBackbone(StagedBackbone):
         return self.parts.stages
 
     def forward_intermediates(self, images: Tensor) -> tuple:
-        if self._intermediates is None:
-            return super().forward_intermediates(images)
         try:
+            if self._intermediates is None:
+                return super().forward_intermediates(images)
             return self._intermediates.run(self.timm, images)
-        except AssertionError as error:  # timm's way to refuse a size
+        except (AssertionError, RuntimeError) as error:
+            if not self._refuses_size(images, error):
+                raise
             size = tuple(images.shape[2:])
             raise UserError(
                 f'{self._arguments["model_name"]!r} was expected to take images of {size[0]} x {size[1]} pixels, and '
                 f'does not ({error}): set img_size={size} or dynamic_img_size=True of the backbone, or change the '
                 f'size in the data pipeline.'
             ) from error
+
+    def _refuses_size(self, images: Tensor, error: Exception) -> bool:
+        """Whether the size of the images is the reason: timm asserts it, or the network was built for one size alone.
+
+        Operators of the latter then fail. Other networks' may fail for any other reason, such as memory.
+        """
+        if tuple(images.shape[2:]) == self.image_size or isinstance(error, torch.OutOfMemoryError):
+            return False
+        return isinstance(error, AssertionError) or self.trial_size == self.image_size
 
     def pooled(self, features) -> Tensor:
         if self._partition is not None:
@@ -156,33 +173,12 @@ class TimmBackbone(StagedBackbone):
         return self.timm.get_classifier()
 
     def build_tail(self, stage: int) -> nn.Sequential:
-        """See the base class. For the last stage it consists of:
-
-        * as many blocks as the stage has, all copies of one that keeps width and resolution, as in
-          the reference code. Each is taken from a new network;
-        * where the stage has no such block (EfficientNet, MobileNet, VGG, DenseNet ...): a 1x1
-          convolution with BN back to the width that enters the stage, unless that is the same,
-          and the stage with its strides set to 1. Our decision: the paper has no such network.
+        """See the base class and :mod:`.timm_tails`.
 
         Raises:
-            UserError: The last stage cannot be given stride 1.
+            UserError: The network is no chain of modules, or its last stage cannot be given stride 1.
         """
-        stages, neck = self.parts.stages[stage + 1 :], self.parts.neck
-        if stages:
-            fresh = create_network(self._arguments)
-            return nn.Sequential(*(_join(fresh, names) for names in stages), *_all(fresh, neck))
-        if self.parts.block:
-            blocks = [create_network(self._arguments).get_submodule(self.parts.block) for _ in range(self.parts.repeat)]
-            last = nn.Sequential(*blocks)
-            return nn.Sequential(last, *(_all(create_network(self._arguments), neck) if neck else ()))
-        fresh = create_network(self._arguments)
-        tail = [remove_strides(_join(fresh, self.parts.stages[-1])), *_all(fresh, neck)]
-        before, last = self.channels[-2:]
-        if before != last:
-            tail.insert(0, nn.Sequential(nn.Conv2d(last, before, 1, bias=False), nn.BatchNorm2d(before)))
-        tail = nn.Sequential(*tail)
-        self._check_last_tail(tail)
-        return tail
+        return build_tail(self.parts, stage, self.channels, self.tail_channels, self._arguments)
 
     def adapt_state_dict(self, state_dict: dict) -> dict:
         """See :func:`~.timm_model.adapt_state_dict`."""
@@ -270,31 +266,3 @@ class TimmBackbone(StagedBackbone):
                 f'forward_head(pre_logits=True) and its classifier, where '
                 f'TimmBackbone does not: set drop_rate=0.'
             )
-
-    def _check_last_tail(self, tail: nn.Sequential) -> None:
-        """Check by one forward pass that the tail keeps resolution and width."""
-        taps = torch.zeros(1, self.channels[-1], 4, 4)
-        tail.eval()
-        try:
-            with torch.no_grad():
-                shape: tuple | str = tuple(tail(taps).shape)
-        except RuntimeError as error:
-            shape = f'an error ({error})'
-        tail.train()
-        if shape != (1, self.tail_channels, 4, 4):
-            raise UserError(
-                f'the last branch is the last stage of {self._arguments["model_name"]!r} once '
-                f'more at stride 1, and with its strides set to 1 it makes {shape} of '
-                f'{tuple(taps.shape)}: use branches=dict(type="LightBranches"), which need no '
-                f'copy of a stage.'
-            )
-
-
-def _all(net: nn.Module, names: list) -> list:
-    return [net.get_submodule(name) for name in names]
-
-
-def _join(net: nn.Module, names: list) -> nn.Module:
-    """The stage with these names: the module itself, or several as an ``nn.Sequential``."""
-    modules = _all(net, names)
-    return modules[0] if len(modules) == 1 else nn.Sequential(*modules)

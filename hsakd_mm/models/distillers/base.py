@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from hsakd_mm.checkpoints.pretrained import check_normalisation
 from hsakd_mm.errors import UserError
 from hsakd_mm.registry import MODELS
 
@@ -47,7 +48,10 @@ class BaseDistiller(BaseModel):
 
     def init_weights(self) -> None:
         """Called when training starts, also of a run that is resumed."""
+        self.check_temperatures()
         super().init_weights()
+        if self.load_backbone_from is None:
+            self._check_pretrained()
         for said in self.load_backbones():
             print_log(said, 'current')
 
@@ -58,6 +62,23 @@ class BaseDistiller(BaseModel):
         return load_initial_backbones(
             self.backbones, self.load_backbone_from, self.data_preprocessor, type(self).__name__
         )
+
+    def check_temperatures(self) -> None:
+        """Raise UserError unless every temperature is a number above 0; with 0 a loss would be NaN."""
+        for part in (self, *self.children()):
+            for name, value in vars(part).items():
+                if name.endswith('temperature') and not (isinstance(value, int | float) and value > 0):
+                    raise UserError(
+                        f'a temperature of {type(self).__name__} is a number above 0, and {name} is {value!r}: correct '
+                        f'it.'
+                    )
+
+    def _check_pretrained(self) -> None:
+        """Compare the input normalisation with that of weights that a backbone was built with."""
+        for backbone in self.backbones:
+            if normalisation := getattr(backbone, 'pretrained_normalisation', None):
+                content = dict(state_dict={}, meta=dict(normalisation=normalisation))
+                check_normalisation(self.data_preprocessor, content, 'a backbone with pretrained=True')
 
     @property
     @abstractmethod

@@ -53,7 +53,8 @@ class FeatureDistillation(StudentMixin, Classifier):
                 f'another network, or HSAKD, whose branches read all maps.'
             )
         for name, parameter in self.backbone.named_parameters():
-            parameter.requires_grad_(name in read)  # DDP would wait for the gradients of the others
+            if name not in read:
+                parameter.requires_grad_(False)  # DDP would wait for its gradient
         self.match_memory_format()
 
     @classmethod

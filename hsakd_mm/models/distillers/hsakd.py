@@ -89,6 +89,7 @@ class HSAKDTeacher(BranchedClassifier):
         if new_head:
             for classifier in self.backbone.classifiers():
                 classifier.requires_grad_(True)
+        self.train(self.training)  # has a frozen backbone keep its BN statistics from the first call on
 
     def init_weights(self) -> None:
         super().init_weights()

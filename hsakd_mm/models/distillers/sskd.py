@@ -188,12 +188,8 @@ class SSKD(StudentMixin, SelfSupervisedClassifier):
         return {
             'loss_ce': self.ce_weight * F.cross_entropy(own, labels),
             'loss_kd': weight * self.kd_weight * kl_loss(own, teacher_own, self.temperature),
-            'loss_lt': weight
-            * self.lt_weight
-            * kl_loss(turned, teacher_turned, self.lt_temperature, by_class),
-            'loss_ss': weight
-            * self.ss_weight
-            * kl_loss(similar, teacher_similar, self.ss_temperature, by_image),
+            'loss_lt': weight * self.lt_weight * kl_loss(turned, teacher_turned, self.lt_temperature, by_class),
+            'loss_ss': weight * self.ss_weight * kl_loss(similar, teacher_similar, self.ss_temperature, by_image),
             'ssp_accuracy': (similar.argmax(1) == images).float().mean(),
             'agreement': self.agreement(own, teacher_own),
         }

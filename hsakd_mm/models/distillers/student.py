@@ -81,6 +81,12 @@ class StudentMixin(nn.Module):
 
     def check_teacher(self, teacher: nn.Module) -> None:
         """Raise UserError if this teacher cannot teach this student."""
+        if len(teacher.backbones) != 1:
+            raise UserError(
+                f'{type(self).__name__} needs a teacher with one network, and {type(teacher).__name__} has '
+                f'{len(teacher.backbones)}: export them (hsakd-mm export), and name one of the files, or, in Python, '
+                f'give one of its networks.'
+            )
         if teacher.num_classes != self.num_classes:
             raise UserError(
                 f'{type(self).__name__} needs a teacher with the same classes, and the '
