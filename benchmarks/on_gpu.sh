@@ -41,11 +41,9 @@ if [ "${SIZES:-}" = tiny ]; then
         'default_hooks.distillation.teacher.backbone.num_classes=10')
     reference=() curve=(--steps 12 --batch 8 --width 4) loader=(--images 8 --workers 1 --seconds 1 --batch 4)
     run=(--batch 2 --size 32 --steps 2 --workers 0)
-    run=(--batch 2 --size 32 --steps 2 --workers 0)
 else
     sizes=(--batch "${BATCH:-256}" --size 224 --steps 6 --rounds 3)
     narrow=() reference=(--against reference) curve=() loader=(--workers 1 8 16 --seconds 4)
-    run=(--batch "${BATCH:-256}" --size 224)
     run=(--batch "${BATCH:-256}" --size 224)
 fi
 
@@ -81,18 +79,6 @@ levers=amp+channels_last+fold_bn
 part env env.txt 60 bash -c '
     { nvidia-smi; lscpu | head -25; "$0" -m pip list 2> /dev/null; nvidia-smi topo -m; } > "$FILE" 2>&1
     head -18 "$FILE"; "$0" -c "import hsakd_mm, torch, timm, mmengine; print(torch.__version__, timm.__version__)"' "$python"
-
-part compile step_compile.json 300 "${step[@]}" --variants "$levers+fused" "$levers+fused+compile" \
-    "$levers+fused+stem+compile" \
-    --profile --out "$OUT/step_compile.json" "${narrow[@]}"
-
-part fp32 step_fp32.json 200 "${step[@]}" --steps 2 --rounds 2 --variants fp32 tf32+channels_last \
-    "${reference[@]}" --out "$OUT/step_fp32.json" "${narrow[@]}"
-
-part tests tests.txt 220 bash -c '
-    set -o pipefail
-    "$0" -m pytest tests/cuda -m cuda -v -p no:cacheprovider --durations=8 -n ${JOBS:-6} --dist load -rA 2>&1 |
-        grep -v Warning > "$FILE"; status=$?; tail -n 30 "$FILE"; exit $status' "$python"
 
 part compile step_compile.json 300 "${step[@]}" --variants "$levers+fused" "$levers+fused+compile" \
     "$levers+fused+stem+compile" \

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 def use_blocks(model: nn.Module) -> int:
-    """Have the convolutions of 3 channels, 7x7, stride 2 and padding 3 computed so; how many there are."""
+    """Replace the convolutions of 3 channels, 7x7, stride 2 and padding 3. Returns their number."""
     found = [module for module in model.modules() if isinstance(module, nn.Conv2d) and _fits(module)]
     for module in found:
         module._conv_forward = over_blocks

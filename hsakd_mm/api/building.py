@@ -66,8 +66,8 @@ def distill(
     master = _teacher_model(teacher, networks, kind)
     ramp_up_epochs = settings.pop('ramp_up_epochs', 0.0) if issubclass(kind, StudentMixin) else 0.0
     settings = plain_settings(_completed(settings, kind, master, loader))
-    frozen = [number for number, network in enumerate(networks, 1) if network.frozen]
     trainable = [_trainable(network) for network in networks]
+    frozen = [number for number, network in enumerate(networks, 1) if network.frozen]
     normalisation = networks[0].model_config['data_preprocessor']
 
     def described(use) -> dict:
@@ -104,6 +104,8 @@ def distill(
         if model.learns_classes:
             check_class_names(teacher, networks[0], loader if model.needs_labels else None)
         freeze_teacher(master, model)
+        for network in getattr(teacher, 'networks', [teacher]):
+            network.left_out = set()  # a teacher stays frozen
         master.to(dtype=weight.dtype)
         model.attach_teacher(master)
     if hasattr(model, 'attach_labels'):
@@ -153,13 +155,13 @@ def _config(network: Network) -> dict:
 def _trainable(network: Network) -> set[str]:
     """Names of the parameters that a method may train, after those that the last one left out are released.
 
-    Of a network that is frozen all, and none is released: a teacher stays one.
+    A teacher has none: it stays one, and all of it is what the next method may leave out.
     """
     named = dict(network.backbone.named_parameters())
-    if network.frozen:
-        return set(named)
     for name in network.left_out & named.keys():
         named[name].requires_grad_(True)
+    if network.frozen:
+        return set(named)
     return {name for name, parameter in named.items() if parameter.requires_grad}
 
 

@@ -1,6 +1,6 @@
 """Names of classes: a label is a position in a list of them, so teacher and data need the same list."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import zip_longest
 
 from hsakd_mm.datasets.same_classes import classes_of
@@ -21,9 +21,11 @@ def check_class_names(teacher: ImageModule, student: ImageModule, loader) -> Non
     Raises:
         UserError: Both are known, and they differ.
     """
+    if not teacher.classes:
+        return
     of_data = _classes(getattr(loader, 'dataset', None))
     known, whose = (of_data, 'data') if of_data else (student.classes, 'student')
-    if not known or not teacher.classes:
+    if not known:
         return
     theirs, ours = (list(map(str, names)) for names in (teacher.classes, known))
     if theirs == ours:
@@ -45,10 +47,13 @@ def check_class_names(teacher: ImageModule, student: ImageModule, loader) -> Non
 
 
 def _classes(dataset) -> list | None:
-    """Of a data set, or of the one that a ``Subset`` takes from."""
+    """Of a data set, or of the one that a ``Subset`` takes from; None unless each class has one name."""
     while dataset is not None:
-        named = classes_of(dataset) or getattr(dataset, 'classes', None)
-        if named and isinstance(named, Iterable) and not isinstance(named, str):
-            return list(named)
+        # torchvision's ImageNet has synonyms for classes, and the names of its folders beside them.
+        named = classes_of(dataset) or getattr(dataset, 'wnids', None)
+        named = getattr(dataset, 'classes', None) if named is None else named
+        if isinstance(named, Iterable) and not isinstance(named, str | Mapping):
+            names = named.tolist() if hasattr(named, 'tolist') else list(named)
+            return names if all(isinstance(name, str | int) for name in names) else None
         dataset = getattr(dataset, 'dataset', None)
     return None

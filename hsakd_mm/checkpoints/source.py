@@ -14,6 +14,7 @@ from hsakd_mm.checkpoints.loading import backbone_weights, load_checkpoint
 from hsakd_mm.checkpoints.normalisation import trained_normalisation
 from hsakd_mm.checkpoints.reading_files import exported_metadata
 from hsakd_mm.checkpoints.readings import is_openmmlab, state_dicts
+from hsakd_mm.checkpoints.same_network import trained_network
 from hsakd_mm.checkpoints.training_config import has_config, training_config
 from hsakd_mm.checkpoints.work_dir import find_checkpoint
 from hsakd_mm.errors import UserError
@@ -143,13 +144,18 @@ def _weights_of(content: dict, name: str) -> tuple[OrderedDict, dict]:
             f'chosen.'
         )
     backbone_weights(content['state_dict'], name)  # raises if there are several networks
+    weights: OrderedDict = OrderedDict()
+    known: dict = {}
     if networks_in(content['state_dict']) and has_config(content):  # as of a file
-        weights, metadata = backbone_in(content, name)
-    else:
+        try:
+            weights, metadata = backbone_in(content, name)
+        except UserError:  # such as a config without mean and std, as YOLOX's: a detector needs the weights only
+            known = trained_network(content, name)
+    if not weights:
         weights = OrderedDict(
             (key, plain_tensor(value)) for key, value in content['state_dict'].items() if not is_head(key)
         )
-        metadata = dict(_published(content, name), format_version=FORMAT_VERSION, with_head=False)
+        metadata = {**known, **_published(content, name), 'format_version': FORMAT_VERSION, 'with_head': False}
     if revision := (content.get('meta') or {}).get('revision'):
         metadata.update(revision=revision)
     return weights, metadata

@@ -27,7 +27,8 @@ def check_backbones(runner: Runner) -> None:
 
     Raises:
         UserError: ``load_backbone_from`` or ``checkpoint`` of the model names no such file, the former does not fit,
-            or it is set beside ``load_from``.
+            or it is set beside ``load_from``; or backbones with ``pretrained=True`` were trained with another
+            normalisation.
     """
     model = unwrapped(runner.model)
     if isinstance(checkpoint := getattr(model, 'checkpoint', None), str):
@@ -40,6 +41,8 @@ def check_backbones(runner: Runner) -> None:
         )
     if source is not None:
         model.load_backbones()
+    elif not runner._load_from and hasattr(model, 'check_pretrained'):
+        model.check_pretrained()
 
 
 def keep_resumed_backbones(runner: Runner) -> None:

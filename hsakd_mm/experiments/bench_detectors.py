@@ -29,7 +29,7 @@ from .bench import Bench, smoke_options
 from .detector_list import DetectorList
 from .detector_run import NEEDS, DetectorRun
 from .run_cost import cost
-from .run_record import folder_sha256
+from .run_record import annotations_of, folder_sha256
 
 
 def check_detector(bench: Bench, seeds: Sequence[int] = ()) -> None:
@@ -170,7 +170,7 @@ def backbone_file(checkpoint: str, keep_in: str) -> str:
 
 
 def _data_notes(bench: Bench, made: DetectorList) -> list:
-    """SHA-256 of the folders of the pictures, as they are now. That of the annotations is in each run's row."""
+    """SHA-256 of the data as they are now. That of the annotations of its time is in each run's row."""
     detector = made.runs[0].cfg
     root = bench.runs[0].cfg.train_dataloader.dataset.get('data_root')
     folders = [os.path.join(root, part) for part in ('train', 'val')] if root else []
@@ -180,4 +180,6 @@ def _data_notes(bench: Bench, made: DetectorList) -> list:
             folders += [os.path.join(root, prefix) for prefix in (dataset.get('data_prefix') or {}).values()]
     paths = dict.fromkeys(os.path.normpath(path) for path in folders)
     sums = [f'`{path}` {folder_sha256(path)}' for path in paths if os.path.isdir(path)]
-    return [f'SHA-256 of the pictures, of folders by names and contents: {", ".join(sums)}.'] if sums else []
+    sums += [f'`{path}` {digest}' for path, digest in annotations_of(detector).items()]
+    when = 'when this report was written, of folders by names and contents'
+    return [f'SHA-256 of the data {when}: {", ".join(sums)}.'] if sums else []

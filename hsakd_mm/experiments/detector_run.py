@@ -19,12 +19,12 @@ from hsakd_mm.reports.table import print_table, write_report
 from hsakd_mm.transfer.data_files import check_data
 from hsakd_mm.transfer.detector import check_fit, evaluated_split, fill_channels, record_detections, start_from
 
+from . import run_record
 from .child import run_child, tool
 from .detector_metrics import final_metrics, setting, write_config
 from .first_losses import first_losses
 from .outdated import move_outdated_aside
 from .provenance import hash_of_config, provenance, typed_command
-from .run_record import annotations_of, code_at_start, fingerprint, read_record, read_row, require_same, write_record
 
 NEEDS = ('model', 'train_dataloader')  # required in a detection config
 _SAME_RESULT = {'--no-validate', '--overwrite', *LOGGERS}  # flags that change no weight
@@ -109,10 +109,11 @@ class DetectorRun:
         self.reports = os.environ.get('NODE_RANK', '0') == '0'
         self.validates = evaluated_split(self.cfg) == 'val' and '--no-validate' not in self.flags
         # Taken before the work directory's path is written into the config.
-        self.config_sha256 = fingerprint(
+        self.config_sha256 = run_record.fingerprint(
             self.cfg, self.source, [*(set(self.flags) - _SAME_RESULT), f'{gpus} x {self.nodes}']
         )
         record_detections(self.cfg, os.path.join(self.work_dir, 'detections.json'))
+        self.annotations = run_record.annotations_of(self.cfg)  # before a check puts mended copies in their place
         self.command = typed_command()
         self.parameters, self.frozen = 0, ''
         self.top1: float | None = None  # of the pretraining, in percent; set by the caller
@@ -145,30 +146,31 @@ class DetectorRun:
         self.notes.append(self.frozen)
 
     def is_done(self) -> bool:
-        """Whether the work directory holds a report of this config, these weights and this seed."""
-        row, own = read_row(self.work_dir), (self.config_sha256, self._sha256(), self.seed)
-        return bool(row) and tuple(map(row.get, ('config_sha256', 'checkpoint_sha256', 'seed'))) == own
+        """Whether the work directory holds a report of this config, these weights and annotations, and this seed."""
+        row, own = run_record.read_row(self.work_dir), (self.config_sha256, self._sha256(), self.seed)
+        same = tuple(map(row.get, ('config_sha256', 'checkpoint_sha256', 'seed'))) == own
+        return same and run_record.same_annotations(row.get('annotations'), self.annotations)
 
     def move_outdated_aside(self) -> None:
-        """Move the work directory aside if its run had another config or other weights.
+        """Move the work directory aside if its run had another config, other weights or other annotations.
 
         Raises:
             UserError: That run is in progress.
         """
-        record = read_record(self.work_dir)
-        if (
-            self.reports
-            and os.path.isdir(self.work_dir)
-            and (record or os.path.isfile(os.path.join(self.work_dir, 'last_checkpoint')))
-            and (record.get('config_sha256'), record.get('sha256')) != (self.config_sha256, self._sha256())
-        ):
+        record = run_record.read_record(self.work_dir)
+        there = os.path.isdir(self.work_dir) and (
+            record or os.path.isfile(os.path.join(self.work_dir, 'last_checkpoint'))
+        )
+        same = (record.get('config_sha256'), record.get('sha256')) == (self.config_sha256, self._sha256())
+        same = same and run_record.same_annotations(record.get('annotations'), self.annotations)
+        if self.reports and there and not same:
             # Fetched weights are kept in the work directory.
             move_outdated_aside(self.work_dir, needed=self.source.backbone.path if self.source.backbone else '')
 
     @property
     def seconds(self) -> float:
         """Training time so far, summed over all starts."""
-        return read_record(self.work_dir).get('seconds', 0.0)
+        return run_record.read_record(self.work_dir).get('seconds', 0.0)
 
     def run(self) -> None:
         """Go on with this run in its work directory, or start it, and report: a :class:`~.schedule.Step`."""
@@ -188,17 +190,17 @@ class DetectorRun:
             RunFailed: Training failed, in a run of a list.
         """
         resume = RunMark(self.work_dir, '--overwrite' in self.flags).to_resume(resume)  # it may have been preempted
-        record = read_record(self.work_dir) if resume is not None else {}
-        annotations = annotations_of(self.cfg)
+        record = run_record.read_record(self.work_dir) if resume is not None else {}
         if record:
-            require_same(record, self.work_dir, self._sha256(), self.seed, self.config_sha256, annotations)
+            own = self._sha256(), self.seed, self.config_sha256, self.annotations
+            run_record.require_same(record, self.work_dir, *own)
         elif resume is None and '--overwrite' not in self.flags:
             require_unused(self.work_dir)
         before = record.get('seconds', 0.0)
         try:
             os.makedirs(self.work_dir, exist_ok=True)
             write_config(self.cfg, self.config)
-            self._write_record(before, annotations)
+            self._write_record(before)
         except OSError as error:
             raise UserError(
                 f'the work directory {self.work_dir} cannot be written to '
@@ -215,7 +217,7 @@ class DetectorRun:
         try:
             self._run([*command, *self.flags])
         finally:
-            self._write_record(before + time.monotonic() - started, annotations)
+            self._write_record(before + time.monotonic() - started)
 
     def report(self) -> dict:
         """Print the row, and write ``report.md`` and ``report.json`` into the work directory.
@@ -237,7 +239,7 @@ class DetectorRun:
             **setting(self.cfg, self.work_dir),
             seconds=self.seconds,
             parameters=self.parameters,
-            **{**provenance(self.command, self.seed), **code_at_start(self.work_dir)},
+            **{**provenance(self.command, self.seed), **run_record.code_at_start(self.work_dir)},
             processes=self.gpus,
             nodes=self.nodes,
             checkpoint=backbone.path if backbone else None,
@@ -249,7 +251,7 @@ class DetectorRun:
             config=self.config,
             config_sha256=self.config_sha256,
             detector_config_sha256=self.detector_config_sha256,
-            annotations=read_record(self.work_dir).get('annotations'),
+            annotations=run_record.read_record(self.work_dir).get('annotations'),
             **self._first_losses(),
         )
         print_table(row)
@@ -276,11 +278,11 @@ class DetectorRun:
         print(f'{"  " if self.title else "Running: "}{shlex.join(command)}', flush=True)
         run_child(command, self.title, os.path.join(self.work_dir, 'output.log') if self.title else '')
 
-    def _write_record(self, seconds: float, annotations: dict) -> None:
+    def _write_record(self, seconds: float) -> None:
         if not self.reports:
             return
         backbone = self.source.backbone
-        write_record(
+        run_record.write_record(
             self.work_dir,
             dict(
                 checkpoint=backbone.path if backbone else self.source.name,
@@ -288,7 +290,7 @@ class DetectorRun:
                 seed=self.seed,
                 seconds=round(seconds, 1),
                 config_sha256=self.config_sha256,
-                annotations=annotations,
+                annotations=self.annotations,
                 command=self.command,
             ),
         )

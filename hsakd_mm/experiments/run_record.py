@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from hsakd_mm.checkpoints.source import BackboneSource
 from hsakd_mm.errors import UserError
-from hsakd_mm.files import read_json, sha256, write_json
+from hsakd_mm.files import read_json, read_text, sha256, write_json
 from hsakd_mm.transfer.annotations import is_voc, join
 from hsakd_mm.transfer.detector import evaluated_split
 from hsakd_mm.transfer.mended import inner_datasets
@@ -31,19 +31,37 @@ def fingerprint(cfg: Config, source: BackboneSource, flags: Sequence[str] = ()) 
 def annotations_of(cfg: Config) -> dict[str, str]:
     """SHA-256, by path, of the annotations that a detector learns from and is measured on.
 
-    Of Pascal VOC, that of the list of images and of the folder with the boxes. What is not on this machine is left out.
+    Of Pascal VOC, that of the list of images and of their files of boxes. What is not on this machine is left out.
     """
-    files, folders = [], []
+    sums: dict[str, str] = {}
     for part in filter(None, ('train', evaluated_split(cfg))):
         for dataset in inner_datasets(cfg[f'{part}_dataloader'].dataset):
             root = dataset.get('data_root') or ''
-            files.append(join(root, dataset.get('ann_file') or ''))
+            file = os.path.normpath(join(root, dataset.get('ann_file') or ''))
+            if not os.path.isfile(file) or file in sums:
+                continue
+            sums[file] = sha256(file)
             if is_voc(dataset):
                 folder = join(root, (dataset.get('data_prefix') or {}).get('sub_data_root', ''))
-                folders.append(os.path.join(folder, dataset.get('ann_subdir', 'Annotations')))
-    sums = {os.path.normpath(path): sha256(path) for path in dict.fromkeys(files) if os.path.isfile(path)}
-    sums.update((os.path.normpath(path), folder_sha256(path)) for path in dict.fromkeys(folders) if os.path.isdir(path))
+                sums[f'{file}: boxes'] = _boxes_sha256(
+                    file, os.path.join(folder, dataset.get('ann_subdir', 'Annotations'))
+                )
     return sums
+
+
+def _boxes_sha256(image_list: str, folder: str) -> str:
+    """SHA-256 of the XML files of the images in a list."""
+    digest = hashlib.sha256()
+    for line in read_text(image_list).splitlines():
+        path = os.path.join(folder, f'{line.strip()}.xml')
+        if line.strip() and os.path.isfile(path):
+            digest.update(f'{line.strip()} {sha256(path)}\n'.encode())
+    return digest.hexdigest()
+
+
+def same_annotations(one: dict | None, other: dict | None) -> bool:
+    """Whether two results of :func:`annotations_of` are of equal files, wherever they lie; true if one is not known."""
+    return not one or not other or list(one.values()) == list(other.values())
 
 
 def folder_sha256(folder: str) -> str:
@@ -103,8 +121,7 @@ def require_same(
             f'or other options: give the same ones, choose another --work-dir, or '
             f'leave --resume out.'
         )
-    before, now = (list((each or {}).values()) for each in (record.get('annotations'), annotations))
-    if before and now and before != now:
+    if not same_annotations(record.get('annotations'), annotations):
         raise UserError(
             f'--resume goes on with the run in {folder}, and that learnt from other annotations than those that are in '
             f'{", ".join(annotations or ())} now: put those back, choose another --work-dir, or leave --resume out.'

@@ -92,7 +92,8 @@ class Stage:
             content = dict(fingerprint=fingerprints[0], done=done, seconds=seconds, command=shown)
             write_json(os.path.join(self.folder, 'stage.json'), content)
 
-        if not self.is_up_to_date():
+        finished_before = self.is_up_to_date()
+        if not finished_before:
             write(False, before)  # so that a killed stage is known for what it was
         started, done = time.monotonic(), False
         try:
@@ -102,8 +103,8 @@ class Stage:
             done = True
         finally:
             record = self.read_record()
-            # A record that says done was so before, or is of another process that has finished it meanwhile.
-            if not (record.get('done') and record['fingerprint'] in fingerprints):
+            finished = record.get('done') and record['fingerprint'] in fingerprints
+            if finished_before or not finished:  # else another process has finished it meanwhile
                 write(done, before + time.monotonic() - started)
 
     def _fingerprints(self) -> tuple[str, str]:

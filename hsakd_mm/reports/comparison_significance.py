@@ -89,10 +89,9 @@ def p_values(rows: Sequence[dict], shared: Sequence[str] = ()) -> str:
     if not tested:
         return ''
     limited = [row for row in tested if row['seed_test']['smallest'] >= SMALL]
-    of = ' of the detector' if shared else ''
     text = (
-        f'p: two-sided permutation test of the difference over seeds{of}, on these test images; it does not allow '
-        f'for the number of rows.'
+        'p: two-sided permutation test of the difference over seeds, on these test images; it does not allow '
+        'for the number of rows.'
     )
     if shared:
         text += f' Those of {", ".join(map(escaped, shared))} share one pretraining, whose own seed p does not cover.'

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from mmengine.logging import MessageHub
@@ -72,13 +73,14 @@ def test_no_statistics_of_a_frozen_network_change(method) -> None:
 
 
 @pytest.mark.parametrize('second', ['Classifier', 'KD', 'DML'])
-@pytest.mark.parametrize('first', ['FeatureDistillation', 'HSAKDTeacher'])
+@pytest.mark.parametrize('first', ['FeatureDistillation', 'HSAKDTeacher', 'SSKDTeacher'])
 def test_methods_one_after_another(first, second) -> None:
     """What the first does not train, the second does, but for what the user froze."""
     student = narrow()
     student.backbone.layer1.requires_grad_(False)
-    if first == 'HSAKDTeacher':
-        train(api.distill(student, None, loader(), method=first, frozen_backbone=True, new_head=True))
+    if first in FROZEN:
+        head = dict(new_head=True) if first == 'HSAKDTeacher' else {}
+        train(api.distill(student, None, loader(), method=first, **FROZEN[first], **head))
     else:
         train(api.distill(student, narrow(), loader(), method=first))
     networks = [student, narrow()] if second == 'DML' else student
@@ -115,6 +117,10 @@ NAMES = tuple('abcdefghij')
         (NAMES, list(NAMES), NAMES[::-1], None),
         (NAMES, None, None, None),
         (None, NAMES, None, None),
+        (NAMES, np.array(NAMES), None, None),
+        (None, torch.arange(10), None, None),
+        (NAMES, [(name, 'synonym') for name in NAMES], None, None),  # as torchvision's ImageNet
+        (NAMES, dict(enumerate(NAMES)), None, None),
     ],
 )
 def test_names_of_classes_are_compared(teacher, data, student, said) -> None:

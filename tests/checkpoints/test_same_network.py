@@ -60,3 +60,14 @@ def test_caffes_resnet_is_not_timms(tmp_path) -> None:
     torch.save(dict(state_dict=state, meta=dict(cfg=cfg)), tmp_path / 'theirs.pth')
     with pytest.raises(UserError, match="trained with style='caffe', .* load them into MMDetection's ResNet"):
         load_backbone(net, str(tmp_path / 'theirs.pth'))
+
+
+def test_a_timm_that_builds_nothing_without_memory(trained, monkeypatch, caplog) -> None:
+    """As of 1.0.9: the weights are loaded, and the log says that layers were not compared."""
+
+    def refuse(*args, **kwargs):
+        raise RuntimeError('Tensor.item() cannot be called on meta tensors')
+
+    net = TimmBackbone('efficientnet_b0', num_classes=3)
+    monkeypatch.setattr('hsakd_mm.checkpoints.same_network.timm.create_model', refuse)
+    load_backbone(net, trained)

@@ -59,14 +59,32 @@ def test_the_annotations_of_voc_are_its_lists_and_its_boxes(tmp_path, monkeypatc
     assert annotations_of(cfg) == {}
     for year, part in (('VOC2007', 'trainval'), ('VOC2012', 'trainval'), ('VOC2007', 'test')):
         folder = Path('data/VOCdevkit', year)
-        for path in (folder / 'ImageSets' / 'Main' / f'{part}.txt', folder / 'Annotations' / f'{part}.xml'):
+        names = (f'{part}.xml', 'unused.xml', '.DS_Store')
+        for path in (folder / 'ImageSets' / 'Main' / f'{part}.txt', *(folder / 'Annotations' / name for name in names)):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(part)
     first = annotations_of(cfg)
-    assert sorted(map(os.path.basename, first)) == ['Annotations'] * 2 + ['test.txt'] + ['trainval.txt'] * 2
+    lists = ['test.txt', 'trainval.txt', 'trainval.txt']
+    assert sorted(map(os.path.basename, first)) == sorted([*lists, *(f'{name}: boxes' for name in lists)])
+    for name in ('unused.xml', '.DS_Store'):
+        Path('data/VOCdevkit/VOC2007/Annotations', name).write_text('other')
+    assert annotations_of(cfg) == first
     Path('data/VOCdevkit/VOC2007/Annotations/test.xml').write_text('corrected')
     changed = [path for path, digest in annotations_of(cfg).items() if digest != first[path]]
-    assert changed == ['data/VOCdevkit/VOC2007/Annotations']
+    assert changed == ['data/VOCdevkit/VOC2007/ImageSets/Main/test.txt: boxes']
+
+
+def test_a_list_runs_again_what_was_finished_or_stopped_on_other_annotations(started, scenes) -> None:
+    made = started(work_dir='here')
+    made.train()
+    logged(made)
+    made.report()
+    assert started(work_dir='here').is_done()
+    Path(BOXES[1]).write_text('corrected')
+    again = started(work_dir='here')
+    assert not again.is_done()
+    again.move_outdated_aside()
+    assert not Path('here', 'report.json').exists() and list(Path().glob('here*/report.json'))
 
 
 @pytest.mark.parametrize('at_start', [dict(commit='of the start', dirty=True), {}])

@@ -187,6 +187,20 @@ def test_the_record_of_another_process_that_finished_it_stays(tmp_path, monkeypa
     assert one.is_done() and one.seconds == 250
 
 
+def test_a_stage_that_is_always_run_and_fails_is_not_done(tmp_path, monkeypatch) -> None:
+    one = stage(tmp_path, 'one', '')
+    one.run()
+    assert one.is_up_to_date()
+
+    def child(*args) -> None:
+        raise RunFailed('the disk is full')
+
+    monkeypatch.setattr('hsakd_mm.experiments.stage.run_child', child)
+    with pytest.raises(RunFailed):
+        one.run()
+    assert not one.is_up_to_date()
+
+
 def stage(tmp_path, name: str, code: str, needs: tuple = ()) -> Stage:
     script = tmp_path / f'{name}.py'
     product = tmp_path / f'{name}.out'

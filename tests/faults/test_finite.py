@@ -13,11 +13,13 @@ from hsakd_mm.checkpoints.finite import check_finite
 from hsakd_mm.engine.hooks.finite_hook import SKIPPED, FiniteHook
 from hsakd_mm.engine.optim import AutocastOptimWrapper
 from hsakd_mm.errors import UserError
+from hsakd_mm.registry import MODELS
 from tests.faults.command import TWO
 from tests.faults.exact import start as run
 from tests.faults.nan import NaNImage
 from tests.test_every_method import METHODS, config  # noqa: F401  a fixture
 from tests.tools.commands import ROOT, TINY, bash, python
+from tests.tools.tiny import TinyModel
 
 ROW = 'One non-finite loss or gradient; a learning rate of 1e6'
 OWN_IMPORTS = "custom_imports.imports=['tests.tools.tiny','tests.faults.nan']"
@@ -285,3 +287,30 @@ def test_without_a_fault_the_guard_changes_nothing(tmp_path) -> None:
     assert same(with_guard.model.state_dict(), without.model.state_dict())
     assert not any(isinstance(hook, FiniteHook) for hook in without.hooks)
     assert 'step' not in vars(with_guard.optim_wrapper)
+
+
+class OwnStep(TinyModel):
+    """Another project's: what it logs is no dict of this hook's, and is still to be learnt from."""
+
+    def __init__(self, listed: bool, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.listed = listed
+
+    def parse_losses(self, losses) -> tuple:
+        total, logged = super().parse_losses(losses)
+        return total, list(logged.items()) if self.listed else logged
+
+    def train_step(self, data, optim_wrapper) -> dict:
+        with optim_wrapper.optim_context(self):
+            total, logged = self.parse_losses(self._run_forward(data, mode='loss'))
+        optim_wrapper.update_params(total)
+        assert dict(logged)['loss'].requires_grad
+        return dict(logged)
+
+
+@pytest.mark.parametrize('listed', [False, True])
+def test_what_another_projects_step_still_uses_is_left_alone(listed, tmp_path) -> None:
+    MODELS.register_module(module=OwnStep, force=True)
+    runner = tiny(tmp_path, model=dict(type='OwnStep', listed=listed))
+    runner.train()
+    assert runner.iter == runner.max_iters

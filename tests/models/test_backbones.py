@@ -145,10 +145,10 @@ def test_images_are_normalised_as_for_pretrained_weights(tmp_path) -> None:
     overlay = dict(file=str(tmp_path / 'net.pth'), num_classes=5, mean=(0.5,) * 3, std=(0.5,) * 3)
     backbone = dict(type='TimmBackbone', model_name='resnet18', pretrained_cfg_overlay=overlay, **NARROW)
     half, other = (dict(type='ImagePreprocessor', mean=[mean] * 3, std=[127.5] * 3) for mean in (127.5, 120.0))
-    Classifier(dict(backbone, pretrained=True), half).init_weights()
+    Classifier(dict(backbone, pretrained=True), half).check_pretrained()
     Classifier(backbone, other).init_weights()
     with pytest.raises(UserError, match='pretrained=True was trained on images with mean .127.5, .*: set the data_pre'):
-        Classifier(dict(backbone, pretrained=True), other).init_weights()
+        Classifier(dict(backbone, pretrained=True), other).check_pretrained()
 
 
 def test_weights_of_another_patch_size_do_not_fit() -> None:

@@ -8,6 +8,7 @@ from hsakd_mm.errors import UserError
 from hsakd_mm.models.distillers.dml import DML
 from hsakd_mm.models.distillers.kd import KD
 from hsakd_mm.models.distillers.plain import Classifier
+from hsakd_mm.models.losses import kl_loss
 
 SMALL = dict(type='TimmBackbone', model_name='resnet18', num_classes=5, channels=(8, 8, 16, 16))
 
@@ -65,3 +66,15 @@ def test_without_labels() -> None:
     student.ce_weight = 0
     without = student(images, mode='loss')
     assert list(losses) == ['loss_ce', *without] and torch.equal(without['loss_kd'], losses['loss_kd'])
+
+
+def test_rows_that_do_not_count_are_not_looked_at() -> None:
+    ours, theirs = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3)
+    rows = torch.tensor([True, False, True, False])
+    wanted = kl_loss(ours[rows], theirs[rows], 4.0)
+    with torch.no_grad():
+        ours[1, 2] = torch.inf
+    found = kl_loss(ours, theirs, 4.0, rows)
+    torch.testing.assert_close(found, wanted)
+    (gradient,) = torch.autograd.grad(found, ours)
+    assert gradient[rows].abs().min() > 0 and gradient[~rows].eq(0).all()

@@ -47,7 +47,7 @@ def test_the_whole_report(finished, tmp_path) -> None:
     assert '1000 paired bootstrap resamples of the 4 test images and of the seeds, in pairs of the same seed.' in text
     assert 'Of random, with a single seed, it covers the test images only.' in text
     assert 'It does not cover the seed of the pretraining.' in text and 'its own pretraining' not in text
-    assert 'over seeds of the detector, on these test images' in text
+    assert 'over seeds, on these test images' in text
     assert r'Those of plain, HSAKD\* share one pretraining, whose own seed p does not cover.' in text
     assert r'HSAKD\* is ahead in 2 of 2 seeds (p = 0.50, the smallest that 2 seeds can give).' in text
     assert random['seed_test'] is None and plain['seed_test'] is None and ours['seed_test']['smallest'] == 0.5

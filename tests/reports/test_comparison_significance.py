@@ -38,7 +38,7 @@ def test_what_the_seeds_say() -> None:
     assert 'p below' not in p_values([row('d', 1, 2, seeds=20, smallest=1 / 10_001)])  # no limit that matters
     assert '10 seeds cannot give a p below 0.002. Seeds ahead:' in p_values([many])
     said = p_values([many], ['plain', 'a*'])
-    assert 'over seeds of the detector, on' in said and r'Those of plain, a\* share one pretraining, whose own' in said
+    assert 'over seeds, on' in said and r'Those of plain, a\* share one pretraining, whose own' in said
 
 
 def test_how_many_seeds_are_needed() -> None:

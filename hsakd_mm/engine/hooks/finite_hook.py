@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from mmengine.dist import all_gather_object, get_rank
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
+from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 
@@ -87,6 +88,8 @@ class FiniteHook(Hook):
         for wrapper in wrappers:
             if isinstance(wrapper, OptimWrapper):
                 self._guard(wrapper)
+        # Only there is nothing done with the losses but a log once the optimizer has stepped.
+        self.replaces_losses = type(self.model).train_step is BaseModel.train_step and not several
         if hasattr(self.model, 'parse_losses'):
             self._remember_losses()
 
@@ -161,13 +164,14 @@ class FiniteHook(Hook):
     def _read(self, loss: Tensor, finite: list[Tensor]) -> list[float]:
         """``finite`` as numbers, and the losses on the CPU, where mmengine's hooks read each of them.
 
-        All at once: a GPU is waited for here, while its optimizer's kernels are still to come, and in no other place of
-        a step.
+        All at once: without a gradient scaler a GPU is waited for here, before its optimizer's kernels are queued, and
+        in no other place of a step.
         """
-        near = {name: value for name, value in self.losses.items() if _is_scalar(value) and value.device == loss.device}
+        losses = self.losses if self.replaces_losses and isinstance(self.losses, dict) else {}
+        near = {name: value for name, value in losses.items() if _is_scalar(value) and value.device == loss.device}
         wide = functools.reduce(torch.promote_types, (value.dtype for value in near.values()), torch.float32)
         read = torch.stack([each.detach().to(wide) for each in (*finite, *near.values())]).cpu()
-        self.losses.update(zip(near, read[len(finite) :].unbind()))
+        losses.update(zip(near, read[len(finite) :].unbind()))
         return read[: len(finite)].tolist()
 
     def _handle(self, wrapper: OptimWrapper, loss: Tensor, loss_ok: bool) -> None:

@@ -50,8 +50,6 @@ class BaseDistiller(BaseModel):
         """Called when training starts, also of a run that is resumed."""
         self.check_temperatures()
         super().init_weights()
-        if self.load_backbone_from is None:
-            self._check_pretrained()
         for said in self.load_backbones():
             print_log(said, 'current')
 
@@ -73,8 +71,12 @@ class BaseDistiller(BaseModel):
                         f'it.'
                     )
 
-    def _check_pretrained(self) -> None:
-        """Compare the input normalisation with that of weights that a backbone was built with."""
+    def check_pretrained(self) -> None:
+        """Compare the input normalisation with that of weights that a backbone was built with.
+
+        Raises:
+            UserError: They were trained with another.
+        """
         for backbone in self.backbones:
             if normalisation := getattr(backbone, 'pretrained_normalisation', None):
                 content = dict(state_dict={}, meta=dict(normalisation=normalisation))
