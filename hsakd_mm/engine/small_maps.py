@@ -4,11 +4,15 @@ The last stages of an ImageNet network see maps of 2x2 where the images have 64 
 the map in more than half of its taps, and oneDNN, made for larger ones, takes up to five times as long as here
 (docs/bench/cpu/README.md), where each tap is one product over the places at which it lies inside. The sums are the
 same, in another order.
+
+And around a fault of oneDNN in torch 2.11, on a CPU with AVX-512: the gradient of a 1x1 convolution with a stride, of
+fewer than 16 channels in NHWC, writes outside its memory, and the process dies.
 """
 
 from types import MethodType
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -16,6 +20,8 @@ from torch.autograd.function import once_differentiable
 LARGEST_MAP = 2
 # Multiply-adds of a tap that reaches the whole map, for an image. Smaller products gain little of a step's time.
 LEAST_WORK = 2**17
+# Channels of an input from which oneDNN's 1x1 convolutions with a stride are sound.
+SOUND = 16
 
 
 def use_matrix_products(model: nn.Module) -> None:
@@ -38,10 +44,14 @@ def _is_plain(conv: nn.Conv2d) -> bool:
 
 def _conv_forward(self: nn.Conv2d, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``nn.Conv2d``'s method: small outputs of float32 or float64 by :class:`TapProducts`, others as usual."""
-    if torch.compiler.is_compiling() or not _is_small(self, input, weight):
-        return nn.Conv2d._conv_forward(self, input, weight, bias)
-    made = TapProducts.apply(input, weight, self.stride, self.padding)
-    return made if bias is None else made + bias[:, None, None]
+    if not torch.compiler.is_compiling() and _is_small(self, input, weight):
+        made = TapProducts.apply(input, weight, self.stride, self.padding)
+        return made if bias is None else made + bias[:, None, None]
+    strided = self.kernel_size == (1, 1) != self.stride and self.padding == (0, 0)
+    if strided and self.in_channels < SOUND and _format(input) == torch.channels_last:
+        rows, columns = self.stride
+        return F.conv2d(input[..., ::rows, ::columns], weight, bias)  # the same without a stride
+    return nn.Conv2d._conv_forward(self, input, weight, bias)
 
 
 def _is_small(conv: nn.Conv2d, input: Tensor, weight: Tensor) -> bool:

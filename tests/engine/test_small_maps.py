@@ -123,6 +123,25 @@ def made_by(out: torch.Tensor) -> str:
     return type(out.grad_fn.next_functions[0][0]).__name__  # before the bias is added
 
 
+@pytest.mark.parametrize('channels', [(3, 16), (4, 8), (8, 16), (12, 16)])
+def test_few_channels_and_a_stride_do_not_end_the_process(channels) -> None:
+    """With torch 2.11 on AVX-512 the process died of a step or two, by a signal or of a spoilt heap."""
+    usual, ours = (nn.Conv2d(*channels, 1, stride=2) for _ in range(2))
+    ours.load_state_dict(usual.state_dict())
+    use_matrix_products(ours)
+    for _ in range(20):
+        images = torch.randn(16, channels[0], 56, 56, requires_grad=True)
+        wanted, made = usual(images), ours(images.contiguous(memory_format=torch.channels_last))
+        torch.testing.assert_close(made, wanted)
+        gradient = torch.randn_like(wanted)
+        of_images = [torch.autograd.grad(each, images, gradient, retain_graph=True)[0] for each in (wanted, made)]
+        torch.testing.assert_close(*of_images)
+        of_weights = [
+            torch.autograd.grad(each, net.weight, gradient)[0] for each, net in ((wanted, usual), (made, ours))
+        ]
+        torch.testing.assert_close(*of_weights, rtol=1e-4, atol=1e-4)
+
+
 def test_the_layout_of_the_weight_decides_and_stays() -> None:
     image = torch.randn(2, 512, 2, 2)
     nhwc, nchw = wide(), wide(torch.contiguous_format)
