@@ -81,7 +81,10 @@ def _without_internet(scheme: str, place: str) -> tuple[str, str]:
         )
     address = str(config.url) if config else place
     folder, file = os.path.split(_of_torch(address) if scheme in ('timm', 'torchvision') else _of_address(address))
-    return address, f'download it with another machine and name that file instead, or put it as {file} into {folder}'
+    return address, (
+        f'download it with another machine and name that file instead (in a config that is model.checkpoint, '
+        f'model.load_backbone_from or default_hooks.distillation.checkpoint), or put it as {file} into {folder}'
+    )
 
 
 def _unknown(model: str, where: str, known) -> UserError:
