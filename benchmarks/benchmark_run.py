@@ -29,6 +29,7 @@ from hsakd_mm.engine.optim import check_amp, use_amp
 from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.engine.training import train
+from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.training_cost import train_size
 from hsakd_mm.files import write_json
 
@@ -63,7 +64,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--amp', action='store_true')
     parser.add_argument('--out', required=True, metavar='FILE', help='JSON')
     parser.add_argument('--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE', help='change the config')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if min(args.batch, args.steps) < 1 or args.workers < 0:
+        raise UserError('--batch and --steps are positive numbers, --workers is 0 or more, and one is not: correct it.')
+    return args
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ variant is. An image is a source image; its four views count as one.
 import argparse
 import gc
 import itertools
-import json
 import os
 import resource
 import sys
@@ -35,6 +34,7 @@ from hsakd_mm.engine.options import Options
 from hsakd_mm.engine.preflight import load_config
 from hsakd_mm.errors import UserError
 from hsakd_mm.evaluation.training_cost import train_size, training_macs
+from hsakd_mm.files import write_json
 
 
 class Turn:
@@ -230,9 +230,7 @@ def benchmark(args: argparse.Namespace) -> dict:
 
 def write(report: dict, path: str | None) -> None:
     if path:
-        with open(f'{path}.tmp', 'w') as file:
-            json.dump(report, file, indent=1)
-        os.replace(f'{path}.tmp', path)
+        write_json(path, report)
 
 
 def table(report: dict) -> str:

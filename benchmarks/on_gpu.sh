@@ -108,7 +108,8 @@ elif [ -z "${DATA:-}" ]; then
 fi
 part curve curve.json 200 "$python" benchmarks/loss_curve.py "$DATA" --out "$OUT/curve.json" "${curve[@]}"
 
-part loader loader.json 100 "$python" benchmarks/benchmark_loader.py "${loader[@]}" --demand "${DEMAND:-1743}" --out "$OUT/loader.json"
+part loader loader.json 100 "$python" benchmarks/benchmark_loader.py "${loader[@]}" --demand "${DEMAND:-1743}" \
+    --out "$OUT/loader.json"
 
 # Networks this small leave a GPU idle: several runs share it. The report covers what is finished, at each end.
 mkdir -p data

@@ -105,7 +105,7 @@ class Stage:
             record = self.read_record()
             finished = record.get('done') and record['fingerprint'] in fingerprints
             if finished_before or not finished:  # else another process has finished it meanwhile
-                write(done, before + time.monotonic() - started)
+                write(done, before if finished_before else before + time.monotonic() - started)
 
     def _fingerprints(self) -> tuple[str, str]:
         """Of this code, and of the code before it, which took the whole command: its records stay valid."""

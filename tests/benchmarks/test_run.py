@@ -3,7 +3,10 @@
 import json
 import sys
 
+import pytest
+
 from benchmarks import benchmark_run
+from hsakd_mm.errors import UserError
 from tests.conftest import REPO
 
 
@@ -20,3 +23,10 @@ def test_a_run_is_timed(tmp_path, monkeypatch, capsys) -> None:
     report = json.loads(out.read_text())
     assert report['images/s'] > 0 and report['size'] == 32 and report['commit']
     assert f'{report["images/s"]:.1f} images/s' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('words', [['--steps', '0'], ['--batch', '0'], ['--workers', '-1']])
+def test_numbers_that_time_nothing_are_refused(words, monkeypatch) -> None:
+    monkeypatch.setattr(sys, 'argv', ['run', 'config.py', '--out', 'run.json', *words])
+    with pytest.raises(UserError, match='are positive numbers'):
+        benchmark_run.main()

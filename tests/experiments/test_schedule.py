@@ -190,7 +190,9 @@ def test_the_record_of_another_process_that_finished_it_stays(tmp_path, monkeypa
 def test_a_stage_that_is_always_run_and_fails_is_not_done(tmp_path, monkeypatch) -> None:
     one = stage(tmp_path, 'one', '')
     one.run()
-    assert one.is_up_to_date()
+    seconds = one.seconds
+    one.run()
+    assert one.is_up_to_date() and one.seconds == seconds  # of the run that made it
 
     def child(*args) -> None:
         raise RunFailed('the disk is full')
